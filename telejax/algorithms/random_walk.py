@@ -1,0 +1,121 @@
+"""Random-walk (token) SGD: m tokens wander over the nodes, each updated by the node it visits::
+
+    i_a  uniform over all nodes, distinct; or a neighbour of the node that held token a, with probability W_{i_a, j}
+    x_a <- x_a - eta grad F_{i_a}(x_a; xi)
+
+Tokens do not mix. One token over all nodes is TELEPORTATION with k = 1. For walks on a graph: G. Ayache,
+S. El Rouayheb 2020, arXiv 2011.01728.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key
+
+from telejax.algorithms.base import (
+    Algorithm,
+    Info,
+    NodeTopology,
+    State,
+    bind_mixing,
+    copy_bytes,
+    node_mixing,
+    pytree,
+    static,
+)
+from telejax.algorithms.parts import handed_off, local_update
+from telejax.algorithms.teleportation import check_active
+from telejax.errors import check_integer
+from telejax.mixing import Dense, Mean, Mixing, Neighbours
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.sampling import sample_distinct
+from telejax.tasks.base import Task
+from telejax.topology import TopologyLike
+
+
+@pytree
+@dataclass(frozen=True)
+class RandomWalk(Algorithm):
+    """See :func:`random_walk`."""
+
+    optimizer: Optimizer | FixedOptimizer
+    graph: Mixing | NodeTopology | None
+    tokens: int = static()
+
+    @property
+    def name(self) -> str:
+        return "one token" if self.tokens == 1 else f"{self.tokens} tokens"
+
+    def bind(self, task: Task) -> Self:
+        self.slots(task.nodes)
+        if self.graph is None:
+            return self
+        graph = bind_mixing(self.graph, task.nodes)
+        if not isinstance(graph, Dense | Mean | Neighbours):
+            raise ValueError(f"topology {graph.name!r} has rows too long to walk on; leave it out to walk over all nodes")
+        return replace(self, graph=graph)
+
+    def slots(self, nodes: int) -> int:
+        if self.tokens > nodes:
+            raise ValueError(f"tokens is {self.tokens} and the task has {nodes} nodes; use at most {nodes}")
+        return self.tokens
+
+    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
+        walk_key, data_key = jax.random.split(key)
+        holders = self._walk(walk_key, state, task)
+        moved = handed_off(state, holders)
+        params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
+        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved)[None])
+
+    def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
+        return ((0,),)
+
+    def handoff_bytes(self, state: State) -> int:
+        return copy_bytes((state.params, state.opt_state))
+
+    def _walk(self, key: Array, state: State, task: Task) -> Int[Array, " tokens"]:
+        anywhere = sample_distinct(key, task.nodes, self.tokens)
+        if self.graph is None:
+            return anywhere
+        graph = bind_mixing(self.graph, task.nodes)
+        keys = jax.random.split(key, self.tokens)
+        along = jax.vmap(next_node, in_axes=(0, None, 0, None))(keys, graph, state.holders, state.round)
+        return jnp.where(state.round == 0, anywhere, along)
+
+
+def next_node(key: Array, graph: Mixing, node: Array, round: Array) -> Array:
+    """A node drawn with the probabilities of row ``node`` of the round's mixing matrix, int32."""
+    if isinstance(graph, Mean):
+        return jax.random.randint(key, (), 0, graph.slots, dtype=jnp.int32)
+    if isinstance(graph, Dense):
+        row = jnp.asarray(graph.matrices)[round % len(graph.messages), node]
+        return jax.random.categorical(key, jnp.log(row)).astype(jnp.int32)
+    assert isinstance(graph, Neighbours)
+    now = round % len(graph.messages)
+    stay = jnp.asarray(graph.own)[now, node]
+    go = jnp.asarray(graph.weights)[now, :, node]
+    choice = jax.random.categorical(key, jnp.log(jnp.concatenate([stay[None], go])))
+    places = jnp.concatenate([node[None], jnp.asarray(graph.indices)[now, :, node]])
+    return places[choice]
+
+
+def random_walk(*, optimizer: Optimizer, tokens: int = 1, topology: TopologyLike | None = None) -> RandomWalk:
+    """One or more tokens that visit the nodes without mixing; the optimizer state travels with its token.
+
+    Args:
+        optimizer: from :func:`telejax.optimizer`, or any optax transformation.
+        tokens: number of tokens; the reported mean model is their average.
+        topology: a graph over the nodes to walk on, by its mixing weights; tokens then may meet. By default a
+            token moves to any node, and the tokens are at distinct nodes.
+
+    Raises:
+        ValueError: ``tokens`` below 1 or, once the task is known, above its nodes.
+
+    >>> import optax, telejax as tj
+    >>> tj.random_walk(tokens=3, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
+    '3 tokens'
+    """
+    tokens = check_integer("tokens", tokens, minimum=1)
+    return RandomWalk(as_optimizer(optimizer), None if topology is None else node_mixing(topology), tokens)

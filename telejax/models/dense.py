@@ -1,0 +1,29 @@
+"""Fully connected models."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+
+class MLP(nn.Module):
+    """Hidden layers with ReLU, then one output a class; without hidden layers, logistic regression.
+
+    Inputs of shape (batch, ...) are flattened; outputs are logits of shape (batch, classes).
+    """
+
+    classes: int
+    hidden: Sequence[int] = (64,)
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
+        x = inputs.reshape(inputs.shape[0], -1)
+        for width in self.hidden:
+            x = jax.nn.relu(nn.Dense(width)(x))
+        return nn.Dense(self.classes)(x)
+
+
+def logistic_regression(classes: int) -> MLP:
+    """A linear model with one output a class."""
+    return MLP(classes, hidden=())

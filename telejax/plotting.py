@@ -1,0 +1,106 @@
+"""Pictures: histories with their spread over seeds, and graphs."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.axes
+import matplotlib.figure
+import matplotlib.pyplot as plt
+import numpy as np
+import polars as pl
+
+from telejax.errors import check_name
+
+LABELS = {
+    "round": "rounds",
+    "gradients": "stochastic gradients computed",
+    "messages": "messages sent",
+    "bytes": "bytes sent",
+    "loss": "loss of the mean model",
+    "loss_slots": "mean loss of the slots' own models",
+    "accuracy": "test accuracy of the mean model",
+    "accuracy_slots": "mean test accuracy of the slots' own models",
+    "accuracy_worst": "test accuracy of the worst slot",
+    "consensus": "consensus distance",
+    "grad_norm_sq": "squared gradient norm of the mean model",
+}
+
+
+def plot_histories(
+    histories: Mapping[str, pl.DataFrame],
+    metric: str,
+    x: str = "round",
+    axes: matplotlib.axes.Axes | None = None,
+) -> matplotlib.axes.Axes:
+    """One line for each history (and step size or group, where it has several): mean over seeds and their range.
+
+    Args:
+        histories: label to history table.
+        metric: the column on the vertical axis.
+        x: the column on the horizontal axis, the same for all seeds.
+        axes: where to draw; a new figure by default.
+
+    Raises:
+        ValueError: a column that the histories do not have, or no histories.
+    """
+    if not histories:
+        raise ValueError("histories is empty; give at least one")
+    for name in (metric, x):
+        check_name("column", name, set.intersection(*(set(table.columns) for table in histories.values())))
+    axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    positive = True
+    for label, table in histories.items():
+        runs = table.partition_by("learning_rate", "active", as_dict=True, maintain_order=True)
+        for (rate, active), run in runs.items():
+            over_seeds = run.group_by("round", maintain_order=True).agg(
+                pl.col(x).mean().alias("x"),
+                pl.col(metric).mean().alias("mean"),
+                pl.col(metric).min().alias("low"),
+                pl.col(metric).max().alias("high"),
+            )
+            full = label if len(runs) == 1 else f"{label}, step size {rate:g}, {active} slots"
+            at, mean, low, high = (over_seeds[name].to_numpy() for name in ("x", "mean", "low", "high"))
+            (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
+            axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            positive &= bool(np.nanmin(low, initial=np.inf) > 0)
+    if positive and "accuracy" not in metric:
+        axes.set_yscale("log")
+    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
+    axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return axes
+
+
+def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
+    """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
+    import networkx as nx
+
+    axes = axes if axes is not None else plt.subplots(figsize=(4, 4), layout="constrained")[1]
+    graph = topology.to_networkx(round)
+    widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
+    nx.draw_networkx(
+        graph,
+        pos=nx.circular_layout(graph),
+        ax=axes,
+        with_labels=topology.nodes <= 32,
+        node_size=180 if topology.nodes <= 32 else 20,
+        width=widths,
+        node_color="#4c72b0",
+        edge_color="#888888",
+        font_color="white",
+        font_size=7,
+    )
+    which = f", round {round % topology.period} of {topology.period}" if topology.period > 1 else ""
+    axes.set_title(f"{topology.name}, {topology.nodes} nodes{which}", fontsize="medium")
+    axes.set_axis_off()
+    return axes
+
+
+def figure_png(figure: matplotlib.figure.Figure) -> bytes:
+    """The figure as PNG; it is closed, so that notebooks do not show it twice."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    plt.close(figure)
+    return buffer.getvalue()

@@ -1,0 +1,218 @@
+"""What a simulation returns: a tidy history, the models, and how to look at, save and load them."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import flax.serialization
+import jax
+import numpy as np
+import polars as pl
+from rich.table import Table
+
+from telejax.algorithms.base import State
+from telejax.errors import check_name
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+RUN = ["seed", "learning_rate", "active"]
+"""Columns that tell one run of a history from another."""
+
+HIGHER_IS_BETTER = ("accuracy", "accuracy_slots", "accuracy_worst", "validation_accuracy", "validation_accuracy_slots")
+
+TUNE_BY = ("validation_loss_slots", "loss_slots")
+"""Step sizes are chosen by the first of these that the task measures."""
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """The outcome of :func:`telejax.simulate`."""
+
+    history: pl.DataFrame
+    """One row for each evaluation, seed, step size and group; see README for the columns."""
+    config: dict[str, Any]
+    """What was run, in plain values."""
+    params: Any
+    """Mean models, leaves (seeds, step sizes, groups, ...): the last finite ones of each run."""
+    state: State | None = None
+    """The final state of the slots, with the lane axes of ``simulate``; None after loading."""
+
+    @property
+    def learning_rates(self) -> list[float | None]:
+        """The step sizes in the history."""
+        return self.history["learning_rate"].unique(maintain_order=True).to_list()
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds in the history."""
+        return self.history["seed"].unique(maintain_order=True).to_list()
+
+    @property
+    def model(self) -> Any:
+        """The mean model of the first run: one copy of the parameters."""
+        return jax.tree.map(lambda x: x[0, 0, 0], self.params)
+
+    def final(self) -> pl.DataFrame:
+        """The last row of every run."""
+        return self.history.group_by(RUN, maintain_order=True).last()
+
+    def tuned(self, by: str | None = None) -> "Result":
+        """The runs of the best step size alone.
+
+        The best has the lowest ``by`` (the highest for an accuracy) in the last row, averaged over seeds;
+        step sizes with a diverged run are out, unless all have one.
+
+        Args:
+            by: a column; by default the held-out loss of the slots' own models where the task has one,
+                otherwise their training loss.
+        """
+        by = by or next(name for name in TUNE_BY if name in self.history.columns)
+        check_name("column", by, self.history.columns)
+        scores = self.final().group_by("learning_rate").agg(
+            pl.col("diverged").any(), pl.col(by).fill_nan(None).mean()
+        )
+        best = scores.sort("diverged", by, descending=[False, by in HIGHER_IS_BETTER], nulls_last=True)
+        rate = best["learning_rate"][0]
+        lane = self.learning_rates.index(rate)
+        return replace(
+            self,
+            history=self.history.filter(pl.col("learning_rate").eq_missing(rate)),
+            config={**self.config, "tuned": {"learning_rate": rate, "by": by, "among": self.learning_rates}},
+            params=jax.tree.map(lambda x: x[:, lane : lane + 1], self.params),
+            state=None,
+        )
+
+    def rounds_to(self, target: float, metric: str = "accuracy") -> pl.DataFrame:
+        """For each run, the first evaluated round at which ``metric`` reaches ``target``; null where it never does."""
+        check_name("column", metric, self.history.columns)
+        column = pl.col(metric)
+        reached = column >= target if metric in HIGHER_IS_BETTER else column <= target
+        return self.history.group_by(RUN, maintain_order=True).agg(
+            pl.col("round").filter(reached).min().alias("rounds")
+        )
+
+    def summary(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
+        """Mean and standard deviation over seeds of the last row, for each step size and group."""
+        chosen = [name for name in metrics or _measured(self.history) if name in self.history.columns]
+        return self.final().group_by("learning_rate", "active", maintain_order=True).agg(
+            pl.len().alias("runs"),
+            pl.col("diverged").sum(),
+            *[pl.col(name).mean() for name in chosen],
+            *[pl.col(name).std().alias(f"{name}_std") for name in chosen],
+        )
+
+    def plot(
+        self, metric: str = "loss", *, x: str = "round", axes: "matplotlib.axes.Axes | None" = None
+    ) -> "matplotlib.axes.Axes":
+        """Plot a column against rounds, ``"gradients"`` or ``"bytes"``: mean over seeds, band of their range.
+
+        Returns:
+            The matplotlib axes, to change or to save: ``axes.figure.savefig("loss.png")``.
+        """
+        from telejax import plotting
+
+        return plotting.plot_histories({self.config["algorithm"]: self.history}, metric, x, axes)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write history.parquet, config.json and params.msgpack into a new folder, all or nothing.
+
+        Raises:
+            FileExistsError: the folder exists and ``overwrite`` is False.
+        """
+        with new_folder(path, overwrite) as folder:
+            write_result(self, folder)
+        return Path(path)
+
+    def __rich__(self) -> Table:
+        table = Table(title=f"{self.config['algorithm']}, {self.config['nodes']} nodes", title_justify="left")
+        summary = self.summary()
+        columns = ["learning_rate", "active", *_measured(self.history)]
+        for name in columns:
+            table.add_column(name.replace("_", " "), justify="right")
+        for row in summary.iter_rows(named=True):
+            table.add_row(*(mean_and_spread(row[name], row.get(f"{name}_std")) for name in columns))
+        return table
+
+    def __repr__(self) -> str:
+        last = self.final()
+        return (
+            f"Result({self.config['algorithm']!r}, nodes={self.config['nodes']}, runs={len(last)}, "
+            f"round={last['round'].max()}, loss={last['loss'].mean():.4g})"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.config['algorithm']}, {self.config['nodes']} nodes</p>" + self.summary()._repr_html_()
+
+
+def load(path: str | os.PathLike[str]) -> Result:
+    """Read what :meth:`Result.save` wrote; parameters come back as nested dictionaries of arrays.
+
+    Raises:
+        ValueError: the folder holds no result, naming the file that is missing or unreadable.
+    """
+    folder = Path(path)
+    try:
+        return Result(
+            history=pl.read_parquet(folder / "history.parquet"),
+            config=json.loads((folder / "config.json").read_text()),
+            params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
+        )
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise ValueError(f"path is {str(path)!r}, which holds no saved result: {error}") from error
+
+
+def write_result(result: Result, folder: Path) -> None:
+    """Write the three files of a result into an existing folder."""
+    result.history.write_parquet(folder / "history.parquet")
+    (folder / "config.json").write_text(json.dumps(result.config, indent=2) + "\n")
+    state = flax.serialization.to_state_dict(jax.tree.map(np.asarray, result.params))
+    (folder / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(state))
+
+
+class new_folder:
+    """A context in which a folder is filled aside and put in place only when all of it is written."""
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool) -> None:
+        self.path, self.overwrite = Path(path), overwrite
+        check_free(self.path, overwrite)
+
+    def __enter__(self) -> Path:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        return self.aside
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if failed is None:
+            check_free(self.path, self.overwrite)
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self.aside.chmod(0o755)
+            self.aside.rename(self.path)
+        else:
+            shutil.rmtree(self.aside)
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise a FileExistsError if ``path`` exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
+
+
+def mean_and_spread(mean: float | None, spread: float | None = None) -> str:
+    """``0.951 ± 0.004``, in four significant digits; a dash where there is nothing."""
+    if mean is None:
+        return "-"
+    text = f"{mean:.4g}"
+    return text if spread is None or np.isnan(spread) else f"{text} ± {spread:.2g}"
+
+
+def _measured(history: pl.DataFrame) -> list[str]:
+    """The columns that a summary shows."""
+    hidden = {"round", *RUN, "diverged", "messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff"}
+    return [name for name in history.columns if name not in hidden]

@@ -1,0 +1,62 @@
+"""Where on the circle a node sits: in order, or at a pseudo-random permutation computed node by node.
+
+The permutation is a Feistel network on the smallest number of bits that holds all nodes, walked along its
+cycle until it lands below ``nodes``: a bijection that stores nothing of size n. (An affine map would spread
+neighbours so evenly that the effect of placement vanishes.)
+"""
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+FEISTEL_ROUNDS = 4  # Luby & Rackoff 1988: four rounds of a pseudo-random function make a strong permutation
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Shuffle:
+    """A permutation of 0 .. nodes - 1, evaluated at a single node in constant memory."""
+
+    nodes: int = field(metadata={"static": True})
+    keys: Array
+    """uint32, shape (FEISTEL_ROUNDS,)."""
+
+    def __call__(self, node: Int[Array, ""]) -> Int[Array, ""]:
+        bits = max(2, (self.nodes - 1).bit_length())
+        first = self._encrypt(node.astype(jnp.uint32), bits)
+        landed = jax.lax.while_loop(
+            lambda place: place >= self.nodes,
+            lambda place: self._encrypt(place, bits),
+            first,
+        )
+        return landed.astype(jnp.int32)
+
+    def _encrypt(self, value: Array, bits: int) -> Array:
+        """An unbalanced Feistel network on ``bits`` bits; the halves swap their sizes every round."""
+        low_bits = bits // 2
+        for round_key in self.keys:
+            low, high = value & ((1 << low_bits) - 1), value >> low_bits
+            high_bits = bits - low_bits
+            high = high ^ (_hash(low, round_key) & ((1 << high_bits) - 1))
+            value = (low << high_bits) | high
+            low_bits = high_bits
+        return value
+
+
+def sorted_or_shuffled(placement: str, nodes: int, seed: int) -> Shuffle | None:
+    """The permutation of a placement; None stands for the sorted one."""
+    if placement == "sorted":
+        return None
+    stream = np.random.default_rng([seed, 1])
+    return Shuffle(nodes, jnp.asarray(stream.integers(2**32, size=FEISTEL_ROUNDS, dtype=np.uint32)))
+
+
+def _hash(value: Array, key: Array) -> Array:
+    """A mix of 32 bits in which every input bit reaches every output bit (the finaliser of MurmurHash3)."""
+    value = (value ^ key) * np.uint32(0x9E3779B1)
+    value = (value ^ (value >> 16)) * np.uint32(0x85EBCA6B)
+    value = (value ^ (value >> 13)) * np.uint32(0xC2B2AE35)
+    return value ^ (value >> 16)
