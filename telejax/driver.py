@@ -18,6 +18,7 @@ from telejax.algorithms.base import Algorithm, State
 from telejax.errors import DivergenceError, check_integer, check_number
 from telejax.evaluation import evaluate
 from telejax.history import Recorder, Traffic
+from telejax.lanes import Lanes
 from telejax.results import Result
 from telejax.tasks.base import Task
 
@@ -71,14 +72,16 @@ def simulate(
     eval_every = max(1, rounds // EVALUATIONS) if eval_every is None else eval_every
     eval_every = check_integer("eval_every", eval_every, minimum=1)
     seed_list, rates = _seeds(seed, seeds), _rates(tune, algorithm)
-    vectorised = (seeds is not None, tune is not None)
-
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
-    keys = keys if vectorised[0] else keys[0]
-    learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
-    state = _start(algorithm, task, keys, learning_rates, vectorised=vectorised)
-
     one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
+    lanes = Lanes.plan(
+        seeds=None if seeds is None else len(seed_list),
+        rates=None if rates is None else len(rates),
+        run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
+    )
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
+    keys = keys[0] if seeds is None else keys
+    learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
+    state = _start(algorithm, task, keys, learning_rates, lanes=lanes)
     recorder = Recorder(
         seeds=seed_list,
         learning_rates=[algorithm.optimizer.learning_rate] if rates is None else rates,
@@ -89,14 +92,14 @@ def simulate(
             copy_bytes=algorithm.copy_bytes(one),
             handoff_bytes=algorithm.handoff_bytes(one),
         ),
-        lane_axes=sum(vectorised) + 1,
+        lane_axes=lanes.axes + 1,
     )
     with tqdm(
         desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     ) as bar:
         for ahead in _chunks(rounds, eval_every):
             state, handoffs, metrics, means = _advance(
-                algorithm, task, state, keys, learning_rates, ahead, vectorised=vectorised
+                algorithm, task, state, keys, learning_rates, ahead, lanes=lanes
             )
             recorder.add(ahead, handoffs, metrics, means)
             bar.update(ahead)
@@ -127,37 +130,30 @@ def simulate(
     return result
 
 
-@partial(jax.jit, static_argnames=("vectorised",))
-def _start(
-    algorithm: Algorithm, task: Task, keys: Any, learning_rates: Any, *, vectorised: tuple[bool, bool]
-) -> State:
+@partial(jax.jit, static_argnames=("lanes",))
+def _start(algorithm: Algorithm, task: Task, keys: Any, learning_rates: Any, *, lanes: Lanes) -> State:
     """The state of every lane: leaves (seeds, step sizes, slots, ...), holders (seeds, slots), round ()."""
 
-    def start(key: Any, learning_rate: Any) -> State:
+    def start(lane: tuple[State | None, Any], shared: Any) -> tuple[Any, Any]:
+        (_, rate), (key, _, _) = lane, shared
         init_key, _ = jax.random.split(key)
-        return _with_rate(algorithm, learning_rate).init(init_key, task)
+        state = _with_rate(algorithm, rate).init(init_key, task)
+        return replace(state, holders=None, round=None), (state.holders, state.round)
 
-    state = jax.eval_shape(start, jax.random.key(0), None if learning_rates is None else jnp.zeros(()))
-    return _lanes(start, vectorised, in_axes=(0, 0), out_axes=lambda holders: _axes(state, holders))(
-        keys, learning_rates
-    )
+    params, (holders, round) = lanes.run(start, None, keys, learning_rates, None, None)
+    return replace(params, holders=holders, round=round)
 
 
-@partial(jax.jit, static_argnames=("vectorised",), donate_argnames=("state",))
+@partial(jax.jit, static_argnames=("lanes",), donate_argnames=("state",))
 def _advance(
-    algorithm: Algorithm,
-    task: Task,
-    state: State,
-    keys: Any,
-    learning_rates: Any,
-    rounds: Any,
-    *,
-    vectorised: tuple[bool, bool],
+    algorithm: Algorithm, task: Task, state: State, keys: Any, learning_rates: Any, rounds: Any, *, lanes: Lanes
 ) -> tuple[State, Any, Any, Any]:
     """Advance every lane by ``rounds`` (traced, so that other lengths compile nothing) and evaluate it."""
+    groups = algorithm.groups(task.nodes)
 
-    def advance(state: State, key: Any, learning_rate: Any) -> tuple[State, Any, Any, Any]:
-        algorithm_here = _with_rate(algorithm, learning_rate)
+    def advance(lane: tuple[State, Any], shared: Any) -> tuple[Any, Any]:
+        (state, rate), (key, holders, round) = lane, shared
+        algorithm_here = _with_rate(algorithm, rate)
         _, run_key = jax.random.split(key)
 
         def one_round(_: Any, carry: tuple[State, Any]) -> tuple[State, Any]:
@@ -165,39 +161,15 @@ def _advance(
             state, info = algorithm_here.step(jax.random.fold_in(run_key, state.round), state, task)
             return state, handoffs + info.handoffs
 
-        groups = algorithm.groups(task.nodes)
-        none = jnp.zeros(len(groups), jnp.int32)
-        state, handoffs = jax.lax.fori_loop(0, rounds, one_round, (state, none))
-        return state, handoffs, *evaluate(state, task, groups)
+        start = replace(state, holders=holders, round=round), jnp.zeros(len(groups), jnp.int32)
+        state, handoffs = jax.lax.fori_loop(0, rounds, one_round, start)
+        measured = evaluate(state, task, groups)
+        return (replace(state, holders=None, round=None), *measured), (state.holders, state.round, handoffs)
 
-    axes = lambda holders: _axes(state, holders)  # noqa: E731
-    return _lanes(
-        advance,
-        vectorised,
-        in_axes=(axes, 0, 0),
-        out_axes=lambda holders: (axes(holders), holders, 0, 0),
-    )(state, keys, learning_rates)
-
-
-def _lanes(function: Any, vectorised: tuple[bool, bool], in_axes: Any, out_axes: Any) -> Any:
-    """Map ``function(*states, key, learning_rate)`` over seeds (outer) and step sizes (inner).
-
-    Keys, holders and hand-offs have no step-size axis, so what depends on them alone is computed once a seed.
-    """
-    over_seeds, over_rates = vectorised
-    at = lambda axes, holders: tuple(a(holders) if callable(a) else a for a in axes)  # noqa: E731
-    if over_rates:
-        *states, _, rate = at(in_axes, None)
-        function = jax.vmap(function, in_axes=(*states, None, rate), out_axes=out_axes(None))
-    if over_seeds:
-        *states, key, _ = at(in_axes, 0)
-        function = jax.vmap(function, in_axes=(*states, key, None), out_axes=out_axes(0))
-    return function
-
-
-def _axes(state: Any, holders: int | None) -> Any:
-    """Lane axes of a state: 0 everywhere but on its round, and on its holders as given."""
-    return replace(jax.tree.map(lambda _: 0, state), holders=holders, round=None)
+    bare = replace(state, holders=None, round=None)
+    out, (holders, round, handoffs) = lanes.run(advance, bare, keys, learning_rates, state.holders, state.round)
+    bare, metrics, means = out
+    return replace(bare, holders=holders, round=round), handoffs, metrics, means
 
 
 def _with_rate(algorithm: Algorithm, learning_rate: Any) -> Algorithm:

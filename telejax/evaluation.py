@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from telejax.algorithms.base import State
+from telejax.execution import map_pieces
 from telejax.tasks.base import Task
 
 MEAN_MODEL_ONLY = frozenset({"grad_norm_sq"})  # of no use at a slot's own parameters
@@ -34,7 +35,7 @@ def evaluate(state: State, task: Task, groups: tuple[int, ...]) -> tuple[Metrics
         metrics.append(_judge(part, mean, task))
         means.append(mean)
         start += slots
-    stack = lambda *leaves: jnp.stack(leaves)  # noqa: E731
+    stack = lambda *leaves: jnp.stack(leaves)
     return jax.tree.map(stack, *metrics), jax.tree.map(stack, *means)
 
 
@@ -45,7 +46,7 @@ def consensus_distance(params: Any) -> Float[Array, ""]:
 
 
 def _judge(params: Any, mean: Any, task: Task) -> dict[str, Array]:
-    own = jax.vmap(task.evaluate)(params)
+    own = map_pieces(task.evaluate, params)
     metrics = dict(task.evaluate(mean))
     metrics |= {f"{name}_slots": jnp.mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
     if "accuracy" in own:

@@ -89,13 +89,16 @@ class Mean:
 @pytree
 @dataclass(frozen=True)
 class Neighbours:
-    """Padded neighbour lists: ``x_new[a] = own[a] x[a] + sum_m weights[m, a] x[indices[m, a]]``."""
+    """Padded neighbour lists: ``x_new[a] = own[a] x[a] + sum_m weights[m, a] x[indices[m, a]]``.
+
+    Where all slots have the same weights, the slot axis of ``own`` and ``weights`` has length one.
+    """
 
     name: str = static()
     slots: int = static()
     messages: tuple[int, ...] = static()
-    own: Float[np.ndarray | Array, "period slots"]
-    weights: Float[np.ndarray | Array, "period neighbours slots"]
+    own: Float[np.ndarray | Array, "period slots_or_1"]
+    weights: Float[np.ndarray | Array, "period neighbours slots_or_1"]
     indices: Int[np.ndarray | Array, "period neighbours slots"]
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
@@ -106,6 +109,15 @@ class Neighbours:
         for weight, index in zip(weights.astype(x.dtype), indices, strict=True):
             mixed += weight.reshape(column) * x.at[index].get(mode="promise_in_bounds")
         return mixed
+
+    def row(self, slot: Int[Array, ""], round: Int[Array, ""]) -> tuple[Int[Array, " m"], Float[Array, " m"]]:
+        """The slots that ``slot`` hears from in a round, and their weights."""
+        now = round % len(self.messages)
+        own, weights, indices = (_row(table, now) for table in (self.own, self.weights, self.indices))
+        column = slot if weights.shape[-1] > 1 else 0
+        own_column = slot if own.shape[-1] > 1 else 0
+        places = jnp.concatenate([slot[None], indices[:, slot]])
+        return places, jnp.concatenate([own[own_column][None], weights[:, column]])
 
 
 @pytree
@@ -121,6 +133,10 @@ class Dense:
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
         matrix = _row(self.matrices, round % len(self.messages)).astype(x.dtype)
         return jnp.tensordot(matrix, x, axes=1, precision="highest")
+
+    def row(self, slot: Int[Array, ""], round: Int[Array, ""]) -> tuple[Int[Array, " m"], Float[Array, " m"]]:
+        """The slots that ``slot`` hears from in a round, and their weights."""
+        return jnp.arange(self.slots, dtype=jnp.int32), _row(self.matrices, round % len(self.messages))[slot]
 
 
 @pytree
@@ -221,7 +237,13 @@ def _neighbours(name: str, rounds: "Sequence[Round]") -> Neighbours:
         position = np.arange(len(rows)) - starts[rows]
         weights[t, position, rows] = values
         indices[t, position, rows] = columns
-    return Neighbours(name, slots, tuple(one.messages for one in rounds), own, weights, indices)
+    messages = tuple(one.messages for one in rounds)
+    return Neighbours(name, slots, messages, _shared(own), _shared(weights), indices)
+
+
+def _shared(table: np.ndarray) -> np.ndarray:
+    """One column, where all slots (the last axis) have the same numbers."""
+    return table[..., :1] if (table == table[..., :1]).all() else table
 
 
 def _row(table: np.ndarray | Array, index: Array) -> Array:

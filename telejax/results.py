@@ -204,11 +204,11 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
 
 
-def mean_and_spread(mean: float | None, spread: float | None = None) -> str:
-    """``0.951 ± 0.004``, in four significant digits; a dash where there is nothing."""
+def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4) -> str:
+    """``0.951 ± 0.004``, in so many significant digits; a dash where there is nothing."""
     if mean is None:
         return "-"
-    text = f"{mean:.4g}"
+    text = f"{mean:.{digits}g}"
     return text if spread is None or np.isnan(spread) else f"{text} ± {spread:.2g}"
 
 

@@ -1,6 +1,6 @@
 """Random-walk (token) SGD: m tokens wander over the nodes, each updated by the node it visits::
 
-    i_a  uniform over all nodes, distinct; or a neighbour of the node that held token a, with probability W_{i_a, j}
+    i_a  uniform over all nodes, distinct; or, from node j that held token a, node i with probability W_ji
     x_a <- x_a - eta grad F_{i_a}(x_a; xi)
 
 Tokens do not mix. One token over all nodes is TELEPORTATION with k = 1. For walks on a graph: G. Ayache,
@@ -28,7 +28,7 @@ from telejax.algorithms.base import (
 from telejax.algorithms.parts import handed_off, local_update
 from telejax.algorithms.teleportation import check_active
 from telejax.errors import check_integer
-from telejax.mixing import Dense, Mean, Mixing, Neighbours
+from telejax.mixing import Dense, Mixing, Neighbours
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.sampling import sample_distinct
 from telejax.tasks.base import Task
@@ -52,10 +52,7 @@ class RandomWalk(Algorithm):
         self.slots(task.nodes)
         if self.graph is None:
             return self
-        graph = bind_mixing(self.graph, task.nodes)
-        if not isinstance(graph, Dense | Mean | Neighbours):
-            raise ValueError(f"topology {graph.name!r} has rows too long to walk on; leave it out to walk over all nodes")
-        return replace(self, graph=graph)
+        return replace(self, graph=walkable(self.graph, task.nodes))
 
     def slots(self, nodes: int) -> int:
         if self.tokens > nodes:
@@ -79,26 +76,27 @@ class RandomWalk(Algorithm):
         anywhere = sample_distinct(key, task.nodes, self.tokens)
         if self.graph is None:
             return anywhere
-        graph = bind_mixing(self.graph, task.nodes)
+        graph = walkable(self.graph, task.nodes)
         keys = jax.random.split(key, self.tokens)
         along = jax.vmap(next_node, in_axes=(0, None, 0, None))(keys, graph, state.holders, state.round)
         return jnp.where(state.round == 0, anywhere, along)
 
 
-def next_node(key: Array, graph: Mixing, node: Array, round: Array) -> Array:
+def walkable(graph: Mixing | NodeTopology, nodes: int) -> Dense | Neighbours:
+    """The graph over exactly ``nodes`` nodes, or a ValueError where its rows cannot be read one by one."""
+    bound = bind_mixing(graph, nodes)
+    if not isinstance(bound, Dense | Neighbours):
+        raise ValueError(
+            f"topology {bound.name!r} with {nodes} nodes has no short rows to walk along; "
+            "leave topology out to walk over all nodes"
+        )
+    return bound
+
+
+def next_node(key: Array, graph: Dense | Neighbours, node: Array, round: Array) -> Array:
     """A node drawn with the probabilities of row ``node`` of the round's mixing matrix, int32."""
-    if isinstance(graph, Mean):
-        return jax.random.randint(key, (), 0, graph.slots, dtype=jnp.int32)
-    if isinstance(graph, Dense):
-        row = jnp.asarray(graph.matrices)[round % len(graph.messages), node]
-        return jax.random.categorical(key, jnp.log(row)).astype(jnp.int32)
-    assert isinstance(graph, Neighbours)
-    now = round % len(graph.messages)
-    stay = jnp.asarray(graph.own)[now, node]
-    go = jnp.asarray(graph.weights)[now, :, node]
-    choice = jax.random.categorical(key, jnp.log(jnp.concatenate([stay[None], go])))
-    places = jnp.concatenate([node[None], jnp.asarray(graph.indices)[now, :, node]])
-    return places[choice]
+    places, weights = graph.row(node, round)
+    return places[jax.random.categorical(key, jnp.log(weights))]
 
 
 def random_walk(*, optimizer: Optimizer, tokens: int = 1, topology: TopologyLike | None = None) -> RandomWalk:

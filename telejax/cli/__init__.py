@@ -1,0 +1,31 @@
+"""The command ``telejax``; each subcommand is a dataclass of options with a method ``run``.
+
+Nothing here imports jax before a subcommand runs, so that ``--help`` and mistyped options answer at once.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import tyro
+
+from telejax.cli.compare import Compare
+
+SUBCOMMANDS = {"compare": Compare}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code: 2 for wrong input, 1 for a run that failed."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        SUBCOMMANDS,
+        prog="telejax",
+        description="Simulate decentralized learning with thousands to millions of nodes.",
+        args=arguments,
+    )
+    try:
+        return int(options.run() or 0)
+    except (ValueError, FileExistsError) as error:
+        print(f"telejax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("telejax: interrupted; nothing was written", file=sys.stderr)
+        return 130

@@ -1,0 +1,145 @@
+"""``telejax compare``: the methods of the field on one task."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from telejax.errors import check_integer, check_name, check_number
+
+if TYPE_CHECKING:
+    from telejax.algorithms.base import Algorithm
+
+METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare methods on one task: the step size tuned per method over one grid, several seeds, one table.
+
+    Writes history.parquet, config.json and comparison.png into --out.
+    """
+
+    dataset: Literal["digits", "quadratic"] = "digits"
+    """The task: handwritten digits, or the quadratic whose heterogeneity is known exactly."""
+    nodes: int = 100
+    """Number of nodes."""
+    methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
+    """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce."""
+    active: int = 8
+    """Active nodes of teleportation, clients of fedavg, number of tokens."""
+    rounds: int = 500
+    """Rounds of every method."""
+    eval_every: int = 25
+    """Rounds between two evaluations."""
+    learning_rates: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
+    """The grid of step sizes."""
+    momentum: float = 0.0
+    """Momentum of SGD."""
+    seeds: int = 3
+    """Number of seeds."""
+    seed: int = 0
+    """The first seed, also that of the data split."""
+    alpha: float = 0.1
+    """digits: concentration of the Dirichlet split over labels; small for few classes a node."""
+    model: Literal["mlp", "logistic"] = "mlp"
+    """digits: the model."""
+    batch: int = 8
+    """digits: samples a gradient."""
+    heterogeneity: float = 5.0
+    """quadratic: norm of every node's gradient at the optimum."""
+    noise: float = 1.0
+    """quadratic: root of the expected squared norm of the gradient noise."""
+    placement: Literal["sorted", "shuffled"] = "shuffled"
+    """quadratic: whether neighbours in number are alike."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
+    """Where to write."""
+    force: bool = False
+    """Replace --out if it exists."""
+    progress: bool = True
+    """Show progress bars."""
+
+    def run(self) -> int:
+        self.check()
+        from rich.console import Console
+
+        from telejax.comparison import compare
+        from telejax.results import check_free
+
+        check_free(self.out, self.force)
+        outcome = compare(
+            self.build_methods(),
+            self.build_task(),
+            rounds=self.rounds,
+            learning_rates=self.learning_rates,
+            seeds=self.seeds,
+            seed=self.seed,
+            eval_every=self.eval_every,
+            progress=self.progress,
+        )
+        outcome.save(self.out, overwrite=self.force)
+        console = Console()
+        console.print(outcome)
+        console.print(f"Written: {self.out}/history.parquet, config.json and comparison.png", soft_wrap=True)
+        diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
+        for name in diverged:
+            run = outcome.runs[name]
+            console.print(
+                f"{name} diverged by round {run.history['round'].max()} with every step size of "
+                f"{run.learning_rates}; give smaller ones with --learning-rates"
+            )
+        return 1 if diverged else 0
+
+    def check(self) -> None:
+        """Refuse what can be refused before jax is imported."""
+        for name in ("nodes", "active", "rounds", "eval_every", "seeds", "batch"):
+            check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
+        check_integer("--seed", self.seed, minimum=0)
+        check_number("--alpha", self.alpha, exclusive=True)
+        for rate in self.learning_rates:
+            check_number("--learning-rates", rate, exclusive=True)
+        for spec in self.methods:
+            check_name("method", spec.partition("/")[0], METHODS)
+
+    def build_task(self) -> Any:
+        from telejax import tasks
+
+        if self.dataset == "digits":
+            return tasks.digits(
+                nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed
+            )
+        return tasks.quadratic(
+            nodes=self.nodes,
+            heterogeneity=self.heterogeneity,
+            noise=self.noise,
+            placement=self.placement,
+            seed=self.seed,
+        )
+
+    def build_methods(self) -> "list[Algorithm]":
+        import optax
+
+        from telejax import algorithms
+        from telejax.optimizers import optimizer
+
+        numbers = {"momentum": self.momentum} if self.momentum else {}
+        sgd = optimizer(optax.sgd, learning_rate=self.learning_rates[0], **numbers)
+        built: list[Algorithm] = []
+        for spec in self.methods:
+            name, _, topology = spec.partition("/")
+            topology = topology or "ring"
+            match name:
+                case "dsgd":
+                    built.append(algorithms.decentralized_sgd(topology=topology, optimizer=sgd))
+                case "teleportation":
+                    built.append(algorithms.teleportation(active=self.active, topology=topology, optimizer=sgd))
+                case "fedavg":
+                    built.append(algorithms.fedavg(clients=self.active, optimizer=sgd))
+                case "token":
+                    built.append(algorithms.random_walk(optimizer=sgd))
+                case "tokens":
+                    built.append(algorithms.random_walk(tokens=self.active, optimizer=sgd))
+                case "all-reduce":
+                    built.append(algorithms.all_reduce_sgd(optimizer=sgd))
+        return built

@@ -1,0 +1,211 @@
+"""Several methods on one task: the step size tuned for each over the same grid, several seeds, one table."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from rich.table import Table
+
+from telejax.algorithms.base import Algorithm
+from telejax.driver import simulate
+from telejax.errors import DivergenceError
+from telejax.results import HIGHER_IS_BETTER, Result, mean_and_spread, new_folder
+from telejax.tasks.base import Task
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+LEARNING_RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of :func:`compare`."""
+
+    runs: dict[str, Result]
+    """Method to the result with all its step sizes."""
+    config: dict[str, Any]
+    """What was compared, in plain values."""
+    target_metric: str
+    target: float
+
+    @property
+    def tuned(self) -> dict[str, Result]:
+        """Method to the result with its best step size alone."""
+        return {name: run.tuned() for name, run in self.runs.items()}
+
+    def history(self) -> pl.DataFrame:
+        """All rows of all methods, with the columns ``method`` and ``tuned`` (whether its step size was chosen)."""
+        frames = []
+        for name, run in self.runs.items():
+            best = run.tuned().learning_rates
+            chosen = pl.col("learning_rate").is_in(best, nulls_equal=True).alias("tuned")
+            frames.append(run.history.select(pl.lit(name).alias("method"), pl.all(), chosen))
+        return pl.concat(frames, how="diagonal")
+
+    def table(self) -> pl.DataFrame:
+        """One row a method at its tuned step size: mean and standard deviation over seeds of the last row.
+
+        ``rounds_to_target`` averages the seeds that reached the target; ``reached`` counts them.
+        """
+        rows = []
+        for name, run in self.tuned.items():
+            rounds = run.rounds_to(self.target, self.target_metric)["rounds"]
+            summary = run.summary().drop("active").row(0, named=True)
+            reached = {"rounds_to_target": rounds.mean(), "rounds_to_target_std": rounds.std()}
+            rows.append({"method": name, **summary, **reached, "reached": rounds.count()})
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def plot(self, metrics: Sequence[str] | None = None) -> "matplotlib.figure.Figure":
+        """The tuned runs, one row a metric: against rounds on the left, against gradients on the right."""
+        import matplotlib.pyplot as plt
+
+        from telejax.plotting import plot_histories
+
+        histories = {name: run.history for name, run in self.tuned.items()}
+        columns = set.intersection(*(set(table.columns) for table in histories.values()))
+        if metrics is None:
+            metrics = ["accuracy", "accuracy_slots"] if "accuracy" in columns else ["loss", "loss_slots"]
+        figure, grid = plt.subplots(
+            len(metrics), 2, figsize=(11, 3.6 * len(metrics)), layout="constrained", sharey="row", squeeze=False
+        )
+        for metric, row in zip(metrics, grid, strict=True):
+            for x, axes in zip(("round", "gradients"), row, strict=True):
+                plot_histories(histories, metric, x, axes)
+                axes.get_legend().remove()
+            row[1].set_ylabel("")
+            row[1].set_xscale("symlog", linthresh=100)
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize="small")
+        return figure
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write history.parquet, config.json and comparison.png into a new folder, all or nothing.
+
+        Raises:
+            FileExistsError: the folder exists and ``overwrite`` is False.
+        """
+        import matplotlib.pyplot as plt
+
+        with new_folder(path, overwrite) as folder:
+            self.history().write_parquet(folder / "history.parquet")
+            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
+            figure = self.plot()
+            figure.savefig(folder / "comparison.png", dpi=150)
+            plt.close(figure)
+        return Path(path)
+
+    def __rich__(self) -> Table:
+        accuracy = self.target_metric in HIGHER_IS_BETTER
+        shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
+        goal = f"{self.target:.0%}" if accuracy else f"loss {self.target:.2g}"
+        titles = ["mean model", "slots' mean", "worst slot"] if accuracy else ["loss", "slots' loss", "consensus"]
+        table = Table(
+            title=f"{self.config['title']}: mean ± standard deviation over {self.config['seeds']} seeds",
+            title_justify="left",
+        )
+        for title in ("method", "step"):
+            table.add_column(title, justify="left" if title == "method" else "right")
+        for title in (*titles, f"rounds to {goal}", "gradients", "messages", "MB"):
+            table.add_column(title, justify="right")
+        for row in self.table().iter_rows(named=True):
+            rounds = "never"
+            if row["reached"]:
+                rounds = mean_and_spread(row["rounds_to_target"], row["rounds_to_target_std"])
+            if 0 < row["reached"] < row["runs"]:
+                rounds += f" ({row['reached']} of {row['runs']})"
+            table.add_row(
+                row["method"] + (" (diverged)" if row["diverged"] else ""),
+                mean_and_spread(row["learning_rate"]),
+                *(mean_and_spread(row[name], row[f"{name}_std"], digits=3) for name in shown),
+                rounds,
+                f"{row['gradients']:,.0f}",
+                f"{row['messages']:,.0f}",
+                f"{row['bytes'] / 1e6:,.0f}",
+            )
+        return table
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def compare(
+    methods: Sequence[Algorithm],
+    task: Task,
+    *,
+    rounds: int | None = None,
+    gradients: int | None = None,
+    learning_rates: Sequence[float] = LEARNING_RATES,
+    seeds: int = 3,
+    seed: int = 0,
+    eval_every: int | None = None,
+    target: float | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Run several methods on one task, each with every step size of the same grid and the same seeds.
+
+    The step size of each method is then chosen by the held-out loss of its slots' own models, or by their
+    training loss where the task holds nothing out; see :meth:`telejax.Result.tuned`.
+
+    Args:
+        methods: algorithms, with any step size in their optimizers.
+        task: what the nodes compute.
+        rounds: rounds for every method; or
+        gradients: a budget of stochastic gradients for every method.
+        learning_rates: the grid.
+        seeds: how many seeds, from ``seed`` on.
+        seed: the first seed.
+        eval_every: rounds between two rows of the history.
+        target: accuracy of the mean model (default 0.95) or, for tasks without one, its loss (default 1 % of
+            the loss at the start), to which rounds are counted.
+        progress: show progress bars.
+
+    Raises:
+        ValueError: an argument out of its range; no methods, or two of the same name.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> methods = [tj.random_walk(optimizer=sgd), tj.teleportation(active=4, topology="ring", optimizer=sgd)]
+    >>> both = tj.compare(methods, tj.tasks.quadratic(nodes=64), rounds=50, learning_rates=[0.05, 0.1], seeds=2)
+    >>> both.table()["method"].to_list()
+    ['one token', 'TELEPORTATION ring, k = 4']
+    """
+    names = [method.bind(task).name for method in methods]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"methods is {names}; give at least one method, and each only once")
+    runs = {}
+    for name, method in zip(names, methods, strict=True):
+        try:
+            runs[name] = simulate(
+                method,
+                task,
+                rounds=rounds,
+                gradients=gradients,
+                eval_every=eval_every,
+                seed=seed,
+                seeds=seeds,
+                tune=learning_rates,
+                progress=progress,
+            )
+        except DivergenceError as error:  # told by the table; the other methods go on
+            runs[name] = error.result
+    first = next(iter(runs.values())).history
+    metric = "accuracy" if "accuracy" in first.columns else "loss"
+    if target is None:
+        target = 0.95 if metric == "accuracy" else 0.01 * float(first["loss"][0])
+    config = {
+        "title": f"{type(task).__name__}, {task.nodes} nodes",
+        "nodes": task.nodes,
+        "rounds": rounds,
+        "gradients": gradients,
+        "learning_rates": list(learning_rates),
+        "seeds": seeds,
+        "seed": seed,
+        "target": {"metric": metric, "value": target},
+        "methods": {name: run.config for name, run in runs.items()},
+    }
+    return Comparison(runs, config, metric, target)

@@ -1,0 +1,48 @@
+"""Several runs in one program: seeds and step sizes as lanes of its arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from telejax import execution
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Which axes the runs have, and how many of them run side by side.
+
+    The outer axis is the seed, the inner one the step size. Keys and holders have no step-size axis and the
+    round has none at all, so that what depends on them alone is computed once for all lanes of a batch.
+    """
+
+    seeds: int | None
+    rates: int | None
+    seeds_at_once: int
+    rates_at_once: int
+
+    @staticmethod
+    def plan(seeds: int | None, rates: int | None, run_bytes: int) -> "Lanes":
+        """Side by side as far as the states of the runs fit in the cache together."""
+        rates_at_once = execution.dividing_batch(run_bytes, rates or 1)
+        seed_bytes = run_bytes * (rates or 1)
+        return Lanes(seeds, rates, execution.dividing_batch(seed_bytes, seeds or 1), rates_at_once)
+
+    @property
+    def axes(self) -> int:
+        """How many lane axes there are."""
+        return (self.seeds is not None) + (self.rates is not None)
+
+    def run(self, function: Any, state: Any, key: Any, rate: Any, holders: Any, round: Any) -> tuple[Any, Any]:
+        """``function((state, rate), (key, holders, round)) -> (lane_out, shared_out)`` on every lane.
+
+        The first of ``shared_out`` is the holders, the second the round.
+        """
+
+        def one_seed(lane: Any, shared: Any) -> tuple[Any, Any]:
+            (state, key, holders), (rate, round) = lane, shared
+            inner = function if self.rates is None else execution.map_lanes(function, self.rates_at_once)
+            out, (holders, round, *rest) = inner((state, rate), (key, holders, round))
+            return (out, holders, rest), round
+
+        outer = one_seed if self.seeds is None else execution.map_lanes(one_seed, self.seeds_at_once)
+        (out, holders, rest), round = outer((state, key, holders), (rate, round))
+        return out, (holders, round, *rest)
