@@ -14,6 +14,7 @@ from .algorithms.base import Info as Info
 from .algorithms.base import State as State
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .driver import simulate as simulate
 from .errors import DivergenceError as DivergenceError
 from .mixing import block_diagonal as block_diagonal
 from .mixing import mix as mix
@@ -21,5 +22,4 @@ from .optimizers import optimizer as optimizer
 from .results import Result as Result
 from .results import load as load
 from .sampling import sample_distinct as sample_distinct
-from .driver import simulate as simulate
 from .topology import Topology as Topology

@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import rich.box
 from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
@@ -19,7 +21,8 @@ from telejax.tasks.base import Task
 if TYPE_CHECKING:
     import matplotlib.figure
 
-LEARNING_RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
+LEARNING_RATES = (0.1, 0.25, 0.6, 1.5, 4.0)
+METHODS_AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,6 @@ class Comparison:
                 plot_histories(histories, metric, x, axes)
                 axes.get_legend().remove()
             row[1].set_ylabel("")
-            row[1].set_xscale("symlog", linthresh=100)
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize="small")
         return figure
@@ -102,32 +104,38 @@ class Comparison:
     def __rich__(self) -> Table:
         accuracy = self.target_metric in HIGHER_IS_BETTER
         shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
-        goal = f"{self.target:.0%}" if accuracy else f"loss {self.target:.2g}"
-        titles = ["mean model", "slots' mean", "worst slot"] if accuracy else ["loss", "slots' loss", "consensus"]
+        titles = ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consensus"]
+        goal = f"{self.target:.0%}" if accuracy else f"{self.target:.2g}"
         table = Table(
-            title=f"{self.config['title']}: mean ± standard deviation over {self.config['seeds']} seeds",
+            title=f"{self.config['title']}, {self.config['seeds']} seeds: mean ± standard deviation",
             title_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+            pad_edge=False,
         )
-        for title in ("method", "step"):
-            table.add_column(title, justify="left" if title == "method" else "right")
-        for title in (*titles, f"rounds to {goal}", "gradients", "messages", "MB"):
+        table.add_column("method", min_width=14)
+        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gradients", "messages", "MB"):
             table.add_column(title, justify="right")
         for row in self.table().iter_rows(named=True):
-            rounds = "never"
-            if row["reached"]:
-                rounds = mean_and_spread(row["rounds_to_target"], row["rounds_to_target_std"])
-            if 0 < row["reached"] < row["runs"]:
-                rounds += f" ({row['reached']} of {row['runs']})"
             table.add_row(
                 row["method"] + (" (diverged)" if row["diverged"] else ""),
                 mean_and_spread(row["learning_rate"]),
-                *(mean_and_spread(row[name], row[f"{name}_std"], digits=3) for name in shown),
-                rounds,
-                f"{row['gradients']:,.0f}",
-                f"{row['messages']:,.0f}",
+                *(mean_and_spread(row[name], row[f"{name}_std"], digits=3, join="\n") for name in shown),
+                self._rounds_to_target(row),
+                *(f"{row[name]:,.0f}" for name in ("gradients", "messages")),
                 f"{row['bytes'] / 1e6:,.0f}",
             )
         return table
+
+    def _rounds_to_target(self, row: dict[str, Any]) -> str:
+        if not row["reached"]:
+            return "never"
+        rounds = mean_and_spread(row["rounds_to_target"], row["rounds_to_target_std"], digits=4, join="\n")
+        return rounds if row["reached"] == row["runs"] else f"{rounds}\n{row['reached']} of {row['runs']}"
+
+    def at_edge(self) -> list[str]:
+        """Methods whose best step size is the smallest or the largest of the grid, so that a wider grid may help."""
+        edges = {min(self.config["learning_rates"]), max(self.config["learning_rates"])}
+        return [name for name, run in self.tuned.items() if run.learning_rates[0] in edges]
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
@@ -172,15 +180,15 @@ def compare(
     >>> methods = [tj.random_walk(optimizer=sgd), tj.teleportation(active=4, topology="ring", optimizer=sgd)]
     >>> both = tj.compare(methods, tj.tasks.quadratic(nodes=64), rounds=50, learning_rates=[0.05, 0.1], seeds=2)
     >>> both.table()["method"].to_list()
-    ['one token', 'TELEPORTATION ring, k = 4']
+    ['one token', 'TELEPORTATION ring k=4']
     """
     names = [method.bind(task).name for method in methods]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
-    runs = {}
-    for name, method in zip(names, methods, strict=True):
+
+    def run(method: Algorithm) -> Result:
         try:
-            runs[name] = simulate(
+            return simulate(
                 method,
                 task,
                 rounds=rounds,
@@ -192,13 +200,16 @@ def compare(
                 progress=progress,
             )
         except DivergenceError as error:  # told by the table; the other methods go on
-            runs[name] = error.result
+            return error.result
+
+    with ThreadPoolExecutor(METHODS_AT_ONCE) as pool:  # one compiles while another runs
+        runs = dict(zip(names, pool.map(run, methods), strict=True))
     first = next(iter(runs.values())).history
     metric = "accuracy" if "accuracy" in first.columns else "loss"
     if target is None:
         target = 0.95 if metric == "accuracy" else 0.01 * float(first["loss"][0])
     config = {
-        "title": f"{type(task).__name__}, {task.nodes} nodes",
+        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
         "nodes": task.nodes,
         "rounds": rounds,
         "gradients": gradients,

@@ -81,10 +81,10 @@ def simulate(
     keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
     keys = keys[0] if seeds is None else keys
     learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
-    state = _start(algorithm, task, keys, learning_rates, lanes=lanes)
+    state = _start(algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
     recorder = Recorder(
         seeds=seed_list,
-        learning_rates=[algorithm.optimizer.learning_rate] if rates is None else rates,
+        learning_rates=[algorithm.optimizer.learning_rate] if rates is None else [*rates],
         groups=algorithm.groups(task.nodes),
         traffic=Traffic(
             messages=algorithm.gossip_messages(task.nodes),
@@ -98,9 +98,7 @@ def simulate(
         desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     ) as bar:
         for ahead in _chunks(rounds, eval_every):
-            state, handoffs, metrics, means = _advance(
-                algorithm, task, state, keys, learning_rates, ahead, lanes=lanes
-            )
+            state, handoffs, metrics, means = _advance(algorithm, task, state, keys, learning_rates, ahead, lanes=lanes)
             recorder.add(ahead, handoffs, metrics, means)
             bar.update(ahead)
             if recorder.all_diverged:
@@ -123,25 +121,32 @@ def simulate(
     )
     if recorder.all_diverged:
         raise DivergenceError(
-            f"{algorithm.name} diverged by round {recorder.round} with step size {result.config['tune'] or result.learning_rates}; "
+            f"{algorithm.name} diverged by round {recorder.round} with step size "
+            f"{', '.join(f'{rate:g}' for rate in result.learning_rates if rate) or 'as in its optimizer'}; "
             "try a smaller one; the history so far is in the result of this error",
             result,
         )
     return result
 
 
-@partial(jax.jit, static_argnames=("lanes",))
-def _start(algorithm: Algorithm, task: Task, keys: Any, learning_rates: Any, *, lanes: Lanes) -> State:
+@jax.jit
+def _first_params(task: Task, keys: Any) -> Any:
+    """One copy of the parameters for each seed; a program of its own, which all methods on a task share."""
+    split = jnp.vectorize(lambda key: jax.random.split(key)[0])(keys)
+    return jax.vmap(task.init)(split) if keys.ndim else task.init(split)
+
+
+@partial(jax.jit, static_argnames=("nodes", "lanes"))
+def _start(algorithm: Algorithm, params: Any, learning_rates: Any, *, nodes: int, lanes: Lanes) -> State:
     """The state of every lane: leaves (seeds, step sizes, slots, ...), holders (seeds, slots), round ()."""
 
-    def start(lane: tuple[State | None, Any], shared: Any) -> tuple[Any, Any]:
-        (_, rate), (key, _, _) = lane, shared
-        init_key, _ = jax.random.split(key)
-        state = _with_rate(algorithm, rate).init(init_key, task)
-        return replace(state, holders=None, round=None), (state.holders, state.round)
+    def start(lane: tuple[Any, Any], shared: Any) -> tuple[Any, Any]:
+        (_, rate), (params, _, _) = lane, shared
+        state = _with_rate(algorithm, rate).start(params, nodes)
+        return _bare(state), (state.holders, state.round)
 
-    params, (holders, round) = lanes.run(start, None, keys, learning_rates, None, None)
-    return replace(params, holders=holders, round=round)
+    state, (holders, round) = lanes.run(start, None, params, learning_rates, None, None)
+    return replace(state, holders=holders, round=round)
 
 
 @partial(jax.jit, static_argnames=("lanes",), donate_argnames=("state",))
@@ -164,12 +169,16 @@ def _advance(
         start = replace(state, holders=holders, round=round), jnp.zeros(len(groups), jnp.int32)
         state, handoffs = jax.lax.fori_loop(0, rounds, one_round, start)
         measured = evaluate(state, task, groups)
-        return (replace(state, holders=None, round=None), *measured), (state.holders, state.round, handoffs)
+        return (_bare(state), *measured), (state.holders, state.round, handoffs)
 
-    bare = replace(state, holders=None, round=None)
-    out, (holders, round, handoffs) = lanes.run(advance, bare, keys, learning_rates, state.holders, state.round)
+    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, learning_rates, state.holders, state.round)
     bare, metrics, means = out
     return replace(bare, holders=holders, round=round), handoffs, metrics, means
+
+
+def _bare(state: Any) -> Any:
+    """The state without what runs of different step sizes share."""
+    return replace(state, holders=None, round=None)
 
 
 def _with_rate(algorithm: Algorithm, learning_rate: Any) -> Algorithm:

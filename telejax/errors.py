@@ -34,9 +34,7 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "") -> int:
     return int(value)
 
 
-def check_number(
-    name: str, value: Any, minimum: float = 0.0, exclusive: bool = False, remedy: str = ""
-) -> float:
+def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = False, remedy: str = "") -> float:
     """Return ``value`` as a finite float of at least (or above) ``minimum``, or raise a ValueError.
 
     >>> check_number("alpha", -1.0, exclusive=True)

@@ -30,7 +30,7 @@ def map_pieces(function: Callable[[Any], Any], xs: Any) -> Any:
     """``jax.vmap(function)(xs)``, in batches whose largest intermediates fit in the cache together."""
     pieces = jax.tree.leaves(xs)[0].shape[0]
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
-    batch = batch_for(largest_intermediate(function, one), pieces)
+    batch = dividing_batch(largest_intermediate(function, one), pieces)
     return jax.vmap(function)(xs) if batch == pieces else jax.lax.map(function, xs, batch_size=batch)
 
 
@@ -58,6 +58,9 @@ def map_lanes(function: Callable[[Any, Any], tuple[Any, Any]], batch: int) -> Ca
         count = jax.tree.leaves(lanes)[0].shape[0]
         if batch >= count:
             return together(lanes, shared)
+        if batch == 1:
+            out, shared_out = jax.lax.map(lambda lane: function(lane, shared), lanes)
+            return out, jax.tree.map(lambda x: x[0], shared_out)
         split = jax.tree.map(lambda x: x.reshape(count // batch, batch, *x.shape[1:]), lanes)
         out, shared_out = jax.lax.map(lambda part: together(part, shared), split)
         merged = jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), out)

@@ -31,18 +31,19 @@ class Lanes:
         """How many lane axes there are."""
         return (self.seeds is not None) + (self.rates is not None)
 
-    def run(self, function: Any, state: Any, key: Any, rate: Any, holders: Any, round: Any) -> tuple[Any, Any]:
-        """``function((state, rate), (key, holders, round)) -> (lane_out, shared_out)`` on every lane.
+    def run(self, function: Any, state: Any, seed: Any, rate: Any, holders: Any, round: Any) -> tuple[Any, Any]:
+        """``function((state, rate), (seed, holders, round)) -> (lane_out, shared_out)`` on every lane.
 
-        The first of ``shared_out`` is the holders, the second the round.
+        ``seed`` is any pytree with one entry a seed. The first of ``shared_out`` is the holders, the second
+        the round.
         """
 
         def one_seed(lane: Any, shared: Any) -> tuple[Any, Any]:
-            (state, key, holders), (rate, round) = lane, shared
+            (state, seed, holders), (rate, round) = lane, shared
             inner = function if self.rates is None else execution.map_lanes(function, self.rates_at_once)
-            out, (holders, round, *rest) = inner((state, rate), (key, holders, round))
+            out, (holders, round, *rest) = inner((state, rate), (seed, holders, round))
             return (out, holders, rest), round
 
         outer = one_seed if self.seeds is None else execution.map_lanes(one_seed, self.seeds_at_once)
-        (out, holders, rest), round = outer((state, key, holders), (rate, round))
+        (out, holders, rest), round = outer((state, seed, holders), (rate, round))
         return out, (holders, round, *rest)

@@ -23,17 +23,27 @@ Tree = TypeVar("Tree")
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
 
-static = partial(field, metadata={"static": True})
+STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
 
 
 class Mixing(Protocol):
     """The matrices of one period over ``slots`` slots, in a form that the device applies fast."""
 
-    name: str
-    slots: int
-    messages: tuple[int, ...]
-    """Parameter copies sent in each round of the period."""
+    @property
+    def name(self) -> str:
+        """The topology's name."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """Number of slots that mix."""
+        ...
+
+    @property
+    def messages(self) -> tuple[int, ...]:
+        """Parameter copies sent in each round of the period."""
+        ...
 
     def apply(self, x: Array, round: Array) -> Array:
         """W_round applied to the leading axis of ``x``."""
@@ -65,6 +75,8 @@ def mix(mixing: Mixing, tree: Tree, round: int | Int[Array, ""] = 0) -> Tree:
                 "slots, so every leaf needs that leading axis"
             )
     round = jnp.asarray(round, jnp.int32)
+    # without the barrier the update that made the tree is computed again for every neighbour that reads it
+    tree = jax.lax.optimization_barrier(tree)
     return jax.tree.map(lambda x: mixing.apply(x, round), tree)
 
 
@@ -73,9 +85,9 @@ def mix(mixing: Mixing, tree: Tree, round: int | Int[Array, ""] = 0) -> Tree:
 class Mean:
     """Exact averaging: W = J / n in every round."""
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
 
     @staticmethod
     def over(slots: int, name: str = "complete") -> "Mean":
@@ -94,9 +106,9 @@ class Neighbours:
     Where all slots have the same weights, the slot axis of ``own`` and ``weights`` has length one.
     """
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
     own: Float[np.ndarray | Array, "period slots_or_1"]
     weights: Float[np.ndarray | Array, "period neighbours slots_or_1"]
     indices: Int[np.ndarray | Array, "period neighbours slots"]
@@ -125,9 +137,9 @@ class Neighbours:
 class Dense:
     """Any matrix with long rows, as a matrix product."""
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
     matrices: Float[np.ndarray | Array, "period slots slots"]
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
@@ -144,9 +156,9 @@ class Dense:
 class Edges:
     """One large sparse matrix with some long rows (a star): its non-zeros, sorted by row."""
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
     rows: Int[np.ndarray | Array, " edges"]
     columns: Int[np.ndarray | Array, " edges"]
     weights: Float[np.ndarray | Array, " edges"]
@@ -163,9 +175,9 @@ class Edges:
 class Switch:
     """A period whose rounds have different forms: round t uses ``parts[t % period]``."""
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
     parts: tuple[Mixing, ...]
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
@@ -178,9 +190,9 @@ class Switch:
 class Blocks:
     """Independent groups side by side: a block-diagonal matrix in which every block keeps its own period."""
 
-    name: str = static()
-    slots: int = static()
-    messages: tuple[int, ...] = static()
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: tuple[int, ...] = field(metadata=STATIC)
     parts: tuple[Mixing, ...]
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:

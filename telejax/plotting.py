@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.axes
-import matplotlib.figure
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -18,9 +17,9 @@ LABELS = {
     "messages": "messages sent",
     "bytes": "bytes sent",
     "loss": "loss of the mean model",
-    "loss_slots": "mean loss of the slots' own models",
-    "accuracy": "test accuracy of the mean model",
-    "accuracy_slots": "mean test accuracy of the slots' own models",
+    "loss_slots": "mean loss\nof the slots' own models",
+    "accuracy": "test accuracy\nof the mean model",
+    "accuracy_slots": "mean test accuracy\nof the slots' own models",
     "accuracy_worst": "test accuracy of the worst slot",
     "consensus": "consensus distance",
     "grad_norm_sq": "squared gradient norm of the mean model",
@@ -68,6 +67,8 @@ def plot_histories(
         axes.set_yscale("log")
     axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
     axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    if x != "round":
+        axes.set_xscale("log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return axes
@@ -98,8 +99,10 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     return axes
 
 
-def figure_png(figure: matplotlib.figure.Figure) -> bytes:
-    """The figure as PNG; it is closed, so that notebooks do not show it twice."""
+def figure_png(axes: matplotlib.axes.Axes) -> bytes:
+    """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     plt.close(figure)

@@ -49,6 +49,11 @@ class Result:
         return self.history["learning_rate"].unique(maintain_order=True).to_list()
 
     @property
+    def rounds(self) -> int:
+        """Rounds that were run: fewer than asked for where all runs diverged."""
+        return int(self.history.select(pl.col("round").max()).item())
+
+    @property
     def seeds(self) -> list[int]:
         """The seeds in the history."""
         return self.history["seed"].unique(maintain_order=True).to_list()
@@ -74,9 +79,7 @@ class Result:
         """
         by = by or next(name for name in TUNE_BY if name in self.history.columns)
         check_name("column", by, self.history.columns)
-        scores = self.final().group_by("learning_rate").agg(
-            pl.col("diverged").any(), pl.col(by).fill_nan(None).mean()
-        )
+        scores = self.final().group_by("learning_rate").agg(pl.col("diverged").any(), pl.col(by).fill_nan(None).mean())
         best = scores.sort("diverged", by, descending=[False, by in HIGHER_IS_BETTER], nulls_last=True)
         rate = best["learning_rate"][0]
         lane = self.learning_rates.index(rate)
@@ -100,11 +103,15 @@ class Result:
     def summary(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
         """Mean and standard deviation over seeds of the last row, for each step size and group."""
         chosen = [name for name in metrics or _measured(self.history) if name in self.history.columns]
-        return self.final().group_by("learning_rate", "active", maintain_order=True).agg(
-            pl.len().alias("runs"),
-            pl.col("diverged").sum(),
-            *[pl.col(name).mean() for name in chosen],
-            *[pl.col(name).std().alias(f"{name}_std") for name in chosen],
+        return (
+            self.final()
+            .group_by("learning_rate", "active", maintain_order=True)
+            .agg(
+                pl.len().alias("runs"),
+                pl.col("diverged").sum(),
+                *[pl.col(name).mean() for name in chosen],
+                *[pl.col(name).std().alias(f"{name}_std") for name in chosen],
+            )
         )
 
     def plot(
@@ -141,9 +148,10 @@ class Result:
 
     def __repr__(self) -> str:
         last = self.final()
+        loss = float(np.mean(last["loss"].to_numpy()))
         return (
             f"Result({self.config['algorithm']!r}, nodes={self.config['nodes']}, runs={len(last)}, "
-            f"round={last['round'].max()}, loss={last['loss'].mean():.4g})"
+            f"rounds={self.rounds}, loss={loss:.4g})"
         )
 
     def _repr_html_(self) -> str:
@@ -204,12 +212,12 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
 
 
-def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4) -> str:
+def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4, join: str = " ") -> str:
     """``0.951 ± 0.004``, in so many significant digits; a dash where there is nothing."""
     if mean is None:
         return "-"
     text = f"{mean:.{digits}g}"
-    return text if spread is None or np.isnan(spread) else f"{text} ± {spread:.2g}"
+    return text if spread is None or np.isnan(spread) else f"{text}{join}±{spread:.1g}"
 
 
 def _measured(history: pl.DataFrame) -> list[str]:

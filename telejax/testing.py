@@ -212,9 +212,8 @@ def _check_unbiased(task: Task, params: Any) -> None:
     """The stochastic gradients along a direction average to that of the loss in ``evaluate``."""
     leaves, structure = jax.tree.flatten(params)
     keys = jax.random.split(jax.random.key(1), len(leaves))
-    direction = structure.unflatten(
-        jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)
-    )
+    normals = [jax.random.normal(key, leaf.shape, leaf.dtype) for key, leaf in zip(keys, leaves, strict=True)]
+    direction = jax.tree.unflatten(structure, normals)
 
     def slope(function: Callable[[Any], Any]) -> Any:
         return jax.jvp(function, (params,), (direction,))[1]

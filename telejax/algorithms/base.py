@@ -6,8 +6,7 @@ they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_me
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import jax
@@ -22,7 +21,7 @@ from telejax.topology import Topology, TopologyLike, resolve
 Params = Any
 """Any pytree of float arrays; in a state, each leaf has the slot axis first."""
 
-static = partial(field, metadata={"static": True})
+STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
 
 
@@ -109,9 +108,13 @@ class Algorithm(ABC):
         Returns:
             A state whose leaves have the slot axis first, ``round`` 0.
         """
-        slots = self.slots(task.nodes)
-        params = jax.tree.map(lambda x: jnp.repeat(x[None], slots, axis=0), task.init(key))
-        return State(params, self.init_optimizer(params), self.first_holders(task.nodes), jnp.int32(0))
+        return self.start(task.init(key), task.nodes)
+
+    def start(self, params: Params, nodes: int) -> State:
+        """The state before the first round, all slots at one copy of the parameters."""
+        slots = self.slots(nodes)
+        params = jax.tree.map(lambda x: jnp.repeat(x[None], slots, axis=0), params)
+        return State(params, self.init_optimizer(params), self.first_holders(nodes), jnp.int32(0))
 
     def init_optimizer(self, params: Params) -> Any:
         """A new optimizer state for each slot."""

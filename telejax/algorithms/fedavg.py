@@ -7,12 +7,12 @@
 B. McMahan et al. 2017, arXiv 1602.05629. The server sends k copies and receives k in a round.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import jax
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import Algorithm, Info, State, copy_bytes, no_handoffs, pytree, static
+from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, no_handoffs, pytree
 from telejax.algorithms.parts import handed_off, local_update, refresh_optimizer
 from telejax.algorithms.teleportation import check_active
 from telejax.errors import check_integer
@@ -28,13 +28,13 @@ class FedAvg(Algorithm):
     """See :func:`fedavg`."""
 
     optimizer: Optimizer | FixedOptimizer
-    clients: int = static()
-    local_steps: int = static()
-    state_travels: bool = static()
+    clients: int = field(metadata=STATIC)
+    local_steps: int = field(metadata=STATIC)
+    state_travels: bool = field(metadata=STATIC)
 
     @property
     def name(self) -> str:
-        return f"FedAvg, k = {self.clients}, {self.local_steps} local"
+        return f"FedAvg k={self.clients}, {self.local_steps} local"
 
     def slots(self, nodes: int) -> int:
         return check_active(self.clients, nodes)

@@ -7,7 +7,7 @@ Tokens do not mix. One token over all nodes is TELEPORTATION with k = 1. For wal
 S. El Rouayheb 2020, arXiv 2011.01728.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import (
+    STATIC,
     Algorithm,
     Info,
     NodeTopology,
@@ -23,10 +24,8 @@ from telejax.algorithms.base import (
     copy_bytes,
     node_mixing,
     pytree,
-    static,
 )
 from telejax.algorithms.parts import handed_off, local_update
-from telejax.algorithms.teleportation import check_active
 from telejax.errors import check_integer
 from telejax.mixing import Dense, Mixing, Neighbours
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -42,7 +41,7 @@ class RandomWalk(Algorithm):
 
     optimizer: Optimizer | FixedOptimizer
     graph: Mixing | NodeTopology | None
-    tokens: int = static()
+    tokens: int = field(metadata=STATIC)
 
     @property
     def name(self) -> str:

@@ -11,13 +11,13 @@ The graph terms of its convergence bound depend on k, not on n. Y. Takezawa, S. 
 Decentralized Learning with Teleportation", ICLR 2025, arXiv 2501.15259.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import Algorithm, Info, State, copy_bytes, pytree, static
+from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
 from telejax.algorithms.parts import handed_off, local_update, refresh_optimizer
 from telejax.errors import check_integer
 from telejax.mixing import Mixing, mix
@@ -34,12 +34,12 @@ class Teleportation(Algorithm):
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing
-    active: int = static()
-    state_travels: bool = static()
+    active: int = field(metadata=STATIC)
+    state_travels: bool = field(metadata=STATIC)
 
     @property
     def name(self) -> str:
-        return f"TELEPORTATION {self.mixing.name}, k = {self.active}"
+        return f"TELEPORTATION {self.mixing.name} k={self.active}"
 
     def slots(self, nodes: int) -> int:
         return check_active(self.active, nodes)
@@ -84,7 +84,7 @@ def teleportation(
 
     >>> import optax, telejax as tj
     >>> tj.teleportation(active=8, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
-    'TELEPORTATION ring, k = 8'
+    'TELEPORTATION ring k=8'
     """
     active = check_integer("active", active, minimum=1)
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))

@@ -4,13 +4,13 @@ Nothing here imports jax before a subcommand runs, so that ``--help`` and mistyp
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tyro
 
 from telejax.cli.compare import Compare
 
-SUBCOMMANDS = {"compare": Compare}
+SUBCOMMANDS: dict[str, Callable[..., Compare]] = {"compare": Compare}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

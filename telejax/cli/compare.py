@@ -31,9 +31,9 @@ class Compare:
     """Active nodes of teleportation, clients of fedavg, number of tokens."""
     rounds: int = 500
     """Rounds of every method."""
-    eval_every: int = 25
+    eval_every: int = 50
     """Rounds between two evaluations."""
-    learning_rates: tuple[float, ...] = (0.05, 0.1, 0.2, 0.4, 0.8)
+    learning_rates: tuple[float, ...] = (0.1, 0.25, 0.6, 1.5, 4.0)
     """The grid of step sizes."""
     momentum: float = 0.0
     """Momentum of SGD."""
@@ -82,11 +82,13 @@ class Compare:
         console = Console()
         console.print(outcome)
         console.print(f"Written: {self.out}/history.parquet, config.json and comparison.png", soft_wrap=True)
+        for name in outcome.at_edge():
+            console.print(f"{name}: the best step size is at the edge of the grid; widen --learning-rates")
         diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
         for name in diverged:
             run = outcome.runs[name]
             console.print(
-                f"{name} diverged by round {run.history['round'].max()} with every step size of "
+                f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )
         return 1 if diverged else 0
@@ -106,9 +108,7 @@ class Compare:
         from telejax import tasks
 
         if self.dataset == "digits":
-            return tasks.digits(
-                nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed
-            )
+            return tasks.digits(nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed)
         return tasks.quadratic(
             nodes=self.nodes,
             heterogeneity=self.heterogeneity,

@@ -7,7 +7,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
@@ -39,6 +38,8 @@ class Classification:
     nodes: int = field(metadata={"static": True})
     batch: int = field(metadata={"static": True})
     model: nn.Module = field(metadata={"static": True})
+    name: str = field(metadata={"static": True})
+    """Name of the data set."""
     table: Int[Array, "nodes samples_per_node"]
     """The samples of each node, as rows of ``train``."""
     train: Samples
@@ -108,14 +109,12 @@ def classification(
     if isinstance(model, str):
         model = MODELS[check_name("model", model, MODELS)](data.classes)
     labels = data.train.labels
-    table = (
-        partition.iid(labels, nodes, seed) if alpha is None else partition.dirichlet(labels, nodes, alpha, seed)
-    )
+    table = partition.iid(labels, nodes, seed) if alpha is None else partition.dirichlet(labels, nodes, alpha, seed)
     train, validation, test = (
         Samples(jnp.asarray(split.inputs, jnp.result_type(float)), jnp.asarray(split.labels, jnp.int32))
         for split in (data.train, data.validation, data.test)
     )
-    return Classification(nodes, batch, model, jnp.asarray(np.asarray(table), jnp.int32), train, validation, test)
+    return Classification(nodes, batch, model, data.name, jnp.asarray(table, jnp.int32), train, validation, test)
 
 
 def digits(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
@@ -134,7 +134,7 @@ class Topology:
     def __repr__(self) -> str:
         return f"Topology({self.name!r}, nodes={self.nodes}, period={self.period}, max_degree={self.max_degree})"
 
-    def _repr_png_(self) -> Any:
+    def _repr_png_(self) -> bytes:
         from telejax import plotting
 
-        return plotting.figure_png(self.draw().figure)
+        return plotting.figure_png(self.draw())

@@ -1,7 +1,7 @@
 """The named communication graphs: each function returns a validated Topology over ``nodes`` nodes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import networkx as nx
 import numpy as np
@@ -133,9 +133,7 @@ def from_networkx(graph: nx.Graph, name: str = "networkx") -> Topology:
     return Topology.build(name, [Sparse.build(edges + diagonal, name="graph")])
 
 
-def from_matrix(
-    matrix: np.ndarray | scipy.sparse.sparray, connected: bool = True, name: str = "matrix"
-) -> Topology:
+def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = True, name: str = "matrix") -> Topology:
     """Any doubly stochastic matrix, W[i, j] the weight that node i gives to what it hears from j.
 
     Args:
@@ -180,7 +178,7 @@ def _power_of_two(name: str, nodes: int) -> tuple[int, int]:
     return nodes, bits
 
 
-def _first_connected(name, draw_graph, seed: int, remedy: str) -> Topology:
+def _first_connected(name: str, draw_graph: Callable[[int], nx.Graph], seed: int, remedy: str) -> Topology:
     """The first connected graph among draws with seed, seed + 1, ... of a fixed stream."""
     stream = np.random.default_rng(check_integer("seed", seed, minimum=0))
     for _ in range(RANDOM_TRIES):
