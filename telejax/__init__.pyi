@@ -12,6 +12,7 @@ from .algorithms import teleportation as teleportation
 from .algorithms.base import Algorithm as Algorithm
 from .algorithms.base import Info as Info
 from .algorithms.base import State as State
+from .algorithms.parts import local_update as local_update
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .driver import simulate as simulate
