@@ -111,8 +111,10 @@ class Comparison:
             title_justify="left",
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
+            show_edge=False,
+            collapse_padding=True,
         )
-        table.add_column("method", min_width=14)
+        table.add_column("method", min_width=13)
         for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gradients", "messages", "MB"):
             table.add_column(title, justify="right")
         for row in self.table().iter_rows(named=True):
@@ -122,7 +124,7 @@ class Comparison:
                 *(mean_and_spread(row[name], row[f"{name}_std"], digits=3, join="\n") for name in shown),
                 self._rounds_to_target(row),
                 *(f"{row[name]:,.0f}" for name in ("gradients", "messages")),
-                f"{row['bytes'] / 1e6:,.0f}",
+                _megabytes(row["bytes"]),
             )
         return table
 
@@ -135,10 +137,19 @@ class Comparison:
     def at_edge(self) -> list[str]:
         """Methods whose best step size is the smallest or the largest of the grid, so that a wider grid may help."""
         edges = {min(self.config["learning_rates"]), max(self.config["learning_rates"])}
-        return [name for name, run in self.tuned.items() if run.learning_rates[0] in edges]
+        return [
+            name
+            for name, run in self.tuned.items()
+            if run.learning_rates[0] in edges and not run.final()["diverged"].any()
+        ]
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
+
+
+def _megabytes(count: float) -> str:
+    """Whole megabytes, or one digit where there are few."""
+    return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.1f}"
 
 
 def compare(

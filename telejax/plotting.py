@@ -48,7 +48,7 @@ def plot_histories(
     for name in (metric, x):
         check_name("column", name, set.intersection(*(set(table.columns) for table in histories.values())))
     axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
-    positive = True
+    positive, work_done = True, False
     for label, table in histories.items():
         runs = table.partition_by("learning_rate", "active", as_dict=True, maintain_order=True)
         for (rate, active), run in runs.items():
@@ -62,12 +62,13 @@ def plot_histories(
             at, mean, low, high = (over_seeds[name].to_numpy() for name in ("x", "mean", "low", "high"))
             (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+            work_done |= bool(np.any((at > 0) & np.isfinite(mean)))
             positive &= bool(np.nanmin(low, initial=np.inf) > 0)
     if positive and "accuracy" not in metric:
         axes.set_yscale("log")
     axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
     axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
-    if x != "round":
+    if x != "round" and work_done:
         axes.set_xscale("log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

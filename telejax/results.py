@@ -207,9 +207,14 @@ class new_folder:
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Raise a FileExistsError if ``path`` exists and may not be replaced."""
+    """Raise a FileExistsError if ``path`` exists and may not be replaced, an OSError if it cannot be written."""
     if path.exists() and not overwrite:
         raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=parent)).rmdir()
+    except OSError as error:
+        raise OSError(f"the folder {str(path)!r} cannot be written: {error.strerror}; choose another") from error
 
 
 def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4, join: str = " ") -> str:
@@ -217,7 +222,7 @@ def mean_and_spread(mean: float | None, spread: float | None = None, digits: int
     if mean is None:
         return "-"
     text = f"{mean:.{digits}g}"
-    return text if spread is None or np.isnan(spread) else f"{text}{join}±{spread:.1g}"
+    return text if spread is None or np.isnan(spread) else f"{text}{join}±{float(f'{spread:.1g}'):g}"
 
 
 def _measured(history: pl.DataFrame) -> list[str]:

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         return int(options.run() or 0)
-    except (ValueError, FileExistsError) as error:
+    except (ValueError, OSError) as error:
         print(f"telejax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
 
+GRIDS = {"digits": (0.1, 0.25, 0.6, 1.5, 4.0), "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3)}
+
 
 @dataclass(frozen=True)
 class Compare:
@@ -33,8 +35,8 @@ class Compare:
     """Rounds of every method."""
     eval_every: int = 50
     """Rounds between two evaluations."""
-    learning_rates: tuple[float, ...] = (0.1, 0.25, 0.6, 1.5, 4.0)
-    """The grid of step sizes."""
+    learning_rates: tuple[float, ...] | None = None
+    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic."""
     momentum: float = 0.0
     """Momentum of SGD."""
     seeds: int = 3
@@ -72,7 +74,7 @@ class Compare:
             self.build_methods(),
             self.build_task(),
             rounds=self.rounds,
-            learning_rates=self.learning_rates,
+            learning_rates=self.grid,
             seeds=self.seeds,
             seed=self.seed,
             eval_every=self.eval_every,
@@ -82,8 +84,8 @@ class Compare:
         console = Console()
         console.print(outcome)
         console.print(f"Written: {self.out}/history.parquet, config.json and comparison.png", soft_wrap=True)
-        for name in outcome.at_edge():
-            console.print(f"{name}: the best step size is at the edge of the grid; widen --learning-rates")
+        if at_edge := outcome.at_edge():
+            console.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
         for name in diverged:
             run = outcome.runs[name]
@@ -93,14 +95,23 @@ class Compare:
             )
         return 1 if diverged else 0
 
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The step sizes to try."""
+        return GRIDS[self.dataset] if self.learning_rates is None else self.learning_rates
+
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
         for name in ("nodes", "active", "rounds", "eval_every", "seeds", "batch"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
         check_integer("--seed", self.seed, minimum=0)
         check_number("--alpha", self.alpha, exclusive=True)
-        for rate in self.learning_rates:
+        for rate in self.grid:
             check_number("--learning-rates", rate, exclusive=True)
+        if check_number("--momentum", self.momentum) >= 1:
+            raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
+        if not self.methods or not self.grid:
+            raise ValueError("--methods or --learning-rates is empty; give at least one of each, or leave it out")
         for spec in self.methods:
             check_name("method", spec.partition("/")[0], METHODS)
 
@@ -124,7 +135,7 @@ class Compare:
         from telejax.optimizers import optimizer
 
         numbers = {"momentum": self.momentum} if self.momentum else {}
-        sgd = optimizer(optax.sgd, learning_rate=self.learning_rates[0], **numbers)
+        sgd = optimizer(optax.sgd, learning_rate=self.grid[0], **numbers)
         built: list[Algorithm] = []
         for spec in self.methods:
             name, _, topology = spec.partition("/")
