@@ -50,7 +50,7 @@ class Teleportation(Algorithm):
         state, moved = self._hand_off(state, holders)
         params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
         params = mix(self.mixing, params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved)[None])
+        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return (self.mixing.messages,)
