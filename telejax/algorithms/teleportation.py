@@ -90,8 +90,8 @@ def teleportation(
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))
 
 
-def check_active(active: int, nodes: int) -> int:
-    """Return ``active``, or raise a ValueError if there are fewer nodes."""
+def check_active(active: int, nodes: int, name: str = "active") -> int:
+    """Return ``active``, or raise a ValueError that names the argument if there are fewer nodes."""
     if active > nodes:
-        raise ValueError(f"active is {active} and the task has {nodes} nodes; activate at most {nodes}")
+        raise ValueError(f"{name} is {active} and the task has {nodes} nodes; activate at most {nodes}")
     return active
