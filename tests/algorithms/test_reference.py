@@ -18,6 +18,8 @@ import reference
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 NODES, DIM, ROUNDS, EVAL_EVERY, SEED, RATE = 12, 3, 50, 7, 11, 0.04
 ZETA, SIGMA, SPREAD = 2.0, 1.0, 1.5
 TOLERANCE = 1e-10  # float64: 50 contracting rounds of numbers of order one, each rounded at 1e-16
