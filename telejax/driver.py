@@ -23,6 +23,7 @@ from telejax.results import Result
 from telejax.tasks.base import Task
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
+MAX_SEED = 2**32 - 1
 SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
 
 
@@ -206,10 +207,13 @@ def _rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm, tas
 def _seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
     seed = check_integer("seed", seed, minimum=0)
     if seeds is None:
-        return [seed]
-    if isinstance(seeds, int | np.integer):
-        return list(range(seed, seed + check_integer("seeds", seeds, minimum=1)))
-    chosen = [check_integer("seeds", one, minimum=0) for one in seeds]
+        name, chosen = "seed", [seed]
+    elif isinstance(seeds, int | np.integer):
+        name, chosen = "seed", list(range(seed, seed + check_integer("seeds", seeds, minimum=1)))
+    else:
+        name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in seeds]
+    if max(chosen, default=0) > MAX_SEED:
+        raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds is {chosen}; give at least one seed, and each only once")
     return chosen

@@ -71,7 +71,7 @@ class Recorder:
     def _frame(self, metrics: dict[str, np.ndarray]) -> pl.DataFrame:
         seed, rate, group = (index.ravel() for index in np.indices(self._shape))
         gossip = np.array([self.traffic.mixed(one, self.round) for one in range(len(self.groups))], np.int64)[group]
-        handoffs = np.broadcast_to(self._handoffs, self._shape).ravel()
+        handoffs = np.broadcast_to(self._handoffs, self._shape).flatten()  # a copy: the counts go on
         gradients = np.array(self.traffic.gradients, np.int64)[group] * self.round
         rates = pl.Series([None if one is None else float(one) for one in self.learning_rates], dtype=pl.Float64)
         bytes_gossip, bytes_handoff = gossip * self.traffic.copy_bytes, handoffs * self.traffic.handoff_bytes

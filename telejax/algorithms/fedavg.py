@@ -37,7 +37,7 @@ class FedAvg(Algorithm):
         return f"FedAvg k={self.clients}, {self.local_steps} local"
 
     def slots(self, nodes: int) -> int:
-        return check_active(self.clients, nodes)
+        return check_active(self.clients, nodes, name="clients")
 
     def gradients(self, nodes: int) -> tuple[int, ...]:
         return (self.clients * self.local_steps,)

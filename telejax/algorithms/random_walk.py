@@ -63,7 +63,7 @@ class RandomWalk(Algorithm):
         holders = self._walk(walk_key, state, task)
         moved = handed_off(state, holders)
         params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved)[None])
+        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((0,),)

@@ -50,7 +50,7 @@ class Teleportation(Algorithm):
         state, moved = self._hand_off(state, holders)
         params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
         params = mix(self.mixing, params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved)[None])
+        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return (self.mixing.messages,)
@@ -90,8 +90,8 @@ def teleportation(
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))
 
 
-def check_active(active: int, nodes: int) -> int:
-    """Return ``active``, or raise a ValueError if there are fewer nodes."""
+def check_active(active: int, nodes: int, name: str = "active") -> int:
+    """Return ``active``, or raise a ValueError that names the argument if there are fewer nodes."""
     if active > nodes:
-        raise ValueError(f"active is {active} and the task has {nodes} nodes; activate at most {nodes}")
+        raise ValueError(f"{name} is {active} and the task has {nodes} nodes; activate at most {nodes}")
     return active

@@ -1,0 +1,22 @@
+"""Fixtures that several test modules share."""
+
+from collections.abc import Iterator
+
+import jax
+import pytest
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Float64 for the duration of one test; jax keeps the programs of both widths apart."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def compiled_fast() -> Iterator[None]:
+    """For tests that compile much and compute little: XLA optimises little, which takes half the time."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
