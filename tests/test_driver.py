@@ -149,7 +149,7 @@ def test_task_with_other_parameters_and_a_raw_optimizer_runs() -> None:
     result = run(adam, task, rounds=20, eval_every=20)
     assert result.history["loss"][-1] < result.history["loss"][0]
     assert result.history["learning_rate"].to_list() == [None, None]
-    with pytest.raises(ValueError, match="whose step size cannot be tuned; give telejax.optimizer"):
+    with pytest.raises(ValueError, match="whose step size cannot be tuned; give"):
         run(adam, task, rounds=20, tune=[0.1])
 
 
@@ -212,7 +212,7 @@ def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
         (lambda: tj.random_walk(tokens=0, optimizer=SGD), "tokens is 0; give an integer of at least 1"),
         (lambda: tj.all_reduce_sgd(optimizer=0.1), "optimizer is 0.1; give telejax.optimizer"),
         (lambda: tj.optimizer(optax.sgd, learning_rate=-0.1), "learning_rate is -0.1; give a finite number"),
-        (lambda: tj.optimizer(optax.sgd, 0.1) if False else tj.optimizer(optax.sgd, rate=0.1), "sgd does not take"),
+        (lambda: tj.optimizer(optax.sgd, rate=0.1), "sgd does not take"),
         (lambda: tj.optimizer(optax.sgd(0.1), learning_rate=0.1), "give a function such as optax.sgd, not its result"),
     ],
 )
@@ -221,8 +221,7 @@ def test_algorithms_that_do_not_fit_are_refused(build, message: str) -> None:
         run(build(), rounds=3)
 
 
-def test_a_task_of_the_wrong_kind_of_numbers_is_not_needed_to_refuse() -> None:
-    """Arguments are refused before anything is traced."""
+def test_arguments_are_refused_before_anything_is_traced() -> None:
     traces.clear()
     with pytest.raises(ValueError, match="eval_every"):
         run(task=replace(traced(), noise=None), rounds=5, eval_every=-1)
