@@ -84,10 +84,10 @@ class Mutant(Teleportation):
 memory: list[int] = []
 
 FAULTS = {
-    "dtype": "",
-    "shape": "",
+    "dtype": "float16",
+    "shape": "holders|shape",
     "groups": "groups must add up",
-    "float round": "",
+    "float round": "state.round is float32",
     "round": "state.round is 0 after 1 rounds",
     "other holders": "info.holders and state.holders differ",
     "no such node": "are not all nodes",

@@ -1,0 +1,135 @@
+"""What a simulation returns: tuning, targets, summaries, and folders that are written whole or not at all."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import polars as pl
+import pytest
+
+import telejax as tj
+from telejax import results
+from telejax.testing import TreeTask
+
+HISTORY = pl.DataFrame(
+    {
+        "round": [0, 10, 20] * 4,
+        "seed": [0] * 6 + [1] * 6,
+        "learning_rate": [0.1] * 3 + [0.5] * 3 + [0.1] * 3 + [0.5] * 3,
+        "active": [4] * 12,
+        "loss": [9.0, 4.0, 2.0, 9.0, 1.0, 0.5, 9.0, 5.0, 4.0, 9.0, 2.0, float("nan")],
+        "loss_slots": [9.0, 4.0, 3.0, 9.0, 1.0, 0.5, 9.0, 5.0, 5.0, 9.0, 2.0, float("nan")],
+        "accuracy": [0.1, 0.5, 0.9, 0.1, 0.6, 0.7, 0.1, 0.4, 0.8, 0.1, 0.6, 0.6],
+        "diverged": [False] * 11 + [True],
+    }
+)
+
+
+def result(history: pl.DataFrame = HISTORY) -> tj.Result:
+    return tj.Result(history, {"algorithm": "A", "nodes": 9}, params=np.arange(4.0).reshape(2, 2, 1, 1))
+
+
+def healthy() -> tj.Result:
+    return result(HISTORY.with_columns(diverged=False, loss_slots=pl.col("loss_slots").fill_nan(0.6)))
+
+
+def test_tuned_takes_the_lowest_loss_of_the_slots_and_no_diverged_run() -> None:
+    tuned = result().tuned()
+    assert tuned.learning_rates == [0.1] and tuned.history.height == 6
+    assert tuned.config["tuned"] == {"learning_rate": 0.1, "by": "loss_slots", "among": [0.1, 0.5]}
+    assert tuned.params.ravel().tolist() == [0.0, 2.0]
+    assert healthy().tuned().learning_rates == [0.5]
+    assert healthy().tuned().params.ravel().tolist() == [1.0, 3.0]
+    assert healthy().tuned("accuracy").learning_rates == [0.1]  # higher is better
+    everything = result(HISTORY.with_columns(diverged=True)).tuned()
+    assert everything.learning_rates == [0.5]  # all have diverged: by what is finite
+    with pytest.raises(ValueError, match="unknown column 'acuracy'; did you mean 'accuracy'"):
+        result().tuned("acuracy")
+
+
+def test_held_out_loss_decides_where_there_is_one() -> None:
+    held_out = healthy().history.with_columns(validation_loss_slots=1 / pl.col("loss_slots"))
+    assert result(held_out).tuned().learning_rates == [0.1]
+
+
+def test_rounds_to_a_target() -> None:
+    reached = result().rounds_to(0.6)
+    assert reached["rounds"].to_list() == [20, 10, 20, 10]
+    assert result().rounds_to(0.85)["rounds"].to_list() == [20, None, None, None]
+    assert result().rounds_to(4.0, "loss")["rounds"].to_list() == [10, 10, 20, 10]  # lower is better
+    with pytest.raises(ValueError, match="unknown column 'los'; did you mean 'loss'"):
+        result().rounds_to(1.0, "los")
+
+
+def test_summary_is_over_seeds() -> None:
+    row = result().summary().filter(learning_rate=0.1).row(0, named=True)
+    assert row["runs"] == 2 and row["diverged"] == 0
+    assert row["loss"] == pytest.approx(3.0) and row["loss_std"] == pytest.approx(np.sqrt(2.0))
+    assert result().summary().filter(learning_rate=0.5)["diverged"][0] == 1
+    assert result().summary(["accuracy"]).columns == [
+        "learning_rate",
+        "active",
+        "runs",
+        "diverged",
+        "accuracy",
+        "accuracy_std",
+    ]
+    assert result().seeds == [0, 1] and result().rounds == 20 and result().final().height == 4
+
+
+@pytest.fixture(scope="module")
+def simulated() -> tj.Result:
+    sgd = tj.optimizer(optax.sgd, learning_rate=0.05)
+    task = TreeTask(6, jnp.arange(6.0))
+    return tj.simulate(tj.decentralized_sgd(topology="ring", optimizer=sgd), task, rounds=4, seeds=2, progress=False)
+
+
+def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
+    saved = simulated.save(tmp_path / "deep" / "run")
+    assert sorted(file.name for file in saved.iterdir()) == ["config.json", "history.parquet", "params.msgpack"]
+    back = tj.load(saved)
+    assert back.history.equals(simulated.history) and back.history.schema == simulated.history.schema
+    assert back.config == json.loads(json.dumps(simulated.config))
+    assert back.state is None
+    np.testing.assert_array_equal(back.model["matrix"], simulated.model["matrix"])
+    for ours, theirs in zip(jax.tree.leaves(simulated.params), jax.tree.leaves(back.params), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [path.name for path in saved.parent.iterdir()] == ["run"]  # nothing left aside
+
+
+def test_an_existing_folder_is_kept_unless_overwriting_is_asked_for(simulated: tj.Result, tmp_path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="run' exists; choose another, or allow it to be overwritten"):
+        simulated.save(tmp_path / "run")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    simulated.save(tmp_path / "run", overwrite=True)
+    assert tj.load(tmp_path / "run").history.equals(simulated.history)
+    assert not (tmp_path / "run" / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_failed_save_leaves_what_was_there(simulated: tj.Result, tmp_path, monkeypatch, before: bool) -> None:
+    if before:
+        simulated.save(tmp_path / "run")
+
+    def fail(*_) -> bytes:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(results.flax.serialization, "msgpack_serialize", fail)  # after two of three files
+    with pytest.raises(OSError, match="disk full"):
+        simulated.save(tmp_path / "run", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == (["run"] if before else [])
+    if before:
+        assert tj.load(tmp_path / "run").history.equals(simulated.history)
+
+
+@pytest.mark.parametrize("broken", ["history.parquet", "config.json", "params.msgpack"])
+@pytest.mark.parametrize("how", ["missing", "garbage"])
+def test_unreadable_results_are_refused(simulated: tj.Result, tmp_path, broken: str, how: str) -> None:
+    file = simulated.save(tmp_path / "run") / broken
+    file.unlink() if how == "missing" else file.write_bytes(b"\xc1 not what it should be")
+    with pytest.raises(ValueError, match="run', which holds no saved result"):
+        tj.load(tmp_path / "run")
