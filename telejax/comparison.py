@@ -15,7 +15,8 @@ from rich.table import Table
 from telejax.algorithms.base import Algorithm
 from telejax.driver import simulate
 from telejax.errors import DivergenceError
-from telejax.results import HIGHER_IS_BETTER, Result, mean_and_spread, new_folder
+from telejax.files import new_folder
+from telejax.results import HIGHER_IS_BETTER, Result, mean_and_spread
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:

@@ -80,10 +80,12 @@ class _Edges:
         self.weight += other.weight
 
     def round(self, nodes: int) -> Sparse:
-        i, j, weight = (np.concatenate([np.empty(0, int), *part]) for part in (self.i, self.j, self.weight))
-        ends = np.concatenate([i, j]).astype(int), np.concatenate([j, i]).astype(int)
+        none = np.empty(0, np.int64)
+        i, j = np.concatenate([none, *self.i]), np.concatenate([none, *self.j])
+        weight = np.concatenate([none.astype(np.float64), *self.weight])
+        ends = np.concatenate([i, j]), np.concatenate([j, i])
         links = scipy.sparse.csr_array((np.tile(weight, 2), ends), shape=(nodes, nodes))
-        own = 1 - np.asarray(links.sum(axis=1)).ravel()
+        own = 1.0 - np.asarray(links.sum(axis=1)).ravel()
         return Sparse.build(links + scipy.sparse.diags_array(own), name="base graph")
 
 
