@@ -7,13 +7,15 @@ import jax
 import numpy as np
 import polars as pl
 
+from telejax.messages import Messages, total
+
 
 @dataclass(frozen=True)
 class Traffic:
     """What one round costs, for each group of slots; bytes and messages are Python integers, of any size."""
 
-    messages: tuple[tuple[int, ...], ...]
-    """Parameter copies sent by mixing in each round of the group's period."""
+    messages: tuple[Messages, ...]
+    """Parameter copies sent by mixing in each round of the group's period, see ``telejax.messages``."""
     gradients: tuple[int, ...]
     """Stochastic gradients computed in a round."""
     copy_bytes: int
@@ -23,9 +25,7 @@ class Traffic:
 
     def mixed(self, group: int, rounds: int) -> int:
         """Messages that mixing has sent in the first ``rounds`` rounds."""
-        period = self.messages[group]
-        whole, rest = divmod(rounds, len(period))
-        return whole * sum(period) + sum(period[:rest])
+        return total(self.messages[group], rounds)
 
 
 class Recorder:

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt
+
+from telejax.messages import Messages, one_after_another, side_by_side
 
 if TYPE_CHECKING:
-    from telejax.topology.rounds import Round
+    from telejax.topology.drawn import Law
+    from telejax.topology.rounds import FixedRound, Round
 
 Tree = TypeVar("Tree")
 
@@ -41,8 +44,8 @@ class Mixing(Protocol):
         ...
 
     @property
-    def messages(self) -> tuple[int, ...]:
-        """Parameter copies sent in each round of the period."""
+    def messages(self) -> Messages:
+        """Parameter copies sent in each round of the period; where they are drawn, a function of the rounds."""
         ...
 
     def apply(self, x: Array, round: Array) -> Array:
@@ -83,19 +86,21 @@ def mix(mixing: Mixing, tree: Tree, round: int | Int[Array, ""] = 0) -> Tree:
 @pytree
 @dataclass(frozen=True)
 class Mean:
-    """Exact averaging: W = J / n in every round."""
+    """Averaging: W = kept I + (1 - kept) J / n in every round, exact consensus for kept = 0."""
 
     name: str = field(metadata=STATIC)
     slots: int = field(metadata=STATIC)
     messages: tuple[int, ...] = field(metadata=STATIC)
+    kept: float = field(metadata=STATIC, default=0.0)
 
     @staticmethod
-    def over(slots: int, name: str = "complete") -> "Mean":
+    def over(slots: int, name: str = "complete", kept: float = 0.0) -> "Mean":
         """The mean over ``slots`` slots, each of which hears from every other."""
-        return Mean(name, slots, (slots * (slots - 1),))
+        return Mean(name, slots, (slots * (slots - 1),), kept)
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        return jnp.broadcast_to(jnp.mean(x, axis=0, keepdims=True), x.shape)
+        mean = jnp.broadcast_to(jnp.mean(x, axis=0, keepdims=True), x.shape)
+        return mean if self.kept == 0 else self.kept * x + (1 - self.kept) * mean
 
 
 @pytree
@@ -172,16 +177,73 @@ class Edges:
 
 @pytree
 @dataclass(frozen=True)
+class Drawn:
+    """Partners drawn anew in every round, the same for all leaves: ``x_new = (1 - weight) x + weight x[partners]``."""
+
+    name: str = field(metadata=STATIC)
+    law: "Law" = field(metadata=STATIC)
+    weight: float = field(metadata=STATIC)
+    seed: UInt[np.ndarray | Array, ""]
+
+    @property
+    def slots(self) -> int:
+        return self.law.nodes
+
+    @property
+    def messages(self) -> Messages:
+        if self.law.constant:
+            return (int(self.law.messages),)
+        return lambda rounds: np.asarray(jax.vmap(lambda t: self.law.count(self._key(t)))(jnp.asarray(rounds)))
+
+    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
+        heard = x.at[self.law.partners(self._key(round))].get(mode="promise_in_bounds")
+        return (1 - self.weight) * x + self.weight * heard
+
+    def _key(self, round: Array) -> Array:
+        return jax.random.fold_in(jax.random.key(self.seed), round)
+
+
+@pytree
+@dataclass(frozen=True)
+class Relabelled:
+    """Another mixing in which slot a takes the role of slot ``order[a]``."""
+
+    part: Mixing
+    order: Int[np.ndarray | Array, " slots"]
+    inverse: Int[np.ndarray | Array, " slots"]
+
+    @property
+    def name(self) -> str:
+        return self.part.name
+
+    @property
+    def slots(self) -> int:
+        return self.part.slots
+
+    @property
+    def messages(self) -> Messages:
+        return self.part.messages
+
+    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
+        mixed = self.part.apply(x.at[self.inverse].get(mode="promise_in_bounds"), round)
+        return mixed.at[self.order].get(mode="promise_in_bounds")
+
+
+@pytree
+@dataclass(frozen=True)
 class Switch:
     """A period whose rounds have different forms: round t uses ``parts[t % period]``."""
 
     name: str = field(metadata=STATIC)
     slots: int = field(metadata=STATIC)
-    messages: tuple[int, ...] = field(metadata=STATIC)
     parts: tuple[Mixing, ...]
 
+    @property
+    def messages(self) -> Messages:
+        return one_after_another([part.messages for part in self.parts])
+
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        branches: list[Callable[[Array], Array]] = [partial(part.apply, round=round * 0) for part in self.parts]
+        branches: list[Callable[[Array], Array]] = [partial(part.apply, round=round) for part in self.parts]
         return jax.lax.switch(round % len(self.parts), branches, x)
 
 
@@ -192,8 +254,11 @@ class Blocks:
 
     name: str = field(metadata=STATIC)
     slots: int = field(metadata=STATIC)
-    messages: tuple[int, ...] = field(metadata=STATIC)
     parts: tuple[Mixing, ...]
+
+    @property
+    def messages(self) -> Messages:
+        return side_by_side([part.messages for part in self.parts])
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
         ends = np.cumsum([part.slots for part in self.parts])[:-1]
@@ -209,30 +274,38 @@ def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
     >>> tj.mix(both, jnp.array([0.0, 2.0, 5.0])).tolist()
     [1.0, 1.0, 5.0]
     """
-    period = int(np.lcm.reduce([len(part.messages) for part in parts]))
-    messages = tuple(sum(part.messages[t % len(part.messages)] for part in parts) for t in range(period))
     name = " + ".join(part.name for part in parts)
-    return Blocks(name, sum(part.slots for part in parts), messages, tuple(parts))
+    return Blocks(name, sum(part.slots for part in parts), tuple(parts))
 
 
 def from_rounds(name: str, rounds: "Sequence[Round]") -> Mixing:
     """The fastest form for the matrices of one period."""
-    from telejax.topology.rounds import Complete
+    from telejax.topology import drawn
+    from telejax.topology import rounds as host
 
-    slots, messages = rounds[0].nodes, tuple(one.messages for one in rounds)
-    if all(isinstance(one, Complete) for one in rounds):
-        return Mean.over(slots, name)
-    if all(not isinstance(one, Complete) and one.max_degree <= MAX_NEIGHBOURS for one in rounds):
-        return _neighbours(name, rounds)
+    slots, first = rounds[0].nodes, rounds[0]
+    listed = all(one.fixed and one.max_degree <= MAX_NEIGHBOURS for one in rounds)
+    if listed and not any(isinstance(one, host.Complete) for one in rounds):
+        return _neighbours(name, [one.at(0) for one in rounds])
     if len(rounds) > 1:
-        return Switch(name, slots, messages, tuple(from_rounds(name, [one]) for one in rounds))
+        return Switch(name, slots, tuple(from_rounds(name, [one]) for one in rounds))
+    if isinstance(first, host.Complete):
+        return Mean.over(slots, name, first.kept)
+    if isinstance(first, drawn.Drawn):
+        return Drawn(name, first.law, first.weight, np.asarray(first.seed, np.uint32))
+    if isinstance(first, host.Relabelled):
+        order = first.order.astype(np.int32)
+        return Relabelled(from_rounds(name, [first.part]), order, np.argsort(order).astype(np.int32))
+    if isinstance(first, host.Blocks):
+        return block_diagonal([from_rounds(name, [part]) for part in first.parts])
+    matrix = first.at(0)
     if slots <= MAX_DENSE_NODES:
-        return Dense(name, slots, messages, rounds[0].sparse().toarray()[None])
-    i, j = rounds[0].sparse().tocoo().coords
-    return Edges(name, slots, messages, i.astype(np.int32), j.astype(np.int32), rounds[0].sparse().data)
+        return Dense(name, slots, (matrix.messages,), matrix.sparse().toarray()[None])
+    i, j = matrix.sparse().tocoo().coords
+    return Edges(name, slots, (matrix.messages,), i.astype(np.int32), j.astype(np.int32), matrix.sparse().data)
 
 
-def _neighbours(name: str, rounds: "Sequence[Round]") -> Neighbours:
+def _neighbours(name: str, rounds: "Sequence[FixedRound]") -> Neighbours:
     """Pad every row to the largest degree of the period; a padded entry reads the slot itself with weight 0."""
     period, slots = len(rounds), rounds[0].nodes
     degree = max(one.max_degree for one in rounds)

@@ -1,7 +1,7 @@
 """Pictures: histories with their spread over seeds, and graphs."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.axes
@@ -95,9 +95,24 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
         font_size=7,
     )
     which = f", round {round % topology.period} of {topology.period}" if topology.period > 1 else ""
-    axes.set_title(f"{topology.name}, {topology.nodes} nodes{which}", fontsize="medium")
+    if topology.is_drawn:
+        which = f", round {round}"
+    axes.set_title(f"{topology.name}\n{topology.nodes} nodes{which}", fontsize="medium")
     axes.set_axis_off()
     return axes
+
+
+def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3) -> bytes:
+    """A PNG with drawings of many topologies; of time-varying ones, the first ``rounds`` rounds."""
+    panels = [(top, t) for top in topologies for t in range(rounds if top.is_drawn else min(rounds, top.period))]
+    rows = max(1, -(-len(panels) // columns))
+    _, grid = plt.subplots(rows, columns, figsize=(3 * columns, 3.2 * rows), layout="constrained", squeeze=False)
+    for axes, (topology, round) in zip(grid.flat, panels, strict=False):
+        draw_topology(topology, round, axes)
+        axes.title.set_fontsize(8)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_axis_off()
+    return figure_png(grid[0, 0])
 
 
 def figure_png(axes: matplotlib.axes.Axes) -> bytes:

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import State
 from telejax.errors import check_name
+from telejax.files import new_folder
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -181,40 +180,6 @@ def write_result(result: Result, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(result.config, indent=2) + "\n")
     state = flax.serialization.to_state_dict(jax.tree.map(np.asarray, result.params))
     (folder / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(state))
-
-
-class new_folder:
-    """A context in which a folder is filled aside and put in place only when all of it is written."""
-
-    def __init__(self, path: str | os.PathLike[str], overwrite: bool) -> None:
-        self.path, self.overwrite = Path(path), overwrite
-        check_free(self.path, overwrite)
-
-    def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
-        return self.aside
-
-    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        if failed is None:
-            check_free(self.path, self.overwrite)
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.aside.chmod(0o755)
-            self.aside.rename(self.path)
-        else:
-            shutil.rmtree(self.aside)
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise a FileExistsError if ``path`` exists and may not be replaced, an OSError if it cannot be written."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    try:
-        Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=parent)).rmdir()
-    except OSError as error:
-        raise OSError(f"the folder {str(path)!r} cannot be written: {error.strerror}; choose another") from error
 
 
 def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4, join: str = " ") -> str:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
+from telejax.messages import Messages
 from telejax.mixing import Mixing
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.tasks.base import Task
@@ -74,7 +75,7 @@ class Algorithm(ABC):
         """One round; ``key`` is the key of this round, used for nothing else."""
 
     @abstractmethod
-    def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
+    def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         """For each group, parameter copies sent by mixing in each round of its period."""
 
     def groups(self, nodes: int) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from telejax.algorithms.base import (
     pytree,
 )
 from telejax.algorithms.parts import local_update
+from telejax.messages import Messages
 from telejax.mixing import Mixing, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.tasks.base import Task
@@ -56,7 +57,7 @@ class DecentralizedSGD(Algorithm):
         params = mix(bind_mixing(self.mixing, task.nodes), params, state.round)
         return State(params, opt_state, holders, state.round + 1), Info(holders, no_handoffs())
 
-    def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
+    def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (bind_mixing(self.mixing, nodes).messages,)
 
 

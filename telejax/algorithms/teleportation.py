@@ -20,6 +20,7 @@ from jaxtyping import Array, Key
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
 from telejax.algorithms.parts import handed_off, local_update, refresh_optimizer
 from telejax.errors import check_integer
+from telejax.messages import Messages
 from telejax.mixing import Mixing, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.sampling import sample_distinct
@@ -52,7 +53,7 @@ class Teleportation(Algorithm):
         params = mix(self.mixing, params, state.round)
         return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
 
-    def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
+    def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (self.mixing.messages,)
 
     def handoff_bytes(self, state: State) -> int:

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.topologies import Topologies
 
-SUBCOMMANDS: dict[str, Callable[..., Compare]] = {"compare": Compare}
+SUBCOMMANDS: dict[str, Callable[..., Compare | Topologies]] = {"compare": Compare, "topologies": Topologies}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

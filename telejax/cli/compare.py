@@ -67,7 +67,7 @@ class Compare:
         from rich.console import Console
 
         from telejax.comparison import compare
-        from telejax.results import check_free
+        from telejax.files import check_free
 
         check_free(self.out, self.force)
         outcome = compare(

@@ -1,38 +1,65 @@
 """Communication graphs on the host (NumPy, SciPy, networkx): build, check, measure, draw."""
 
 from telejax.topology.base import Topology
-from telejax.topology.graphs import (
+from telejax.topology.base_graphs import base_graph, simple_base_graph
+from telejax.topology.classic import (
+    barbell,
     complete,
-    erdos_renyi,
     exponential,
-    from_matrix,
-    from_networkx,
+    grid,
     hypercube,
     one_peer_exponential,
-    random_regular,
+    one_peer_hypercube,
+    path,
     ring,
-    sequence,
     star,
     torus,
+    tree,
 )
-from telejax.topology.registry import NAMES, TopologyLike, from_spec, resolve
+from telejax.topology.compose import block_diagonal, permuted, sequence, with_self_loops
+from telejax.topology.equitopo import d_equistatic, od_equidyn, ou_equidyn, u_equistatic
+from telejax.topology.random_graphs import erdos_renyi, random_matching, random_regular, small_world, stochastic_block
+from telejax.topology.registry import NAMES, TopologyLike, from_spec, random_walk, resolve
+from telejax.topology.tables import table
+from telejax.topology.weights import Weights, from_matrix, from_networkx, reweighted
 
 __all__ = [
     "NAMES",
     "Topology",
     "TopologyLike",
+    "Weights",
+    "barbell",
+    "base_graph",
+    "block_diagonal",
     "complete",
+    "d_equistatic",
     "erdos_renyi",
     "exponential",
     "from_matrix",
     "from_networkx",
     "from_spec",
+    "grid",
     "hypercube",
+    "od_equidyn",
     "one_peer_exponential",
+    "one_peer_hypercube",
+    "ou_equidyn",
+    "path",
+    "permuted",
+    "random_matching",
     "random_regular",
+    "random_walk",
     "resolve",
+    "reweighted",
     "ring",
     "sequence",
+    "simple_base_graph",
+    "small_world",
     "star",
+    "stochastic_block",
+    "table",
     "torus",
+    "tree",
+    "u_equistatic",
+    "with_self_loops",
 ]

@@ -1,15 +1,16 @@
 """The communication graph of a simulation: a validated, possibly time-varying mixing matrix."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse
-from scipy.sparse.csgraph import connected_components
 
+from telejax.errors import check_number
 from telejax.topology import spectrum
-from telejax.topology.rounds import Complete, Round
+from telejax.topology.rounds import FixedRound, Round
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -23,7 +24,8 @@ class Topology:
     """A periodic sequence of doubly stochastic mixing matrices over the same nodes.
 
     Round t mixes as ``x_new = W_t x`` with ``W_t = matrix(t)``; row i holds the weights that node i
-    gives to what it hears.
+    gives to what it hears. Rounds may also be drawn: then every round of a run has a matrix of its own,
+    which a seed decides, and the period counts independent draws.
 
     >>> import telejax as tj
     >>> ring = tj.topology.ring(4)
@@ -54,8 +56,13 @@ class Topology:
 
     @property
     def period(self) -> int:
-        """Number of rounds after which the sequence repeats."""
+        """Number of rounds after which the sequence repeats, or draws again."""
         return len(self.rounds)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether some rounds are drawn anew every time."""
+        return not all(one.fixed for one in self.rounds)
 
     @property
     def max_degree(self) -> int:
@@ -64,34 +71,82 @@ class Topology:
 
     def messages(self, round: int = 0) -> int:
         """Parameter copies sent in the given round: the off-diagonal non-zeros of its matrix."""
-        return self.rounds[round % self.period].messages
+        return self._at(round).messages
+
+    @property
+    def mean_messages(self) -> float:
+        """Parameter copies sent in a round, averaged over the period, and over the draws where rounds are drawn."""
+        return sum(one.messages for one in self.rounds) / self.period
 
     def matrix(self, round: int = 0) -> np.ndarray:
         """The dense mixing matrix of a round, float64, shape (nodes, nodes)."""
-        return self.rounds[round % self.period].sparse().toarray()
+        return self.sparse(round).toarray()
 
     def sparse(self, round: int = 0) -> scipy.sparse.csr_array:
         """The mixing matrix of a round in compressed sparse rows, float64."""
-        return self.rounds[round % self.period].sparse()
+        return self._at(round).sparse()
+
+    def average(self, x: np.ndarray, round: int = 0) -> np.ndarray:
+        """``W x`` on the host in float64, shape (nodes, ...), also where W has too many entries to write down."""
+        return spectrum.apply(self._at(round), x)
 
     def consensus_rate(self) -> float:
         """p = 1 - sigma_2(W_{period-1} ... W_0)^2: the share of the squared consensus distance lost in a period.
 
-        Read it together with ``period``. Circulant sequences are answered by FFT, small graphs by a dense
-        SVD and large ones by Lanczos iteration.
+        Of drawn rounds p = 1 - lambda_2(E[W^T W]), the share lost in expectation. Read it together with
+        ``period``. Circulant sequences are answered by FFT, up to 1024 nodes by dense eigenvalues, larger graphs
+        by Lanczos iteration, if need be on the inverse; all to a relative 1e-6, however slow the graph.
+
+        Raises:
+            ValueError: the iteration did not converge, or the sequence mixes fixed and drawn rounds; use
+                :meth:`consensus_bounds`.
+
+        Source: Koloskova et al. 2020 (arXiv 2003.10422), assumption 4.
 
         >>> import telejax as tj
         >>> round(tj.topology.ring(1_000_000).consensus_rate() * 1e12, 1)
         26.3
         """
-        return spectrum.consensus_rate(self.rounds)
+        bounds = self.consensus_bounds()
+        if not bounds.resolved:
+            raise ValueError(
+                f"topology {self.name!r} has a consensus rate between {bounds.low:.3g} and {bounds.high:.3g} that "
+                "could not be resolved further; use consensus_bounds()"
+            )
+        return bounds.high
+
+    def consensus_bounds(self) -> spectrum.Bounds:
+        """Bounds ``low <= p <= high`` on the consensus rate, equal wherever :meth:`consensus_rate` knows it.
+
+        >>> import telejax as tj
+        >>> tj.topology.complete(4).consensus_bounds()
+        Bounds(low=1.0, high=1.0)
+        """
+        return spectrum.consensus_bounds(self.rounds)
+
+    def is_finite_time(self) -> bool:
+        """Whether every period ends in exact consensus, up to rounding."""
+        return spectrum.is_finite_time(self.rounds)
+
+    def rounds_to_consensus(self, tolerance: float = 1e-6) -> float:
+        """Rounds after which the consensus distance is at most ``tolerance`` of its start, whatever the start.
+
+        Whole periods, from the consensus rate (its lower bound where it is not resolved); in expectation where
+        rounds are drawn; infinite where the nodes are not connected.
+
+        >>> import telejax as tj
+        >>> tj.topology.one_peer_exponential(8).rounds_to_consensus()
+        3
+        """
+        tolerance = check_number("tolerance", tolerance, exclusive=True)
+        low = 1.0 if self.is_finite_time() else self.consensus_bounds().low
+        if low in (0.0, 1.0):
+            return math.inf if low == 0 else self.period
+        return self.period * max(1, math.ceil(math.log(tolerance) / math.log1p(-low)))
 
     def is_connected(self) -> bool:
         """Whether the union of all rounds connects every node with every other."""
-        if any(isinstance(one, Complete) for one in self.rounds):
-            return True
-        union = sum((one.sparse() for one in self.rounds[1:]), self.rounds[0].sparse())
-        return bool(connected_components(union, directed=True, connection="strong")[0] == 1)
+        return spectrum.connects(self.rounds)
 
     def check_connected(self) -> None:
         """Raise a ValueError if some nodes never hear from each other over the whole period."""
@@ -130,6 +185,9 @@ class Topology:
         from telejax import plotting
 
         return plotting.draw_topology(self, round, axes)
+
+    def _at(self, round: int) -> FixedRound:
+        return self.rounds[round % self.period].at(round)
 
     def __repr__(self) -> str:
         return f"Topology({self.name!r}, nodes={self.nodes}, period={self.period}, max_degree={self.max_degree})"

@@ -1,23 +1,68 @@
 """Topologies by name, so that scripts and the command line can say ``ring`` or ``torus:rows=4``."""
 
 from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
 
 from telejax.errors import check_name
-from telejax.topology import graphs
+from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
+from telejax.topology.weights import reweighted
 
 TopologyLike = Topology | str | Callable[[int], Topology]
 
+
+def random_walk(nodes: int, graph: TopologyLike = "ring") -> Topology:
+    """The lazy Metropolis-Hastings walk on a graph: W_ij = 1 / (2 max(d_i, d_j)), half the weight or more on oneself.
+
+    As a mixing matrix a walk must be doubly stochastic, which the simple random walk 1 / d_i is only where all
+    degrees d_i are equal; this is the walk on the same edges that visits all nodes equally often. It is
+    ``reweighted(graph, "random_walk")``.
+
+    Args:
+        nodes: number of nodes.
+        graph: any undirected topology, as :func:`resolve` takes it; only its edges matter.
+
+    Raises:
+        ValueError: a directed graph, or one that is drawn anew every round.
+
+    >>> random_walk(4, "path").matrix()[0].tolist()
+    [0.75, 0.25, 0.0, 0.0]
+    """
+    return reweighted(resolve(graph, nodes), "random_walk")
+
+
 NAMES: dict[str, Callable[..., Topology]] = {
-    "ring": graphs.ring,
-    "torus": graphs.torus,
-    "hypercube": graphs.hypercube,
-    "star": graphs.star,
-    "complete": graphs.complete,
-    "exponential": graphs.exponential,
-    "one_peer_exponential": graphs.one_peer_exponential,
-    "random_regular": graphs.random_regular,
-    "erdos_renyi": graphs.erdos_renyi,
+    "ring": classic.ring,
+    "path": classic.path,
+    "grid": classic.grid,
+    "torus": classic.torus,
+    "tree": classic.tree,
+    "star": classic.star,
+    "barbell": classic.barbell,
+    "complete": classic.complete,
+    "hypercube": classic.hypercube,
+    "one_peer_hypercube": classic.one_peer_hypercube,
+    "exponential": classic.exponential,
+    "one_peer_exponential": classic.one_peer_exponential,
+    "base_graph": base_graphs.base_graph,
+    "simple_base_graph": base_graphs.simple_base_graph,
+    "d_equistatic": equitopo.d_equistatic,
+    "u_equistatic": equitopo.u_equistatic,
+    "od_equidyn": equitopo.od_equidyn,
+    "ou_equidyn": equitopo.ou_equidyn,
+    "random_matching": random_graphs.random_matching,
+    "random_regular": random_graphs.random_regular,
+    "erdos_renyi": random_graphs.erdos_renyi,
+    "small_world": random_graphs.small_world,
+    "stochastic_block": random_graphs.stochastic_block,
+    "random_walk": random_walk,
+}
+
+ALIASES = {
+    "base": "base_graph",
+    "simple_base": "simple_base_graph",
+    "equistatic": "u_equistatic",  # the undirected ones, whose matrices are symmetric
+    "equidyn": "ou_equidyn",
 }
 
 
@@ -49,23 +94,52 @@ def resolve(topology: TopologyLike, nodes: int) -> Topology:
     return topology
 
 
-def from_spec(spec: str, nodes: int) -> Topology:
-    """Build ``name`` or ``name:parameter=value,...`` for ``nodes`` nodes."""
+def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
+    """Build ``name`` or ``name:parameter=value,...`` for ``nodes`` nodes.
+
+    Args:
+        spec: a name of ``NAMES``, or ``base``, ``simple_base``, ``equistatic`` (``u_equistatic``) or ``equidyn``
+            (``ou_equidyn``), with its parameters. Values are numbers or, where the parameter takes them, words.
+        nodes: number of nodes.
+        defaults: parameters that are used where the graph has them and the spec does not give them.
+
+    Raises:
+        ValueError: unknown name or parameter, or a value that the graph refuses.
+
+    >>> from_spec("base:degree=2", 25)
+    Topology('base_graph:degree=2', nodes=25, period=6, max_degree=2)
+    """
+    build, parameters = parse(spec)
+    missing = {key: value for key, value in defaults.items() if key in _kinds(build) and key not in parameters}
+    return build(nodes, **parameters, **missing)
+
+
+def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
+    """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
     name, _, rest = spec.partition(":")
-    build = NAMES[check_name("topology", name.strip().replace("-", "_"), NAMES)]
-    known = [parameter for parameter in build.__annotations__ if parameter not in ("nodes", "return")]
-    parameters = {}
+    name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
+    build = NAMES[ALIASES.get(name, name)]
+    kinds = _kinds(build)
+    parameters: dict[str, int | float | str] = {}
     for item in filter(None, rest.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))
-        check_name(f"parameter of topology {name!r}", key, known)
-        parameters[key] = _number(spec, value if equals else "")
-    return build(nodes, **parameters)
+        check_name(f"parameter of topology {name!r}", key, kinds)
+        parameters[key] = _value(spec, value if equals else "", kinds[key])
+    return build, parameters
 
 
-def _number(spec: str, text: str) -> int | float:
-    for kind in (int, float):
+def _kinds(build: Callable[..., Topology]) -> dict[str, Any]:
+    """The type of each parameter but the number of nodes."""
+    return {name: kind for name, kind in get_type_hints(build).items() if name not in ("nodes", "return")}
+
+
+def _value(spec: str, text: str, kind: Any) -> int | float | str:
+    options = get_args(kind)
+    if text and (str in options or any(isinstance(option, str) for option in options)):
+        return text
+    for number in (int, float):
         try:
-            return kind(text)
+            return number(text)
         except ValueError:
             continue
-    raise ValueError(f"topology {spec!r} has the value {text!r}; parameters are numbers, as in name:parameter=2")
+    raise ValueError(f"topology {spec!r} has the value {text!r}; this parameter is a number, as in name:parameter=2")

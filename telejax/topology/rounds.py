@@ -1,16 +1,22 @@
-"""One round of mixing as a matrix on the host, stored in memory of order nodes times degree."""
+"""One round of mixing on the host, stored in memory of order nodes times degree.
+
+A round is either a fixed matrix (:class:`Circulant`, :class:`Complete`, :class:`Sparse`), or is drawn anew every
+time (:class:`telejax.topology.drawn.Drawn`), or is made of others (:class:`Blocks`, :class:`Relabelled`).
+"""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse
+
+FixedT = TypeVar("FixedT")
 
 TOLERANCE = 1e-8  # of row and column sums, which are sums of a few rounded float64 weights
 
 
 class Round(Protocol):
-    """A doubly stochastic mixing matrix: ``x_new[i] = sum_j W[i, j] x[j]``."""
+    """A round that may be drawn anew every time; ``at`` gives the matrix of a particular one."""
 
     @property
     def nodes(self) -> int:
@@ -18,8 +24,13 @@ class Round(Protocol):
         ...
 
     @property
-    def messages(self) -> int:
-        """Number of parameter copies sent in the round: off-diagonal non-zeros of W."""
+    def fixed(self) -> bool:
+        """Whether the matrix is the same every time."""
+        ...
+
+    @property
+    def messages(self) -> float:
+        """Parameter copies sent, off-diagonal non-zeros of W; their mean, where the round is drawn."""
         ...
 
     @property
@@ -27,13 +38,53 @@ class Round(Protocol):
         """The most neighbours any node hears from, itself not counted."""
         ...
 
+    def at(self, round: int) -> "FixedRound":
+        """What this is in the given round of a run."""
+        ...
+
+    def links(self) -> scipy.sparse.csr_array:
+        """A graph of order nodes times degree edges that connects what the union of all draws connects."""
+        ...
+
+    def relabelled(self, order: np.ndarray) -> "Round":
+        """Node a in the role of node ``order[a]``: ``W'[a, b] = W[order[a], order[b]]``."""
+        ...
+
+    def lazier(self, kept: float) -> "Round":
+        """``kept I + (1 - kept) W``."""
+        ...
+
+
+class FixedRound(Round, Protocol):
+    """A doubly stochastic mixing matrix: ``x_new[i] = sum_j W[i, j] x[j]``."""
+
+    @property
+    def messages(self) -> int:
+        """Parameter copies sent: off-diagonal non-zeros of W."""
+        ...
+
     def sparse(self) -> scipy.sparse.csr_array:
         """W in compressed sparse rows, float64."""
         ...
 
 
+class Fixed:
+    """What all fixed matrices share."""
+
+    fixed = True
+
+    def at(self: FixedT, round: int) -> FixedT:
+        return self
+
+    def links(self: FixedRound) -> scipy.sparse.csr_array:
+        return self.sparse()
+
+    def relabelled(self: FixedRound, order: np.ndarray) -> Round:
+        return Sparse(scipy.sparse.csr_array(self.sparse()[order][:, order]))
+
+
 @dataclass(frozen=True, eq=False)
-class Circulant:
+class Circulant(Fixed):
     """Node i hears node ``(i + offset) % nodes`` with the weight of that offset, the same for all i."""
 
     nodes: int
@@ -42,11 +93,11 @@ class Circulant:
 
     @staticmethod
     def build(nodes: int, offsets: list[int], weights: list[float]) -> "Circulant":
-        """Merge offsets that coincide modulo ``nodes``, adding their weights."""
+        """Merge offsets that coincide modulo ``nodes``, adding their weights, and drop those of weight 0."""
         distinct, where = np.unique(np.asarray(offsets, dtype=np.int64) % nodes, return_inverse=True)
         merged = np.zeros(len(distinct))
         np.add.at(merged, where, weights)
-        return Circulant(nodes, distinct, merged)
+        return Circulant(nodes, distinct[merged != 0], merged[merged != 0])
 
     @property
     def max_degree(self) -> int:
@@ -66,18 +117,16 @@ class Circulant:
         matrix.sort_indices()
         return matrix
 
-    def eigenvalues(self) -> np.ndarray:
-        """The complex eigenvalues of W, in the order of the Fourier modes; the first is 1."""
-        first_row = np.zeros(self.nodes)
-        first_row[self.offsets] = self.weights
-        return np.fft.ifft(first_row) * self.nodes
+    def lazier(self, kept: float) -> "Circulant":
+        return Circulant.build(self.nodes, [0, *self.offsets], [kept, *((1 - kept) * self.weights)])
 
 
 @dataclass(frozen=True, eq=False)
-class Complete:
-    """Exact averaging, W = J / n, without its n^2 entries."""
+class Complete(Fixed):
+    """Exact averaging without its n^2 entries: W = kept I + (1 - kept) J / n."""
 
     nodes: int
+    kept: float = 0.0
 
     @property
     def max_degree(self) -> int:
@@ -88,11 +137,21 @@ class Complete:
         return self.nodes * (self.nodes - 1)
 
     def sparse(self) -> scipy.sparse.csr_array:
-        return scipy.sparse.csr_array(np.full((self.nodes, self.nodes), 1 / self.nodes))
+        uniform = np.full((self.nodes, self.nodes), (1 - self.kept) / self.nodes)
+        return scipy.sparse.csr_array(uniform + self.kept * np.eye(self.nodes))
+
+    def links(self) -> scipy.sparse.csr_array:
+        return cycle(self.nodes)
+
+    def relabelled(self, order: np.ndarray) -> "Complete":
+        return self
+
+    def lazier(self, kept: float) -> "Complete":
+        return Complete(self.nodes, kept + (1 - kept) * self.kept)
 
 
 @dataclass(frozen=True, eq=False)
-class Sparse:
+class Sparse(Fixed):
     """Any doubly stochastic matrix, in compressed sparse rows."""
 
     matrix: scipy.sparse.csr_array
@@ -121,6 +180,88 @@ class Sparse:
 
     def sparse(self) -> scipy.sparse.csr_array:
         return self.matrix
+
+    def lazier(self, kept: float) -> "Sparse":
+        diagonal = scipy.sparse.diags_array(np.full(self.nodes, kept))
+        return Sparse(scipy.sparse.csr_array(diagonal + (1 - kept) * self.matrix))
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """Independent groups of nodes side by side: a block-diagonal matrix."""
+
+    parts: tuple[Round, ...]
+
+    @property
+    def nodes(self) -> int:
+        return sum(part.nodes for part in self.parts)
+
+    @property
+    def fixed(self) -> bool:
+        return all(part.fixed for part in self.parts)
+
+    @property
+    def max_degree(self) -> int:
+        return max(part.max_degree for part in self.parts)
+
+    @property
+    def messages(self) -> float:
+        return sum(part.messages for part in self.parts)
+
+    def at(self, round: int) -> Sparse:
+        return Sparse(scipy.sparse.block_diag([part.at(round).sparse() for part in self.parts], format="csr"))
+
+    def links(self) -> scipy.sparse.csr_array:
+        return scipy.sparse.block_diag([part.links() for part in self.parts], format="csr")
+
+    def relabelled(self, order: np.ndarray) -> "Relabelled":
+        return Relabelled(self, order)
+
+    def lazier(self, kept: float) -> "Blocks":
+        return Blocks(tuple(part.lazier(kept) for part in self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Relabelled:
+    """Another round in which node a takes the role of node ``order[a]``."""
+
+    part: Round
+    order: np.ndarray
+
+    @property
+    def nodes(self) -> int:
+        return self.part.nodes
+
+    @property
+    def fixed(self) -> bool:
+        return self.part.fixed
+
+    @property
+    def max_degree(self) -> int:
+        return self.part.max_degree
+
+    @property
+    def messages(self) -> float:
+        return self.part.messages
+
+    def at(self, round: int) -> FixedRound:
+        matrix = self.part.at(round).sparse()
+        return Sparse(scipy.sparse.csr_array(matrix[self.order][:, self.order]))
+
+    def links(self) -> scipy.sparse.csr_array:
+        return scipy.sparse.csr_array(self.part.links()[self.order][:, self.order])
+
+    def relabelled(self, order: np.ndarray) -> "Relabelled":
+        return Relabelled(self.part, self.order[order])
+
+    def lazier(self, kept: float) -> "Relabelled":
+        return Relabelled(self.part.lazier(kept), self.order)
+
+
+def cycle(nodes: int) -> scipy.sparse.csr_array:
+    """Node i linked with node i + 1: the cheapest graph that connects all nodes."""
+    index = np.arange(nodes)
+    return scipy.sparse.csr_array((np.ones(nodes), (index, (index + 1) % nodes)), shape=(nodes, nodes))
 
 
 def check_doubly_stochastic(matrix: scipy.sparse.csr_array, name: str) -> None:

@@ -1,51 +1,144 @@
-"""How fast a sequence of mixing matrices reaches consensus: its second singular value."""
+"""How fast a sequence of mixing matrices reaches consensus: p = 1 - sigma_2(W_{tau-1} ... W_0)^2.
+
+A slow graph has a tiny p, which 1 - sigma^2 in floating point would lose. Everything here computes the loss p
+itself, as a sum of terms that are not negative: of a vector x with mean zero,
+
+    ||x||^2 - ||W x||^2 = sum_ij W_ij (x_j - (W x)_i)^2
+
+because the columns of W sum to one.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import scipy.sparse.linalg
+import scipy.sparse
+from scipy.sparse.csgraph import connected_components
 
-from telejax.topology.rounds import Circulant, Complete, Round
+from telejax.topology import lanczos
+from telejax.topology.drawn import Drawn
+from telejax.topology.rounds import Circulant, Complete, FixedRound, Relabelled, Round
 
-DENSE_NODES = 1024  # up to here a dense SVD is exact and takes under a second
+DENSE_NODES = 1024  # up to here dense eigenvalues are exact and take under a second
+CLOSE_MODES = 64  # the slowest Fourier modes by FFT, among which the slowest is found without cancellation
+EXACT = 1e-12  # relative distance to consensus that rounding leaves behind
 
 
-def consensus_rate(rounds: Sequence[Round]) -> float:
-    """p = 1 - sigma_2(W_{period-1} ... W_0)^2, in [0, 1]; one node is in consensus, p = 1.
+@dataclass(frozen=True)
+class Bounds:
+    """``low <= p <= high``; equal where p is known to rounding."""
 
-    Args:
-        rounds: the matrices of one period.
+    low: float
+    high: float
 
-    Source: PAPER of Koloskova et al. 2020 (arXiv 2003.10422), Assumption 4.
+    @property
+    def resolved(self) -> bool:
+        """Whether the bounds agree to a relative 1e-6."""
+        return self.high - self.low <= 1e-6 * self.high
+
+
+def consensus_bounds(rounds: Sequence[Round]) -> Bounds:
+    """Bounds on p over one period; see :meth:`telejax.topology.Topology.consensus_rate`."""
+    nodes = rounds[0].nodes
+    if nodes == 1:
+        return Bounds(1.0, 1.0)
+    if not connects(rounds):
+        return Bounds(0.0, 0.0)
+    if not all(one.fixed for one in rounds):
+        return _drawn(rounds)
+    means = [one for one in rounds if isinstance(one, Complete)]
+    others = [one.at(0) for one in rounds if not isinstance(one, Complete)]
+    left = float(np.prod([one.kept for one in means])) ** 2  # means commute with all and shrink all differences alike
+    if left == 0 or not others:
+        return Bounds(1 - left, 1 - left)
+    rest = _fixed(others)
+    return Bounds(1 - left * (1 - rest.low), 1 - left * (1 - rest.high)) if means else rest
+
+
+def connects(rounds: Sequence[Round]) -> bool:
+    """Whether the union of all rounds connects every node with every other."""
+    union = sum((one.links() for one in rounds[1:]), rounds[0].links())
+    return bool(connected_components(union, directed=True, connection="strong", return_labels=False) == 1)
+
+
+def is_finite_time(rounds: Sequence[Round]) -> bool:
+    """Whether a period ends in exact consensus, tried on a random start."""
+    if any(isinstance(one, Complete) and one.kept == 0 for one in rounds):
+        return True
+    if rounds[0].nodes > 1 and not all(one.fixed for one in rounds):
+        return False
+    start = np.random.default_rng(0).normal(size=rounds[0].nodes)
+    start -= start.mean()
+    end = start
+    for one in rounds:
+        end = apply(one.at(0), end)
+    return bool(np.linalg.norm(end) <= EXACT * np.linalg.norm(start))
+
+
+def apply(one: FixedRound, x: np.ndarray) -> np.ndarray:
+    """``W x`` without the n^2 entries of a mean; x has the shape (nodes, ...)."""
+    if isinstance(one, Complete):
+        return one.kept * x + (1 - one.kept) * x.mean(axis=0)
+    return one.sparse() @ x
+
+
+def _drawn(rounds: Sequence[Round]) -> Bounds:
+    """Of one drawn round in closed form; of several rounds, those of a product of independent contractions."""
+    first = rounds[0]
+    if len(rounds) == 1:
+        while isinstance(first, Relabelled):  # names do not change eigenvalues
+            first = first.part
+        assert isinstance(first, Drawn), "drawn blocks side by side are not connected"
+        rate = first.consensus_rate()
+        return Bounds(rate, rate)
+    kept = float(np.prod([1 - consensus_bounds([one]).low for one in rounds]))
+    return Bounds(1 - kept, 1.0)
+
+
+def _fixed(rounds: Sequence[FixedRound]) -> Bounds:
+    if all(isinstance(one, Circulant) for one in rounds):
+        rate = _circulant_rate([one for one in rounds if isinstance(one, Circulant)])
+    elif is_finite_time(rounds):
+        rate = 1.0
+    elif rounds[0].nodes <= DENSE_NODES:
+        rate = _dense_rate(rounds)
+    else:
+        return Bounds(*lanczos.bounds([one.sparse() for one in rounds]))
+    return Bounds(rate, rate)
+
+
+def _circulant_rate(rounds: Sequence[Circulant]) -> float:
+    """They commute, so the eigenvalues of the product are products: 1 - |lambda|^2 for the slowest modes.
+
+    ``1 - |lambda_m|^2 = sum_ab w_a w_b 2 sin^2(pi m (o_a - o_b) / n)`` has only positive terms.
     """
     nodes = rounds[0].nodes
-    if nodes == 1 or any(isinstance(one, Complete) for one in rounds):
-        return 1.0
-    circulants = [one for one in rounds if isinstance(one, Circulant)]
-    if len(circulants) == len(rounds):  # they commute: eigenvalues of the product are products
-        modes = np.prod([np.abs(one.eigenvalues()) for one in circulants], axis=0)
-        return float(1 - np.max(modes[1:]) ** 2)
-    if nodes <= DENSE_NODES:
-        product = np.eye(nodes)
-        for one in rounds:
-            product = one.sparse() @ product
-        return float(1 - np.linalg.norm(product - 1 / nodes, ord=2) ** 2)
-    return 1 - _largest_eigenvalue(rounds)
+    log_kept = np.zeros(nodes // 2)  # of modes 1 .. n / 2; the others are their conjugates
+    for one in rounds:
+        row = np.zeros(nodes)
+        row[one.offsets] = one.weights
+        with np.errstate(divide="ignore"):
+            log_kept += 2 * np.log(np.abs(np.fft.rfft(row)[1:]))
+    count = min(CLOSE_MODES, len(log_kept))
+    modes = 1 + np.argpartition(-log_kept, count - 1)[:count]
+    exact = np.zeros(count)
+    for one in rounds:
+        apart = (one.offsets[:, None] - one.offsets[None, :]) % nodes
+        pairs = np.multiply.outer(one.weights, one.weights)
+        turns = (modes[:, None, None] * apart % nodes) / nodes
+        lost = 2 * np.sum(pairs * np.sin(np.pi * turns) ** 2, axis=(1, 2))
+        with np.errstate(divide="ignore"):
+            exact += np.log1p(-np.minimum(lost, 1))
+    return float(-np.expm1(exact.max()))
 
 
-def _largest_eigenvalue(rounds: Sequence[Round]) -> float:
-    """Largest eigenvalue of P^T P with the consensus direction projected out, P the product of the rounds."""
-    nodes = rounds[0].nodes
-    matrices = [one.sparse() for one in rounds]
-
-    def apply(vector: np.ndarray) -> np.ndarray:
-        vector = vector.ravel() - vector.mean()
-        for matrix in matrices:
-            vector = matrix @ vector
-        for matrix in reversed(matrices):
-            vector = matrix.T @ vector
-        return vector - vector.mean()
-
-    operator = scipy.sparse.linalg.LinearOperator((nodes, nodes), matvec=apply, dtype=np.float64)
-    start = np.random.default_rng(0).normal(size=nodes)
-    return float(scipy.sparse.linalg.eigsh(operator, k=1, v0=start, tol=1e-10, return_eigenvectors=False)[0])
+def _dense_rate(rounds: Sequence[FixedRound]) -> float:
+    """The second smallest eigenvalue of I - P^T P, whose diagonal is summed from the rest of the row."""
+    product: Any = np.eye(rounds[0].nodes)
+    for one in rounds:
+        product = one.sparse() @ product
+    laplacian = -product.T @ product
+    np.fill_diagonal(laplacian, 0)
+    np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
+    return float(np.clip(scipy.linalg.eigvalsh(laplacian, subset_by_index=[1, 1])[0], 0, 1))

@@ -1,0 +1,86 @@
+"""``telejax topologies``: every communication graph at one number of nodes, as a table and a sheet of drawings."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from telejax.errors import check_integer
+
+DRAWN_NODES = 32  # more nodes on a circle are a blot
+
+
+@dataclass(frozen=True)
+class Topologies:
+    """List the communication graphs: what each costs and how fast it reaches consensus.
+
+    Writes topologies.csv and topologies.png into --out.
+    """
+
+    nodes: int = 25
+    """Number of nodes."""
+    names: tuple[str, ...] = ()
+    """Names with parameters, such as ring or base:degree=2; by default all."""
+    seed: int = 0
+    """Seed of the random graphs."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/topologies"))
+    """Where to write."""
+    force: bool = False
+    """Replace --out if it exists."""
+
+    def run(self) -> int:
+        check_integer("--nodes", self.nodes, minimum=1)
+        check_integer("--seed", self.seed, minimum=0)
+        from rich.console import Console
+        from rich.table import Table
+
+        from telejax.files import check_free, new_folder
+        from telejax.topology import NAMES, table
+
+        check_free(self.out, self.force)
+        names = self.names or tuple(NAMES)
+        found = table(self.nodes, names, seed=self.seed)
+        console = Console()
+        shown = Table(title=f"{self.nodes} nodes")
+        columns = ("period", "degree", "messages/round", "p", "rounds to 1e-6", "finite time")
+        shown.add_column("topology", overflow="fold")
+        for column in columns:
+            shown.add_column(column, justify="right")
+        for row in found.iter_rows(named=True):
+            if row["note"] is None:
+                shown.add_row(row["topology"], *_cells(row))
+        console.print(shown)
+        console.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
+        for name, note in found.filter(found["note"].is_not_null()).select("topology", "note").iter_rows():
+            console.print(f"{name} left out: {note}", soft_wrap=True)
+        with new_folder(self.out, self.force) as folder:
+            found.write_csv(folder / "topologies.csv")
+            (folder / "topologies.png").write_bytes(self._sheet(names))
+        console.print(f"Written: {self.out}/topologies.csv and topologies.png", soft_wrap=True)
+        return 0
+
+    def _sheet(self, names: tuple[str, ...]) -> bytes:
+        from telejax.plotting import topology_sheet
+        from telejax.topology import Topology, from_spec
+
+        drawn: list[Topology] = []
+        for name in names:
+            with suppress(ValueError):  # a graph that does not exist at this size, as the table says
+                drawn.append(from_spec(name, min(self.nodes, DRAWN_NODES), seed=self.seed))
+        return topology_sheet(drawn)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    """The numbers of a row of the table as text."""
+    low, high = row["consensus_rate_low"], row["consensus_rate"]
+    rate = f"{high:.4g}" if low == high else f"{low:.2g} to {high:.2g}"
+    return [
+        f"{row['period']}{'*' if row['drawn'] else ''}",
+        f"{row['max_degree']}",
+        f"{row['messages']:,.6g}",
+        rate,
+        f"{row['rounds_to_consensus']:,.0f}",
+        "yes" if row["finite_time"] else "no",
+    ]

@@ -1,0 +1,221 @@
+"""Random graphs, drawn once from a seed or anew in every round."""
+
+import math
+from collections.abc import Callable
+
+import networkx as nx
+import numpy as np
+from scipy.sparse.csgraph import connected_components
+
+from telejax.errors import check_integer, check_number
+from telejax.topology.base import Topology
+from telejax.topology.drawn import Drawn, UniformMatching
+from telejax.topology.rounds import Complete
+from telejax.topology.weights import Weights, adjacency, from_edges
+
+RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
+MAX_SEED = 2**32 - 1  # seeds are uint32 on the device
+
+Edges = tuple[np.ndarray, np.ndarray]
+
+
+def random_regular(nodes: int, degree: int = 4, seed: int = 0, weights: Weights = "metropolis") -> Topology:
+    """A connected random graph in which every node has ``degree`` neighbours.
+
+    Raises:
+        ValueError: a degree that is not below ``nodes``, an odd ``nodes * degree``, or a graph that cannot be
+            connected.
+
+    >>> import telejax as tj
+    >>> tj.topology.random_regular(10, degree=3).max_degree
+    3
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    degree = check_integer("degree", degree, minimum=1)
+    if degree >= nodes:
+        raise ValueError(f"degree is {degree} with {nodes} nodes; give a degree below the number of nodes")
+    if nodes * degree % 2:
+        raise ValueError(f"degree is {degree} with {nodes} nodes; nodes * degree must be even, change one of them")
+
+    def draw(stream: np.random.Generator) -> Edges:
+        graph = nx.random_regular_graph(degree, nodes, seed=int(stream.integers(2**31)))
+        return _networkx_edges(graph)
+
+    return first_connected(f"random_regular:degree={degree}", nodes, draw, seed, weights, "give a degree of at least 3")
+
+
+def erdos_renyi(
+    nodes: int, probability: float | None = None, seed: int = 0, weights: Weights = "metropolis"
+) -> Topology:
+    """Every pair is linked with ``probability`` (default 2 ln(n) / n), drawn until connected.
+
+    >>> import telejax as tj
+    >>> tj.topology.erdos_renyi(20, probability=0.3).is_connected()
+    True
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    if probability is None:
+        probability = min(1.0, 2 * math.log(nodes) / nodes) if nodes > 1 else 1.0
+    probability = _probability("probability", probability)
+
+    def draw(stream: np.random.Generator) -> Edges:
+        return _pairs(_linked(stream, nodes * (nodes - 1) // 2, probability))
+
+    remedy = f"give a probability above ln(n) / n = {math.log(nodes) / nodes:.3g}"
+    return first_connected(f"erdos_renyi:probability={probability:.3g}", nodes, draw, seed, weights, remedy)
+
+
+def small_world(
+    nodes: int, degree: int = 4, probability: float = 0.1, seed: int = 0, weights: Weights = "metropolis"
+) -> Topology:
+    """A ring in which every node is linked with its ``degree`` nearest, each link rewired with ``probability``.
+
+    Args:
+        nodes: number of nodes.
+        degree: an even number below ``nodes``; with fewer than three nodes, all are linked.
+        probability: of a link to lead to a uniform node instead, 0 to 1.
+        seed: of the draw; drawn again until connected.
+        weights: see :func:`telejax.topology.from_networkx`.
+
+    Source: Watts, Strogatz 1998.
+
+    >>> import telejax as tj
+    >>> tj.topology.small_world(20).messages()
+    80
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    degree = check_integer("degree", degree, minimum=2)
+    if degree % 2 or degree >= nodes:
+        raise ValueError(f"degree is {degree} with {nodes} nodes; give an even degree below the number of nodes")
+    probability = _probability("probability", probability, allow_zero=True)
+
+    def draw(stream: np.random.Generator) -> Edges:
+        graph = nx.watts_strogatz_graph(nodes, degree, probability, seed=int(stream.integers(2**31)))
+        return _networkx_edges(graph)
+
+    name = f"small_world:degree={degree},probability={probability:.3g}"
+    return first_connected(name, nodes, draw, seed, weights, "give a larger degree or a smaller probability")
+
+
+def stochastic_block(
+    nodes: int,
+    clusters: int = 4,
+    inside: float | None = None,
+    bridges: int = 1,
+    seed: int = 0,
+    weights: Weights = "metropolis",
+) -> Topology:
+    """Well connected clusters of consecutive nodes with few bridges between them.
+
+    Args:
+        nodes: number of nodes.
+        clusters: number of clusters, whose sizes differ by at most one.
+        inside: probability of a link within a cluster of size s; by default 2 ln(s) / s, at most 1.
+        bridges: links between each pair of clusters, their ends uniform; coinciding ones count once.
+        seed: of the draw; drawn again until connected.
+        weights: see :func:`telejax.topology.from_networkx`.
+
+    Raises:
+        ValueError: more clusters than nodes, or a graph that cannot be connected.
+
+    >>> import telejax as tj
+    >>> tj.topology.stochastic_block(40).is_connected()
+    True
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    clusters = check_integer("clusters", clusters, minimum=1)
+    bridges = check_integer("bridges", bridges, minimum=1)
+    if clusters > nodes:
+        raise ValueError(f"clusters is {clusters} with {nodes} nodes; give at most one cluster a node")
+    starts = np.arange(clusters + 1) * nodes // clusters
+    sizes = np.diff(starts)
+    if inside is None:
+        smallest = int(sizes.min())
+        inside = min(1.0, 2 * math.log(smallest) / smallest) if smallest > 1 else 1.0
+    inside = _probability("inside", inside)
+
+    def draw(stream: np.random.Generator) -> Edges:
+        i, j = [], []
+        for start, size in zip(starts, sizes, strict=False):
+            within = _pairs(_linked(stream, int(size) * (int(size) - 1) // 2, inside))
+            i.append(start + within[0])
+            j.append(start + within[1])
+        left, right = (np.repeat(one, bridges) for one in np.triu_indices(clusters, k=1))
+        i.append(stream.integers(starts[left], starts[left + 1]))
+        j.append(stream.integers(starts[right], starts[right + 1]))
+        return np.concatenate(i), np.concatenate(j)
+
+    name = f"stochastic_block:clusters={clusters},inside={inside:.3g},bridges={bridges}"
+    return first_connected(name, nodes, draw, seed, weights, "give a larger probability inside")
+
+
+def random_matching(nodes: int, seed: int = 0) -> Topology:
+    """Every round pairs the nodes anew, uniformly over all matchings, and pairs average, 1/2 each.
+
+    With an odd number of nodes, a uniform node idles.
+
+    >>> import telejax as tj
+    >>> tj.topology.random_matching(5).messages(round=3)
+    4
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    seed = check_seed(seed)
+    return Topology.build("random_matching", [Drawn(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)])
+
+
+def first_connected(
+    name: str,
+    nodes: int,
+    draw: Callable[[np.random.Generator], Edges],
+    seed: int,
+    weights: Weights,
+    remedy: str,
+) -> Topology:
+    """The first connected graph among draws from the stream of ``seed``."""
+    stream = np.random.default_rng(check_seed(seed))
+    for _ in range(RANDOM_TRIES):
+        i, j = draw(stream)
+        if connected_components(adjacency(nodes, i, j), directed=False, return_labels=False) == 1:
+            return from_edges(nodes, i, j, name, weights)
+    raise ValueError(f"{name}: none of {RANDOM_TRIES} random graphs was connected; {remedy}")
+
+
+def check_seed(seed: int) -> int:
+    """A seed that fits the device's uint32."""
+    remedy = "give an integer from 0 to 2^32 - 1"
+    if check_integer("seed", seed, minimum=0, remedy=remedy) > MAX_SEED:
+        raise ValueError(f"seed is {seed}; {remedy}")
+    return int(seed)
+
+
+def _probability(name: str, value: float, allow_zero: bool = False) -> float:
+    number = check_number(name, value, exclusive=not allow_zero)
+    if number > 1:
+        raise ValueError(f"{name} is {value}; give a number {'of at least' if allow_zero else 'above'} 0 and at most 1")
+    return number
+
+
+def _networkx_edges(graph: nx.Graph) -> Edges:
+    """The ends of the edges of a graph over 0 .. nodes - 1."""
+    ends = np.array(graph.edges, dtype=np.int64).reshape(-1, 2)
+    return ends[:, 0], ends[:, 1]
+
+
+def _linked(stream: np.random.Generator, count: int, probability: float) -> np.ndarray:
+    """Those of 0 .. count - 1 that independent coins choose, in memory of the order of their number."""
+    if probability > 0.25:  # then coins for all are not many more than what they choose
+        return np.flatnonzero(stream.random(count) < probability)
+    wanted = stream.binomial(count, probability)
+    chosen = np.empty(0, np.int64)
+    while len(chosen) < wanted:  # distinct numbers, drawn until there are enough, are a uniform subset
+        extra = stream.integers(count, size=wanted - len(chosen))
+        chosen = np.unique(np.concatenate([chosen, extra]))
+    return chosen
+
+
+def _pairs(chosen: np.ndarray) -> Edges:
+    """The pair i < j of each number: j (j - 1) / 2 + i."""
+    j = ((1 + np.sqrt(8.0 * chosen + 1)) / 2).astype(np.int64)
+    j -= j * (j - 1) // 2 > chosen  # the root was rounded up
+    j += (j + 1) * j // 2 <= chosen  # or down
+    return chosen - j * (j - 1) // 2, j

@@ -1,0 +1,174 @@
+"""From graphs to topologies: doubly stochastic weights for the edges of any graph, or any matrix as it is."""
+
+from typing import Any, Literal, get_args
+
+import networkx as nx
+import numpy as np
+import scipy.sparse
+
+from telejax.errors import check_integer, check_name
+from telejax.topology.base import Topology
+from telejax.topology.rounds import Sparse
+
+Weights = Literal["metropolis", "max_degree", "lazy", "random_walk", "fastest"]
+"""How an undirected graph becomes a doubly stochastic matrix; see :func:`from_networkx`."""
+
+
+def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "metropolis") -> Topology:
+    """Doubly stochastic weights on any undirected graph, and on directed graphs that allow them.
+
+    With d_i the degree of node i, the weight of an edge is
+
+    - ``metropolis``: W_ij = 1 / (1 + max(d_i, d_j)) (Xiao, Boyd, Kim 2007);
+    - ``max_degree``: W_ij = 1 / (1 + max_i d_i), the same for all edges;
+    - ``lazy``: (I + W) / 2 of the Metropolis weights, whose eigenvalues are not negative;
+    - ``random_walk``: the lazy Metropolis-Hastings walk, W_ij = 1 / (2 max(d_i, d_j)). The simple random walk
+      1 / d_i is doubly stochastic on regular graphs only; this is the walk on the same edges that visits all
+      nodes equally often;
+    - ``fastest``: the weights with the smallest second eigenvalue in absolute value (Boyd, Diaconis, Xiao 2004),
+      for up to a few hundred nodes; needs ``telejax[fastest]``;
+
+    and the rest of each row is on the diagonal.
+
+    Args:
+        graph: nodes keep the order of ``graph.nodes``; self-loops and, of undirected graphs, edge attributes are
+            ignored. A directed edge j -> i says that i hears j, with its attribute ``weight`` if all edges have
+            one, or else with ``max_degree`` weights, which need as many edges into each node as out of it.
+        name: of the topology.
+        weights: the rule, for undirected graphs.
+
+    Raises:
+        ValueError: no nodes, not connected, unknown rule, or a directed graph whose weights are not doubly
+            stochastic.
+
+    >>> import networkx as nx, telejax as tj
+    >>> tj.topology.from_networkx(nx.path_graph(3), weights="max_degree").matrix()[0].round(2).tolist()
+    [0.67, 0.33, 0.0]
+    """
+    nodes = check_integer("number of nodes in graph", graph.number_of_nodes(), minimum=1)
+    check_name("weights", weights, get_args(Weights))
+    if graph.is_directed():
+        return _from_directed(graph, name)
+    adjacency = nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64, format="csr")
+    i, j = adjacency.tocoo().coords
+    return from_edges(nodes, i, j, name, weights)
+
+
+def from_edges(nodes: int, i: np.ndarray, j: np.ndarray, name: str, weights: Weights = "metropolis") -> Topology:
+    """The topology of the undirected edges i[e] - j[e]; repeated edges count once, self-loops not at all."""
+    check_name("weights", weights, get_args(Weights))
+    return Topology.build(name, [Sparse.build(mixing_matrix(adjacency(nodes, i, j), weights), name="graph")])
+
+
+def reweighted(topology: Topology, weights: Weights) -> Topology:
+    """Other weights on the edges of every round of an undirected topology; see :func:`from_networkx`.
+
+    Raises:
+        ValueError: unknown rule, or a round that is directed or drawn.
+
+    >>> import telejax as tj
+    >>> tj.topology.reweighted(tj.topology.ring(6), "random_walk").matrix()[0].tolist()
+    [0.5, 0.25, 0.0, 0.0, 0.0, 0.25]
+    """
+    check_name("weights", weights, get_args(Weights))
+    rounds = []
+    for one in topology.rounds:
+        if not one.fixed:
+            raise ValueError(f"topology {topology.name!r} is drawn anew every round; only fixed edges take new weights")
+        i, j = one.at(0).sparse().tocoo().coords
+        edges = adjacency(topology.nodes, i, j)
+        if edges.nnz != one.messages:
+            raise ValueError(f"topology {topology.name!r} is directed; only undirected edges take new weights")
+        rounds.append(Sparse.build(mixing_matrix(edges, weights), name="topology"))
+    return Topology.build(f"{topology.name}, {weights.replace('_', ' ')} weights", rounds)
+
+
+def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = True, name: str = "matrix") -> Topology:
+    """Any doubly stochastic matrix, W[i, j] the weight that node i gives to what it hears from j.
+
+    Args:
+        matrix: shape (nodes, nodes), dense or scipy sparse.
+        connected: set to False for one round of a sequence, whose connection is checked over the period.
+        name: of the topology.
+
+    Raises:
+        ValueError: not square, not finite, negative, not doubly stochastic, or not connected.
+
+    >>> import numpy as np, telejax as tj
+    >>> tj.topology.from_matrix(np.array([[0.9, 0.2], [0.1, 0.8]]))
+    Traceback (most recent call last):
+    ...
+    ValueError: matrix is not doubly stochastic: row 0 sums to 1.1, not 1; for an undirected graph, ...
+    """
+    if not scipy.sparse.issparse(matrix) and np.ndim(matrix) != 2:
+        raise ValueError(f"matrix has {np.ndim(matrix)} axes; a mixing matrix has two, one row a node")
+    return Topology.build(name, [Sparse.build(matrix, name="matrix")], connected)
+
+
+def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> scipy.sparse.csr_array:
+    """The symmetric 0-1 matrix of undirected edges, shape (nodes, nodes), without self-loops."""
+    off = i != j
+    ends = np.concatenate([i[off], j[off]]), np.concatenate([j[off], i[off]])
+    matrix = scipy.sparse.csr_array((np.ones(len(ends[0])), ends), shape=(nodes, nodes))
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix
+
+
+def mixing_matrix(edges: scipy.sparse.csr_array, weights: Weights) -> scipy.sparse.csr_array:
+    """W for a symmetric 0-1 matrix of edges, by the rules of :func:`from_networkx`."""
+    if weights == "fastest":
+        return _fastest(edges)
+    degree = np.diff(edges.indptr)
+    i, j = edges.tocoo().coords
+    larger = np.maximum(degree[i], degree[j])
+    values = {
+        "metropolis": 1 / (1 + larger),
+        "max_degree": np.full(len(i), 1 / (1 + degree.max())),
+        "lazy": 0.5 / (1 + larger),
+        "random_walk": 0.5 / larger,
+    }[weights]
+    return _with_diagonal(scipy.sparse.csr_array((values, (i, j)), shape=edges.shape))
+
+
+def _with_diagonal(off_diagonal: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    rest = 1 - np.asarray(off_diagonal.sum(axis=1)).ravel()
+    rest[np.abs(rest) < 1e-15] = 0  # a row of d weights 1 / d leaves nothing
+    return scipy.sparse.csr_array(off_diagonal + scipy.sparse.diags_array(rest))
+
+
+def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    if edges.shape[0] == 1:
+        return scipy.sparse.csr_array([[1.0]])
+    try:
+        import mixingmatrix
+    except ModuleNotFoundError:
+        raise ValueError(
+            "weights is 'fastest', which needs the package mixingmatrix; install telejax[fastest], or give 'metropolis'"
+        ) from None
+    solution: Any = mixingmatrix.solve(nx.from_scipy_sparse_array(edges))
+    found = scipy.sparse.csr_array(solution.weights)
+    found.setdiag(0)
+    found.data = np.clip(found.data, 0, None)
+    # the solver meets the constraints up to its tolerance; shrinking by the worst row meets them exactly
+    return _with_diagonal(found / max(1.0, found.sum(axis=1).max()))
+
+
+def _from_directed(graph: nx.DiGraph, name: str) -> Topology:
+    weighted = graph.size() > 0 and all(weight is not None for _, _, weight in graph.edges(data="weight"))
+    heard = nx.to_scipy_sparse_array(graph, weight="weight" if weighted else None, dtype=np.float64, format="csr").T
+    heard = scipy.sparse.csr_array(heard)
+    heard.setdiag(0)
+    heard.eliminate_zeros()
+    if weighted:
+        return Topology.build(name, [Sparse.build(_with_diagonal(heard), name="graph")])
+    heard.data[:] = 1
+    into, out = np.diff(heard.indptr), np.asarray(heard.sum(axis=0)).ravel().astype(int)
+    worst = int(np.abs(into - out).argmax())
+    if into[worst] != out[worst]:
+        raise ValueError(
+            f"graph is directed and node {list(graph)[worst]!r} has {into[worst]} edges in and {out[worst]} out, so "
+            "equal weights are not doubly stochastic; give graph.to_undirected(), doubly stochastic edge attributes "
+            "'weight', or a matrix to from_matrix"
+        )
+    return Topology.build(name, [Sparse.build(_with_diagonal(heard / (1 + into.max())), name="graph")])
