@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.search import Search
 
-SUBCOMMANDS: dict[str, Callable[..., Compare]] = {"compare": Compare}
+SUBCOMMANDS: dict[str, Callable[..., Compare | Search]] = {"compare": Compare, "search": Search}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
