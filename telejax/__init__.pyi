@@ -3,14 +3,17 @@ from . import data as data
 from . import models as models
 from . import tasks as tasks
 from . import testing as testing
+from . import theory as theory
 from . import topology as topology
 from .algorithms import all_reduce_sgd as all_reduce_sgd
 from .algorithms import decentralized_sgd as decentralized_sgd
 from .algorithms import fedavg as fedavg
+from .algorithms import joint_teleportation as joint_teleportation
 from .algorithms import random_walk as random_walk
 from .algorithms import teleportation as teleportation
 from .algorithms.base import Algorithm as Algorithm
 from .algorithms.base import Info as Info
+from .algorithms.base import Plan as Plan
 from .algorithms.base import State as State
 from .algorithms.parts import local_update as local_update
 from .comparison import Comparison as Comparison
@@ -23,4 +26,6 @@ from .optimizers import optimizer as optimizer
 from .results import Result as Result
 from .results import load as load
 from .sampling import sample_distinct as sample_distinct
+from .searching import SearchResult as SearchResult
+from .searching import search as search
 from .topology import Topology as Topology

@@ -59,7 +59,7 @@ class Comparison:
         rows = []
         for name, run in self.tuned.items():
             rounds = run.rounds_to(self.target, self.target_metric)["rounds"]
-            summary = run.summary().drop("active").row(0, named=True)
+            summary = run.summary().drop("active", "group").row(0, named=True)
             reached = {"rounds_to_target": rounds.mean(), "rounds_to_target_std": rounds.std()}
             rows.append({"method": name, **summary, **reached, "reached": rounds.count()})
         return pl.DataFrame(rows, infer_schema_length=None)

@@ -12,9 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from tqdm.auto import tqdm
 
-from telejax.algorithms.base import Algorithm, State
+from telejax.algorithms.base import Algorithm, Plan, State
 from telejax.errors import DivergenceError, check_integer, check_number
 from telejax.evaluation import evaluate
 from telejax.history import Recorder, Traffic
@@ -28,7 +29,7 @@ SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
 
 
 def simulate(
-    algorithm: Algorithm,
+    plan: Plan,
     task: Task,
     *,
     rounds: int | None = None,
@@ -42,10 +43,11 @@ def simulate(
     """Run an algorithm on a task and return its history.
 
     Args:
-        algorithm: such as :func:`telejax.teleportation`.
+        plan: an algorithm, such as :func:`telejax.teleportation`, or what runs several in turn.
         task: such as ``telejax.tasks.quadratic``.
         rounds: rounds to run; or
-        gradients: a budget of stochastic gradients, which buys ``gradients // gradients a round`` rounds.
+        gradients: a budget of stochastic gradients, which buys ``gradients // gradients a round`` rounds, for
+            each group where an algorithm has several.
         eval_every: rounds between two rows of the history; by default about 50 rows. The first row is round
             0, the last is the last round.
         seed: of the start and of all draws; or
@@ -54,7 +56,7 @@ def simulate(
         progress: show a progress bar with the time left when a run takes more than two seconds.
 
     Returns:
-        A :class:`telejax.Result` with one history row for each evaluation, seed and step size.
+        A :class:`telejax.Result` with one history row for each evaluation, seed, step size and group.
 
     Raises:
         ValueError: an argument out of its range, before anything is compiled.
@@ -68,12 +70,16 @@ def simulate(
     >>> bool(result.history["loss"][-1] < 0.05 * result.history["loss"][0])
     True
     """
-    algorithm = algorithm.bind(task)
-    rounds = _rounds(rounds, gradients, algorithm, task)
-    eval_every = max(1, rounds // EVALUATIONS) if eval_every is None else eval_every
+    plan = plan.bind(task)
+    horizons = _horizons(rounds, gradients, plan, task)
+    eval_every = max(1, max(horizons) // EVALUATIONS) if eval_every is None else eval_every
     eval_every = check_integer("eval_every", eval_every, minimum=1)
-    seed_list, rates = _seeds(seed, seeds), _rates(tune, algorithm)
-    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
+    seed_list, rates = _seeds(seed, seeds), _rates(tune, plan)
+    if plan.decides and len(seed_list) * len(rates or [1]) > 1:
+        return _one_by_one(plan, task, rounds, gradients, eval_every, seed_list, rates, progress)
+    stages = plan.stages(task, horizons)
+    stage = next(stages)
+    one = jax.eval_shape(stage.algorithm.init, jax.random.key(0), task)
     lanes = Lanes.plan(
         seeds=None if seeds is None else len(seed_list),
         rates=None if rates is None else len(rates),
@@ -82,52 +88,100 @@ def simulate(
     keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
     keys = keys[0] if seeds is None else keys
     learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
-    state = _start(algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
-    recorder = Recorder(
-        seeds=seed_list,
-        learning_rates=[algorithm.optimizer.learning_rate] if rates is None else [*rates],
-        groups=algorithm.groups(task.nodes),
-        traffic=Traffic(
-            messages=algorithm.gossip_messages(task.nodes),
-            gradients=algorithm.gradients(task.nodes),
-            copy_bytes=algorithm.copy_bytes(one),
-            handoff_bytes=algorithm.handoff_bytes(one),
-        ),
-        lane_axes=lanes.axes + 1,
-    )
+    state = _start(stage.algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
+    recorder = Recorder(seed_list, [plan.optimizer.learning_rate] if rates is None else [*rates], lanes.axes + 1)
     with tqdm(
-        desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
+        desc=plan.name, total=max(horizons), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     ) as bar:
-        for ahead in _chunks(rounds, eval_every):
-            state, handoffs, metrics, means = _advance(algorithm, task, state, keys, learning_rates, ahead, lanes=lanes)
-            recorder.add(ahead, handoffs, metrics, means)
-            bar.update(ahead)
-            if recorder.all_diverged:
+        while not (recorder.round and recorder.all_diverged):
+            algorithm = stage.algorithm
+            traffic = Traffic(
+                messages=algorithm.gossip_messages(task.nodes),
+                gradients=algorithm.gradients(task.nodes),
+                copy_bytes=algorithm.copy_bytes(one),
+                handoff_bytes=algorithm.handoff_bytes(one),
+            )
+            recorder.begin(stage.groups, algorithm.groups(task.nodes), traffic)
+            for ahead in _chunks(stage.rounds, eval_every, first=recorder.round == 0):
+                state, *seen = _advance(algorithm, task, state, keys, learning_rates, ahead, lanes=lanes)
+                recorder.add(ahead, *seen)
+                bar.update(ahead)
+                if recorder.all_diverged:
+                    break
+            try:
+                stage = stages.send(recorder.table())
+            except StopIteration:
                 break
+            state = _take(state, stage.slots, lanes)
+    history, groups = plan.report(recorder.table())
     result = Result(
-        history=recorder.table(),
+        history=history,
         config={
-            "algorithm": algorithm.name,
+            "algorithm": plan.name,
             "task": type(task).__name__,
             "nodes": task.nodes,
-            "slots": algorithm.slots(task.nodes),
-            "optimizer": algorithm.optimizer.describe(),
-            "rounds": rounds,
+            "slots": stage.algorithm.slots(task.nodes),
+            "optimizer": plan.optimizer.describe(),
+            "rounds": max(horizons),
             "eval_every": eval_every,
             "seeds": seed_list,
             "tune": rates,
         },
-        params=recorder.params,
+        params=recorder.params(groups),
         state=state,
     )
     if recorder.all_diverged:
         raise DivergenceError(
-            f"{algorithm.name} diverged by round {recorder.round} with step size "
+            f"{plan.name} diverged by round {recorder.round} with step size "
             f"{', '.join(f'{rate:g}' for rate in result.learning_rates if rate) or 'as in its optimizer'}; "
             "try a smaller one; the history so far is in the result of this error",
             result,
         )
     return result
+
+
+def _one_by_one(
+    plan: Plan,
+    task: Task,
+    rounds: int | None,
+    gradients: int | None,
+    eval_every: int,
+    seeds: list[int],
+    rates: list[float] | None,
+    progress: bool,
+) -> Result:
+    """Runs whose plan may take another course for each seed and step size; the programs are shared."""
+    results = []
+    for one in seeds:
+        for rate in rates or (None,):
+            here = plan if rate is None else plan.with_learning_rate(rate)
+            try:
+                run = simulate(
+                    here,
+                    task,
+                    rounds=rounds,
+                    gradients=gradients,
+                    eval_every=eval_every,
+                    seed=one,
+                    progress=progress,
+                )
+            except DivergenceError as error:  # told by the column; the other runs go on
+                run = error.result
+            results.append(run)
+    shape = (len(seeds), len(rates or [None]), -1)
+    first = results[0]
+    merged = replace(
+        first,
+        history=pl.concat([run.history for run in results]),
+        config={**first.config, "seeds": seeds, "tune": rates},
+        params=jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape[3:]), *(run.params for run in results)),
+        state=None,
+    )
+    if bool(merged.final()["diverged"].all()):
+        raise DivergenceError(
+            f"{plan.name} diverged with every seed and step size of {merged.learning_rates}; try a smaller one", merged
+        )
+    return merged
 
 
 @jax.jit
@@ -177,6 +231,15 @@ def _advance(
     return replace(bare, holders=holders, round=round), handoffs, metrics, means
 
 
+def _take(state: State, slots: tuple[int, ...] | None, lanes: Lanes) -> State:
+    """The slots from which the next stage goes on, of every lane."""
+    if slots is None:
+        return state
+    pick = np.array(slots)
+    bare = jax.tree.map(lambda x: jnp.take(x, pick, axis=lanes.axes), _bare(state))
+    return replace(bare, holders=jnp.take(state.holders, pick, axis=-1), round=state.round)
+
+
 def _bare(state: Any) -> Any:
     """The state without what runs of different step sizes share."""
     return replace(state, holders=None, round=None)
@@ -186,22 +249,19 @@ def _with_rate(algorithm: Algorithm, learning_rate: Any) -> Algorithm:
     return algorithm if learning_rate is None else algorithm.with_learning_rate(learning_rate)
 
 
-def _chunks(rounds: int, eval_every: int) -> Iterator[int]:
-    """Rounds up to each evaluation: none before the first, a shorter rest at the end."""
-    yield 0
+def _chunks(rounds: int, eval_every: int, first: bool) -> Iterator[int]:
+    """Rounds up to each evaluation: none before the first of a run, a shorter rest at the end."""
+    if first:
+        yield 0
     yield from [eval_every] * (rounds // eval_every)
     if rounds % eval_every:
         yield rounds % eval_every
 
 
-def _rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm, task: Task) -> int:
+def _horizons(rounds: int | None, gradients: int | None, plan: Plan, task: Task) -> tuple[int, ...]:
     if (rounds is None) == (gradients is None):
         raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
-    if rounds is not None:
-        return check_integer("rounds", rounds, minimum=1)
-    a_round = sum(algorithm.gradients(task.nodes))
-    remedy = f"give at least {a_round}, the gradients of one round of {algorithm.name}"
-    return check_integer("gradients", gradients, minimum=a_round, remedy=remedy) // a_round
+    return plan.horizons(task.nodes, rounds, gradients)
 
 
 def _seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
@@ -219,11 +279,11 @@ def _seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
     return chosen
 
 
-def _rates(tune: Sequence[float] | None, algorithm: Algorithm) -> list[float] | None:
+def _rates(tune: Sequence[float] | None, plan: Plan) -> list[float] | None:
     if tune is None:
         return None
     rates = [check_number("tune", one, exclusive=True) for one in tune]
     if not rates or len(set(rates)) < len(rates):
         raise ValueError(f"tune is {rates}; give at least one step size, and each only once")
-    algorithm.with_learning_rate(rates[0])  # refuses optimizers without a tunable step size
+    plan.with_learning_rate(rates[0])  # refuses optimizers without a tunable step size
     return rates

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from telejax.algorithms.base import State
@@ -28,28 +29,21 @@ def evaluate(state: State, task: Task, groups: tuple[int, ...]) -> tuple[Metrics
         ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, and
         ``consensus``; and the mean models, leaves (groups, ...).
     """
-    start, metrics, means = 0, [], []
-    for slots in groups:
-        part = jax.tree.map(lambda x, a=start, b=start + slots: x[a:b], state.params)
-        mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), part)
-        metrics.append(_judge(part, mean, task))
-        means.append(mean)
-        start += slots
-    stack = lambda *leaves: jnp.stack(leaves)
-    return jax.tree.map(stack, *metrics), jax.tree.map(stack, *means)
-
-
-def consensus_distance(params: Any) -> Float[Array, ""]:
-    """(1/k) sum_a ||x_a - mean(x)||^2 over the k slots, all leaves together."""
-    spread = [jnp.sum((x - jnp.mean(x, axis=0)) ** 2) / x.shape[0] for x in jax.tree.leaves(params)]
-    return jnp.sum(jnp.stack(spread))
-
-
-def _judge(params: Any, mean: Any, task: Task) -> dict[str, Array]:
-    own = map_pieces(task.evaluate, params)
-    metrics = dict(task.evaluate(mean))
-    metrics |= {f"{name}_slots": jnp.mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
+    ends = np.cumsum(groups)[:-1]
+    split = lambda x: jnp.split(x, ends)
+    means = jax.tree.map(lambda x: jnp.stack([jnp.mean(part, axis=0) for part in split(x)]), state.params)
+    reduce = lambda over, value: jnp.stack([over(part) for part in split(value)])
+    own = map_pieces(task.evaluate, state.params)
+    metrics = dict(map_pieces(task.evaluate, means))
+    metrics |= {f"{name}_slots": reduce(jnp.mean, value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
     if "accuracy" in own:
-        metrics["accuracy_worst"] = jnp.min(own["accuracy"])
-    metrics["consensus"] = consensus_distance(params)
-    return metrics
+        metrics["accuracy_worst"] = reduce(jnp.min, own["accuracy"])
+    group = np.repeat(np.arange(len(groups)), groups)
+    metrics["consensus"] = reduce(jnp.mean, distances_sq(state.params, jax.tree.map(lambda x: x[group], means)))
+    return metrics, means
+
+
+def distances_sq(params: Any, centres: Any) -> Float[Array, " slots"]:
+    """||x_a - c_a||^2 for every slot a, all leaves together."""
+    square = lambda x, c: jnp.sum((x - c) ** 2, axis=range(1, x.ndim))
+    return sum(jax.tree.leaves(jax.tree.map(square, params, centres)))  # type: ignore[return-value]

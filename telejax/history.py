@@ -1,5 +1,6 @@
 """The record of a simulation on the host: one row for each evaluation, seed, step size and group."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,51 +29,75 @@ class Traffic:
         return total(self.messages[group], rounds)
 
 
+@dataclass
+class Group:
+    """What one group of slots has cost since it first appeared, and how it fares."""
+
+    active: int
+    handoffs: np.ndarray
+    """int64, (seeds,)."""
+    gradients: int = 0
+    gossip: int = 0
+    diverged: Any = False
+    """bool, (seeds, step sizes)."""
+    params: Any = None
+    """Mean models, leaves (seeds, step sizes, ...): the last finite ones of each run."""
+
+
 class Recorder:
     """Collects evaluations; ``table`` makes the tidy history of them."""
 
-    def __init__(
-        self,
-        seeds: list[int],
-        learning_rates: list[float | None],
-        groups: tuple[int, ...],
-        traffic: Traffic,
-        lane_axes: int,
-    ) -> None:
-        self.seeds, self.learning_rates, self.groups, self.traffic = seeds, learning_rates, groups, traffic
+    def __init__(self, seeds: list[int], learning_rates: list[float | None], lane_axes: int) -> None:
+        self.seeds, self.learning_rates = seeds, learning_rates
         self.lane_axes = lane_axes
         """How many of the axes seeds, step sizes and groups the mean models come with."""
         self.round = 0
-        self.params: Any = None
-        """Mean models, leaves (seeds, step sizes, groups, ...): the last finite ones of each run."""
-        self._shape = (len(seeds), len(learning_rates), len(groups))
-        self._handoffs = np.zeros((len(seeds), 1, len(groups)), np.int64)
+        self.groups: dict[int, Group] = {}
+        self._now: tuple[int, ...] = ()
         self._frames: list[pl.DataFrame] = []
-        self._diverged = np.zeros(self._shape, bool)
+
+    def begin(self, groups: tuple[int, ...], active: tuple[int, ...], traffic: Traffic) -> None:
+        """From here on these groups run; the ones known already go on counting."""
+        for group, k in zip(groups, active, strict=True):
+            self.groups.setdefault(group, Group(k, np.zeros(len(self.seeds), np.int64)))
+        self._now, self.traffic = groups, traffic
 
     @property
     def all_diverged(self) -> bool:
-        """Whether no run is finite any more."""
-        return bool(self._diverged.all())
+        """Whether no run of the present groups is finite any more."""
+        return all(np.all(self.groups[group].diverged) for group in self._now)
 
     def add(self, rounds: int, handoffs: Any, metrics: dict[str, Any], means: Any) -> None:
         """Record an evaluation ``rounds`` after the last one."""
-        self.round += rounds
-        self._handoffs += np.asarray(handoffs, np.int64).reshape(self._handoffs.shape)
-        columns = {name: np.asarray(value).reshape(self._shape) for name, value in metrics.items()}
-        self._diverged |= ~np.all([np.isfinite(value) for value in columns.values()], axis=0)
-        self._keep_finite(means)
-        self._frames.append(self._frame(columns))
+        before, self.round = self.round, self.round + rounds
+        lanes = (len(self.seeds), len(self.learning_rates))
+        moved = np.asarray(handoffs, np.int64).reshape(len(self.seeds), len(self._now))
+        columns = {name: np.asarray(value).reshape(*lanes, len(self._now)) for name, value in metrics.items()}
+        means = jax.tree.map(lambda x: np.reshape(x, (*lanes, len(self._now), *np.shape(x)[self.lane_axes :])), means)
+        finite = np.all([np.isfinite(value) for value in columns.values()], axis=0)
+        for place, number in enumerate(self._now):
+            group = self.groups[number]
+            group.handoffs = group.handoffs + moved[:, place]
+            group.gradients += self.traffic.gradients[place] * rounds
+            group.gossip += self.traffic.mixed(place, self.round) - self.traffic.mixed(place, before)
+            group.diverged = group.diverged | ~finite[..., place]
+            model = jax.tree.map(lambda x, place=place: x[:, :, place], means)
+            group.params = model if group.params is None else _last_finite(group, model)
+            self._frames.append(self._frame(number, {name: value[..., place] for name, value in columns.items()}))
 
     def table(self) -> pl.DataFrame:
         """The history, ordered by seed, step size, group and round."""
-        return pl.concat(self._frames).sort("seed", "learning_rate", "active", "round", maintain_order=True)
+        return pl.concat(self._frames).sort("seed", "learning_rate", "group", "round", maintain_order=True)
 
-    def _frame(self, metrics: dict[str, np.ndarray]) -> pl.DataFrame:
-        seed, rate, group = (index.ravel() for index in np.indices(self._shape))
-        gossip = np.array([self.traffic.mixed(one, self.round) for one in range(len(self.groups))], np.int64)[group]
-        handoffs = np.broadcast_to(self._handoffs, self._shape).flatten()  # a copy: the counts go on
-        gradients = np.array(self.traffic.gradients, np.int64)[group] * self.round
+    def params(self, groups: Sequence[int]) -> Any:
+        """Mean models of these groups, leaves (seeds, step sizes, groups, ...): the last finite ones of each run."""
+        return jax.tree.map(lambda *x: np.stack(x, axis=2), *(self.groups[group].params for group in groups))
+
+    def _frame(self, number: int, metrics: dict[str, np.ndarray]) -> pl.DataFrame:
+        group = self.groups[number]
+        seed, rate = (index.ravel() for index in np.indices((len(self.seeds), len(self.learning_rates))))
+        handoffs = group.handoffs[seed]
+        gossip = np.full(len(seed), group.gossip, np.int64)
         rates = pl.Series([None if one is None else float(one) for one in self.learning_rates], dtype=pl.Float64)
         bytes_gossip, bytes_handoff = gossip * self.traffic.copy_bytes, handoffs * self.traffic.handoff_bytes
         return pl.DataFrame(
@@ -80,27 +105,24 @@ class Recorder:
                 "round": np.full(len(seed), self.round, np.int64),
                 "seed": np.array(self.seeds, np.int64)[seed],
                 "learning_rate": rates[rate],
-                "active": np.array(self.groups, np.int64)[group],
+                "group": np.full(len(seed), number, np.int64),
+                "active": np.full(len(seed), group.active, np.int64),
                 **{name: value.ravel() for name, value in metrics.items()},
-                "gradients": gradients,
+                "gradients": np.full(len(seed), group.gradients, np.int64),
                 "messages": gossip + handoffs,
                 "messages_gossip": gossip,
                 "messages_handoff": handoffs,
                 "bytes": bytes_gossip + bytes_handoff,
                 "bytes_gossip": bytes_gossip,
                 "bytes_handoff": bytes_handoff,
-                "diverged": self._diverged.ravel().copy(),
+                "diverged": group.diverged.ravel().copy(),
             }
         )
 
-    def _keep_finite(self, means: Any) -> None:
-        new = jax.tree.map(lambda x: np.reshape(x, self._shape + np.shape(x)[self.lane_axes :]), means)
-        if self.params is None:
-            self.params = new
-            return
 
-        def choose(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-            gone = self._diverged.reshape(self._shape + (1,) * (new.ndim - len(self._shape)))
-            return np.where(gone, old, new)
+def _last_finite(group: Group, new: Any) -> Any:
+    def choose(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        gone = group.diverged.reshape(group.diverged.shape + (1,) * (new.ndim - 2))
+        return np.where(gone, old, new)
 
-        self.params = jax.tree.map(choose, self.params, new)
+    return jax.tree.map(choose, group.params, new)

@@ -5,6 +5,7 @@ arguments. Measured on CPU, at 4096 slots of 4096 numbers: reading up to 32 neig
 position at a time, runs near the speed of a copy; sparse-matrix products are 5 to 60 times slower.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -255,15 +256,17 @@ class Blocks:
     name: str = field(metadata=STATIC)
     slots: int = field(metadata=STATIC)
     parts: tuple[Mixing, ...]
+    joined: tuple[Mixing, ...]
+    """The same matrix in fewer pieces, which compile faster."""
 
     @property
     def messages(self) -> Messages:
         return side_by_side([part.messages for part in self.parts])
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        ends = np.cumsum([part.slots for part in self.parts])[:-1]
+        ends = np.cumsum([part.slots for part in self.joined])[:-1]
         blocks = jnp.split(x, ends)
-        return jnp.concatenate([part.apply(block, round) for part, block in zip(self.parts, blocks, strict=True)])
+        return jnp.concatenate([part.apply(block, round) for part, block in zip(self.joined, blocks, strict=True)])
 
 
 def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
@@ -275,7 +278,35 @@ def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
     [1.0, 1.0, 5.0]
     """
     name = " + ".join(part.name for part in parts)
-    return Blocks(name, sum(part.slots for part in parts), tuple(parts))
+    return Blocks(name, sum(part.slots for part in parts), tuple(parts), _joined(parts))
+
+
+def _joined(parts: Sequence[Mixing]) -> tuple[Mixing, ...]:
+    """Neighbour lists of one period that follow each other become one list."""
+    joined: list[Mixing] = []
+    for _, run in itertools.groupby(
+        parts, lambda part: len(part.messages) if isinstance(part, Neighbours) else id(part)
+    ):
+        lists = list(run)
+        joined.append(_join(lists) if len(lists) > 1 else lists[0])  # type: ignore[arg-type]
+    return tuple(joined)
+
+
+def _join(lists: Sequence[Neighbours]) -> Neighbours:
+    """Pad every list to the longest; a padded entry reads the slot itself with weight 0."""
+    degree = max(part.indices.shape[1] for part in lists)
+    own, weights, indices, start = [], [], [], 0
+    for part in lists:
+        period, present, slots = part.indices.shape
+        itself = np.broadcast_to(np.arange(slots, dtype=np.int32), (period, degree - present, slots))
+        own.append(np.broadcast_to(part.own, (period, slots)))
+        nothing = np.zeros((period, degree - present, slots))
+        weights.append(np.concatenate([np.broadcast_to(part.weights, (period, present, slots)), nothing], axis=1))
+        indices.append(np.concatenate([np.asarray(part.indices), itself], axis=1) + np.int32(start))
+        start += slots
+    merged = [np.concatenate(tables, axis=-1) for tables in (own, weights, indices)]
+    messages = tuple(np.sum([part.messages for part in lists], axis=0).tolist())
+    return Neighbours("joined", start, messages, *merged)
 
 
 def from_rounds(name: str, rounds: "Sequence[Round]") -> Mixing:

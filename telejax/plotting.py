@@ -50,15 +50,15 @@ def plot_histories(
     axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
     positive, work_done = True, False
     for label, table in histories.items():
-        runs = table.partition_by("learning_rate", "active", as_dict=True, maintain_order=True)
-        for (rate, active), run in runs.items():
+        runs = table.partition_by("learning_rate", "group", as_dict=True, maintain_order=True)
+        for (rate, _), run in runs.items():
             over_seeds = run.group_by("round", maintain_order=True).agg(
                 pl.col(x).mean().alias("x"),
                 pl.col(metric).mean().alias("mean"),
                 pl.col(metric).min().alias("low"),
                 pl.col(metric).max().alias("high"),
             )
-            full = label if len(runs) == 1 else f"{label}, step size {rate:g}, {active} slots"
+            full = label if len(runs) == 1 else f"{label}, step size {rate:g}, {run['active'][-1]} slots"
             at, mean, low, high = (over_seeds[name].to_numpy() for name in ("x", "mean", "low", "high"))
             (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
@@ -123,3 +123,21 @@ def figure_png(axes: matplotlib.axes.Axes) -> bytes:
     figure.savefig(buffer, format="png", dpi=100)
     plt.close(figure)
     return buffer.getvalue()
+
+
+def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
+    """Both final objectives of a search against the number of active nodes, the recommended one marked."""
+    axes = axes if axes is not None else plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    table = found.table.filter(~pl.col("diverged"))
+    for name, label in (("slots", "slots' own models"), ("mean", "mean model")):
+        error = table[f"{name}_se"].fill_null(0.0)
+        style = "-o" if name == found.column else "--o"
+        axes.errorbar(table["active"], table[name], yerr=error, fmt=style, label=label, capsize=2, markersize=4)
+    axes.axvline(found.best, color="black", linestyle=":", label=f"recommended: {found.best}")
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel("active nodes k")
+    axes.set_ylabel("final loss")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    return axes

@@ -20,7 +20,7 @@ from telejax.files import new_folder
 if TYPE_CHECKING:
     import matplotlib.axes
 
-RUN = ["seed", "learning_rate", "active"]
+RUN = ["seed", "learning_rate", "group"]
 """Columns that tell one run of a history from another."""
 
 HIGHER_IS_BETTER = ("accuracy", "accuracy_slots", "accuracy_worst", "validation_accuracy", "validation_accuracy_slots")
@@ -104,9 +104,10 @@ class Result:
         chosen = [name for name in metrics or _measured(self.history) if name in self.history.columns]
         return (
             self.final()
-            .group_by("learning_rate", "active", maintain_order=True)
+            .group_by("learning_rate", "group", maintain_order=True)
             .agg(
                 pl.len().alias("runs"),
+                pl.col("active").median(),
                 pl.col("diverged").sum(),
                 *[pl.col(name).mean() for name in chosen],
                 *[pl.col(name).std().alias(f"{name}_std") for name in chosen],
@@ -192,5 +193,14 @@ def mean_and_spread(mean: float | None, spread: float | None = None, digits: int
 
 def _measured(history: pl.DataFrame) -> list[str]:
     """The columns that a summary shows."""
-    hidden = {"round", *RUN, "diverged", "messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff"}
+    hidden = {
+        "round",
+        *RUN,
+        "active",
+        "diverged",
+        "messages_gossip",
+        "messages_handoff",
+        "bytes_gossip",
+        "bytes_handoff",
+    }
     return [name for name in history.columns if name not in hidden]

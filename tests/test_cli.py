@@ -36,7 +36,7 @@ def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
     printed = capsys.readouterr()
     assert "TELEPORTATION" in printed.out and "DSGD ring" in printed.out
     assert f"Written: {out}/history.parquet" in printed.out
-    assert "at the edge of the grid; widen --learning-rates" in printed.out  # 0.1 is best here
+    assert "Best step size at the edge of the grid: " in printed.out  # 0.1 is best here
     assert printed.err == ""
 
 

@@ -5,14 +5,16 @@ they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_me
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import polars as pl
 from jaxtyping import Array, Int, Key
 
+from telejax.errors import check_integer
 from telejax.messages import Messages
 from telejax.mixing import Mixing
 from telejax.optimizers import FixedOptimizer, Optimizer
@@ -56,15 +58,56 @@ class Info:
     """int32: slots that changed hands, per group."""
 
 
-class Algorithm(ABC):
-    """A frozen pytree with an optimizer; subclasses are dataclasses that add their own structure."""
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of a run in which nothing changes shape."""
+
+    algorithm: "Algorithm"
+    rounds: int
+    groups: tuple[int, ...]
+    """An id for each group; one that was there in the stage before goes on with its counters."""
+    slots: tuple[int, ...] | None = None
+    """For each slot, the slot of the stage before whose state it goes on from; None at the start of a run."""
+
+
+class Plan(ABC):
+    """What :func:`telejax.simulate` runs: one stage after another, the next chosen from the history so far.
+
+    An algorithm is the plan of a single stage. A frozen dataclass.
+    """
 
     optimizer: Optimizer | FixedOptimizer
+    decides = False
+    """Whether the stages depend on the history, so that each seed and step size takes its own."""
 
     @property
     @abstractmethod
     def name(self) -> str:
         """A short label for tables and plots."""
+
+    @abstractmethod
+    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
+        """Rounds of each group within the budget, of which exactly one kind is given."""
+
+    @abstractmethod
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
+        """The stages in order; what the generator is sent back is the history after each."""
+
+    def report(self, history: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[int]]:
+        """The history as the user sees it, and the ids of the groups whose models are returned with it."""
+        return history, sorted(history["group"].unique().to_list())
+
+    def bind(self, task: Task) -> Self:
+        """Check the plan against the task and fix what depends on its number of nodes."""
+        return self
+
+    def with_learning_rate(self, learning_rate: Any) -> Self:
+        """The same plan with another step size."""
+        return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))  # type: ignore[type-var]
+
+
+class Algorithm(Plan):
+    """A frozen pytree with an optimizer; subclasses are dataclasses that add their own structure."""
 
     @abstractmethod
     def slots(self, nodes: int) -> int:
@@ -83,9 +126,20 @@ class Algorithm(ABC):
         return (self.slots(nodes),)
 
     def bind(self, task: Task) -> Self:
-        """Check the algorithm against the task and fix what depends on its number of nodes."""
         self.slots(task.nodes)
         return self
+
+    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
+        """The same rounds for every group, or the rounds that the same gradients buy each."""
+        a_round = self.gradients(nodes)
+        if rounds is not None:
+            return (check_integer("rounds", rounds, minimum=1),) * len(a_round)
+        remedy = f"give at least {max(a_round)}, the gradients of one round of {self.name}"
+        gradients = check_integer("gradients", gradients, minimum=max(a_round), remedy=remedy)
+        return tuple(gradients // one for one in a_round)
+
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
+        yield Stage(self, horizons[0], groups=tuple(range(len(horizons))))
 
     def gradients(self, nodes: int) -> tuple[int, ...]:
         """For each group, stochastic gradients computed in a round."""
@@ -124,10 +178,6 @@ class Algorithm(ABC):
     def first_holders(self, nodes: int) -> Int[Array, " slots"]:
         """Holders before the first round: nobody, where they are drawn every round."""
         return jnp.full(self.slots(nodes), -1, jnp.int32)
-
-    def with_learning_rate(self, learning_rate: Any) -> Self:
-        """The same algorithm with another step size."""
-        return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))  # type: ignore[type-var]
 
 
 def copy_bytes(tree: Any) -> int:

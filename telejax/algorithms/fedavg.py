@@ -13,8 +13,7 @@ import jax
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, no_handoffs, pytree
-from telejax.algorithms.parts import handed_off, local_update, refresh_optimizer
-from telejax.algorithms.teleportation import check_active
+from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
 from telejax.mixing import Mean, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -45,12 +44,9 @@ class FedAvg(Algorithm):
     def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
         activate_key, data_key = jax.random.split(key)
         holders = sample_distinct(activate_key, task.nodes, self.clients)
-        opt_state = state.opt_state
-        if not self.state_travels:
-            fresh = self.init_optimizer(state.params)
-            opt_state = refresh_optimizer(fresh, opt_state, handed_off(state, holders))
+        state, _ = hand_off(state, holders, self.optimizer, self.state_travels)
         params, opt_state = local_update(
-            data_key, state.params, opt_state, holders, task, self.optimizer, self.local_steps
+            data_key, state.params, state.opt_state, holders, task, self.optimizer, self.local_steps
         )
         params = mix(Mean.over(self.clients), params, state.round)
         return State(params, opt_state, holders, state.round + 1), Info(holders, no_handoffs())

@@ -1,5 +1,6 @@
 """The steps that several algorithms take: hand-off and local update."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,9 +13,30 @@ from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.tasks.base import Task
 
 
+def check_active(active: int, nodes: int, name: str = "active") -> int:
+    """Return ``active``, or raise a ValueError that names the argument if there are fewer nodes."""
+    if active > nodes:
+        raise ValueError(f"{name} is {active} and the task has {nodes} nodes; activate at most {nodes}")
+    return active
+
+
 def handed_off(state: State, holders: Int[Array, " slots"]) -> Array:
     """Whether each slot changes hands, bool (slots,): no slot does before the first round."""
     return (holders != state.holders) & (state.round > 0)
+
+
+def hand_off(
+    state: State, holders: Int[Array, " slots"], optimizer: Optimizer | FixedOptimizer, state_travels: bool
+) -> tuple[State, Array]:
+    """Slots move to their new holders; also returns which of them did, bool (slots,).
+
+    The parameters of slot a are at row a whoever holds it; only the optimizer state may be left behind.
+    """
+    moved = handed_off(state, holders)
+    if state_travels:
+        return state, moved
+    fresh = jax.vmap(optimizer.build().init)(state.params)
+    return replace(state, opt_state=refresh_optimizer(fresh, state.opt_state, moved)), moved
 
 
 def refresh_optimizer(fresh: Any, opt_state: Any, moved: Array) -> Any:

@@ -11,14 +11,14 @@ The graph terms of its convergence bound depend on k, not on n. Y. Takezawa, S. 
 Decentralized Learning with Teleportation", ICLR 2025, arXiv 2501.15259.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
-from telejax.algorithms.parts import handed_off, local_update, refresh_optimizer
+from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
 from telejax.messages import Messages
 from telejax.mixing import Mixing, mix
@@ -48,7 +48,7 @@ class Teleportation(Algorithm):
     def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
         activate_key, data_key = jax.random.split(key)
         holders = sample_distinct(activate_key, task.nodes, self.active)
-        state, moved = self._hand_off(state, holders)
+        state, moved = hand_off(state, holders, self.optimizer, self.state_travels)
         params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
         params = mix(self.mixing, params, state.round)
         return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
@@ -58,14 +58,6 @@ class Teleportation(Algorithm):
 
     def handoff_bytes(self, state: State) -> int:
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
-
-    def _hand_off(self, state: State, holders: Array) -> tuple[State, Array]:
-        """The parameters of slot a are at row a whoever holds it; only the optimizer state may be left behind."""
-        moved = handed_off(state, holders)
-        if self.state_travels:
-            return state, moved
-        fresh = self.init_optimizer(state.params)
-        return replace(state, opt_state=refresh_optimizer(fresh, state.opt_state, moved)), moved
 
 
 def teleportation(
@@ -89,10 +81,3 @@ def teleportation(
     """
     active = check_integer("active", active, minimum=1)
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))
-
-
-def check_active(active: int, nodes: int, name: str = "active") -> int:
-    """Return ``active``, or raise a ValueError that names the argument if there are fewer nodes."""
-    if active > nodes:
-        raise ValueError(f"{name} is {active} and the task has {nodes} nodes; activate at most {nodes}")
-    return active

@@ -9,9 +9,14 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.search import Search
 from telejax.cli.topologies import Topologies
 
-SUBCOMMANDS: dict[str, Callable[..., Compare | Topologies]] = {"compare": Compare, "topologies": Topologies}
+SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Topologies]] = {
+    "compare": Compare,
+    "search": Search,
+    "topologies": Topologies,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

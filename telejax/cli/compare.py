@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from telejax.cli.task import TaskOptions
 from telejax.errors import check_integer, check_name, check_number
 
 if TYPE_CHECKING:
@@ -17,16 +18,12 @@ GRIDS = {"digits": (0.1, 0.25, 0.6, 1.5, 4.0), "quadratic": (0.003, 0.01, 0.03, 
 
 
 @dataclass(frozen=True)
-class Compare:
+class Compare(TaskOptions):
     """Compare methods on one task: the step size tuned per method over one grid, several seeds, one table.
 
     Writes history.parquet, config.json and comparison.png into --out.
     """
 
-    dataset: Literal["digits", "quadratic"] = "digits"
-    """The task: handwritten digits, or the quadratic whose heterogeneity is known exactly."""
-    nodes: int = 100
-    """Number of nodes."""
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
     """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce."""
     active: int = 8
@@ -41,20 +38,6 @@ class Compare:
     """Momentum of SGD."""
     seeds: int = 3
     """Number of seeds."""
-    seed: int = 0
-    """The first seed, also that of the data split."""
-    alpha: float = 0.1
-    """digits: concentration of the Dirichlet split over labels; small for few classes a node."""
-    model: Literal["mlp", "logistic"] = "mlp"
-    """digits: the model."""
-    batch: int = 8
-    """digits: samples a gradient."""
-    heterogeneity: float = 5.0
-    """quadratic: norm of every node's gradient at the optimum."""
-    noise: float = 1.0
-    """quadratic: root of the expected squared norm of the gradient noise."""
-    placement: Literal["sorted", "shuffled"] = "shuffled"
-    """quadratic: whether neighbours in number are alike."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
     """Where to write."""
     force: bool = False
@@ -102,10 +85,9 @@ class Compare:
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
-        for name in ("nodes", "active", "rounds", "eval_every", "seeds", "batch"):
+        self.check_task()
+        for name in ("active", "rounds", "eval_every", "seeds"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
-        check_integer("--seed", self.seed, minimum=0)
-        check_number("--alpha", self.alpha, exclusive=True)
         for rate in self.grid:
             check_number("--learning-rates", rate, exclusive=True)
         if check_number("--momentum", self.momentum) >= 1:
@@ -114,19 +96,6 @@ class Compare:
             raise ValueError("--methods or --learning-rates is empty; give at least one of each, or leave it out")
         for spec in self.methods:
             check_name("method", spec.partition("/")[0], METHODS)
-
-    def build_task(self) -> Any:
-        from telejax import tasks
-
-        if self.dataset == "digits":
-            return tasks.digits(nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed)
-        return tasks.quadratic(
-            nodes=self.nodes,
-            heterogeneity=self.heterogeneity,
-            noise=self.noise,
-            placement=self.placement,
-            seed=self.seed,
-        )
 
     def build_methods(self) -> "list[Algorithm]":
         import optax

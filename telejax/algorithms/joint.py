@@ -1,0 +1,124 @@
+"""TELEPORTATION with several numbers of active nodes at once, in one program (Algorithm 2 of the paper).
+
+The candidates k_1, k_2, ... are groups of slots side by side. Round t::
+
+    k_1 + k_2 + ... nodes  drawn uniformly without replacement, in random order   activate
+    each candidate hands off, updates and mixes its own slots as TELEPORTATION does
+
+Any k of the drawn nodes are themselves uniform without replacement, so each candidate is TELEPORTATION run
+alone, while no node works for two candidates in the same round. Y. Takezawa, S. U. Stich, ICLR 2025,
+arXiv 2501.15259.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import polars as pl
+from jaxtyping import Array, Key
+
+from telejax.algorithms.base import STATIC, Algorithm, Info, Stage, State, copy_bytes, pytree
+from telejax.algorithms.parts import hand_off, local_update
+from telejax.errors import check_integer
+from telejax.messages import Messages
+from telejax.mixing import Blocks, block_diagonal, mix
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.sampling import sample_distinct
+from telejax.tasks.base import Task
+from telejax.topology import TopologyLike, resolve
+
+
+@pytree
+@dataclass(frozen=True)
+class JointTeleportation(Algorithm):
+    """See :func:`joint_teleportation`."""
+
+    optimizer: Optimizer | FixedOptimizer
+    mixing: Blocks
+    active: tuple[int, ...] = field(metadata=STATIC)
+    state_travels: bool = field(metadata=STATIC)
+
+    @property
+    def name(self) -> str:
+        return f"TELEPORTATION {self.mixing.parts[0].name} k={','.join(map(str, self.active))}"
+
+    def slots(self, nodes: int) -> int:
+        slots = sum(self.active)
+        if slots > nodes:
+            raise ValueError(
+                f"active is {self.active}, {slots} in all, and the task has {nodes} nodes; "
+                f"run at most {nodes} active nodes side by side"
+            )
+        return slots
+
+    def groups(self, nodes: int) -> tuple[int, ...]:
+        return self.active
+
+    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
+        activate_key, data_key = jax.random.split(key)
+        holders = sample_distinct(activate_key, task.nodes, sum(self.active))
+        state, moved = hand_off(state, holders, self.optimizer, self.state_travels)
+        params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
+        params = mix(self.mixing, params, state.round)
+        handoffs = jnp.stack([jnp.sum(one, dtype=jnp.int32) for one in jnp.split(moved, np.cumsum(self.active)[:-1])])
+        return State(params, opt_state, holders, state.round + 1), Info(holders, handoffs)
+
+    def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
+        return tuple(part.messages for part in self.mixing.parts)
+
+    def handoff_bytes(self, state: State) -> int:
+        return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
+
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
+        """A candidate whose budget is spent leaves; the others go on."""
+        groups, done = tuple(range(len(self.active))), 0
+        stage = Stage(self, min(horizons), groups)
+        while True:
+            yield stage
+            done += stage.rounds
+            left = [place for place, group in enumerate(stage.groups) if horizons[group] > done]
+            if not left:
+                return
+            groups = tuple(stage.groups[place] for place in left)
+            stage = stage.algorithm.keep(left, min(horizons[group] for group in groups) - done, groups)  # type: ignore[attr-defined]
+
+    def keep(self, places: Sequence[int], rounds: int, groups: tuple[int, ...]) -> Stage:
+        """A next stage with the groups at these places alone; a place may appear more than once."""
+        ends = np.cumsum((0, *self.active))
+        slots = tuple(int(slot) for place in places for slot in range(ends[place], ends[place + 1]))
+        parts = [self.mixing.parts[place] for place in places]
+        active = tuple(self.active[place] for place in places)
+        return Stage(replace(self, mixing=block_diagonal(parts), active=active), rounds, groups, slots)
+
+
+def joint_teleportation(
+    *, active: Sequence[int], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
+) -> JointTeleportation:
+    """TELEPORTATION with each of several numbers of active nodes, side by side on disjoint nodes.
+
+    A budget of ``gradients`` in :func:`telejax.simulate` is one for each of them: a smaller k then runs more
+    rounds.
+
+    Args:
+        active: k of each candidate.
+        topology: the graph over the slots of a candidate: a name, or a function of k.
+        optimizer: from :func:`telejax.optimizer`, or any optax transformation.
+        state_travels: as for :func:`telejax.teleportation`.
+
+    Raises:
+        ValueError: no candidates or one below 1; once the task is known, more in all than it has nodes; a
+            topology that cannot be built.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> joint = joint_teleportation(active=[1, 2, 4], topology="ring", optimizer=sgd)
+    >>> tj.simulate(joint, tj.tasks.quadratic(nodes=100), rounds=20).final()["active"].to_list()
+    [1, 2, 4]
+    """
+    sizes = tuple(check_integer("active", k, minimum=1) for k in active)
+    if not sizes:
+        raise ValueError("active is empty; give at least one number of active nodes")
+    mixing = block_diagonal([resolve(topology, k).mixing() for k in sizes])
+    return JointTeleportation(as_optimizer(optimizer), mixing, sizes, bool(state_travels))

@@ -1,0 +1,104 @@
+"""``telejax search``: how many nodes should be active."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from telejax.cli.task import TaskOptions
+from telejax.errors import check_integer, check_number
+
+
+@dataclass(frozen=True)
+class Search(TaskOptions):
+    """Find how many nodes should be active: all candidates at once, on disjoint nodes.
+
+    Writes table.csv, history.parquet, config.json and search.png into --out.
+    """
+
+    topology: str = "ring"
+    """The graph over the active nodes."""
+    rounds: int | None = None
+    """Rounds of every candidate; 500 where no --gradients are given."""
+    gradients: int | None = None
+    """In place of rounds: stochastic gradients of every candidate, which buy fewer active nodes more rounds."""
+    candidates: tuple[int, ...] | None = None
+    """Numbers of active nodes; by default 1, 2, 4, ... up to all."""
+    learning_rates: tuple[float, ...] = (0.1, 0.25, 0.6, 1.5)
+    """The grid of step sizes; each candidate is judged at its best one."""
+    momentum: float = 0.0
+    """Momentum of SGD."""
+    objective: Literal["slots", "mean"] = "slots"
+    """The loss of the active nodes' own models, or of their mean."""
+    tolerance: float = 0.05
+    """The smallest candidate within this share of the lowest objective is recommended."""
+    seeds: int = 4
+    """Number of seeds to average over."""
+    skip: bool = False
+    """Leave out candidates for which the topology cannot be built."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/search"))
+    """Where to write."""
+    force: bool = False
+    """Replace --out if it exists."""
+    progress: bool = True
+    """Show progress bars."""
+
+    def run(self) -> int:
+        self.check()
+        import sys
+
+        import optax
+        from rich.console import Console
+
+        from telejax.errors import DivergenceError
+        from telejax.files import check_free
+        from telejax.optimizers import optimizer
+        from telejax.searching import search
+
+        check_free(self.out, self.force)
+        numbers = {"momentum": self.momentum} if self.momentum else {}
+        try:
+            found = search(
+                self.build_task(),
+                self.topology,
+                optimizer=optimizer(optax.sgd, learning_rate=self.learning_rates[0], **numbers),
+                rounds=500 if self.rounds is None and self.gradients is None else self.rounds,
+                gradients=self.gradients,
+                candidates=self.candidates,
+                learning_rates=self.learning_rates,
+                objective=self.objective,
+                tolerance=self.tolerance,
+                seed=self.seed,
+                seeds=self.seeds,
+                skip=self.skip,
+                progress=self.progress,
+            )
+        except DivergenceError as error:
+            print(f"telejax: {error}", file=sys.stderr)
+            return 1
+        found.save(self.out, overwrite=self.force)
+        console = Console()
+        console.print(found)
+        console.print(found.sentence(), soft_wrap=True)
+        if found.at_edge():
+            console.print("Its step size is at the edge of the grid; widen --learning-rates")
+        console.print(f"Written: {self.out}/table.csv, history.parquet, config.json and search.png", soft_wrap=True)
+        return 0
+
+    def check(self) -> None:
+        """Refuse what can be refused before jax is imported."""
+        self.check_task()
+        for name in ("rounds", "gradients"):
+            if getattr(self, name) is not None:
+                check_integer(f"--{name}", getattr(self, name), minimum=1)
+        if self.rounds is not None and self.gradients is not None:
+            raise ValueError(f"--rounds is {self.rounds} and --gradients is {self.gradients}; give one of the two")
+        check_integer("--seeds", self.seeds, minimum=1)
+        check_number("--tolerance", self.tolerance)
+        for k in self.candidates or ():
+            check_integer("--candidates", k, minimum=1)
+        if not self.learning_rates:
+            raise ValueError("--learning-rates is empty; give at least one step size")
+        for rate in self.learning_rates:
+            check_number("--learning-rates", rate, exclusive=True)

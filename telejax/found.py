@@ -1,0 +1,180 @@
+"""What a search returns: which candidate to take, why, and the table it was read from."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import rich.box
+from rich.table import Table
+
+from telejax.files import new_folder
+from telejax.results import mean_and_spread
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
+"""Column of the history that each objective averages."""
+
+LAST = 0.75  # rows from this share of a candidate's rounds on make its final objective
+
+
+@dataclass(frozen=True, repr=False)
+class SearchResult:
+    """The outcome of :func:`telejax.search`."""
+
+    grid: pl.DataFrame
+    """One row a candidate and step size: final objectives with their standard errors over seeds, and costs."""
+    histories: pl.DataFrame
+    """The rows of all candidates, told apart by ``active``; columns as in ``Result.history``."""
+    rounds_used: int
+    """Rounds of all passes together, as a deployment would spend them for one seed."""
+    config: dict[str, Any]
+
+    @property
+    def column(self) -> str:
+        """The column of the table that decides."""
+        return self.config["objective"]
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """One row a candidate, at its own best step size, with the column ``best``.
+
+        ``slots`` and ``mean`` are both final objectives, ``slots_se`` and ``mean_se`` their standard errors over
+        seeds (null for one seed); ``rounds``, ``gradients``, ``messages`` and ``bytes`` what a seed spent.
+        """
+        tuned = self.grid.sort("diverged", self.column, nulls_last=True).group_by("active").first().sort("active")
+        return tuned.with_columns(
+            (pl.col("active") == choose(tuned, self.column, self.config["tolerance"])).alias("best")
+        )
+
+    @property
+    def best(self) -> int:
+        """The smallest candidate within the tolerance of the lowest objective."""
+        return int(self.table.filter("best")["active"].item())
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The step size of the best candidate."""
+        return self.table.filter("best")["learning_rate"].item()
+
+    def at_edge(self) -> bool:
+        """Whether the best candidate's step size is the smallest or largest of several, so that more may help."""
+        rates = self.config["learning_rates"]
+        return len(rates) > 1 and self.learning_rate in (min(rates), max(rates))
+
+    def sentence(self) -> str:
+        """The recommendation in plain words, with its reason and its budget."""
+        table, budget = self.table, self.config["budget"]
+        row = table.filter("best").row(0, named=True)
+        alive = table.filter(~pl.col("diverged"))
+        lowest = alive.sort(self.column).row(0, named=True)
+        whose = "their own models" if self.column == "slots" else "their mean model"
+        spent = f"{budget['rounds']:,} rounds" if "rounds" in budget else f"{budget['gradients']:,} gradients"
+        rate = f" (step size {row['learning_rate']:g})" if row["learning_rate"] is not None else ""
+        text = (
+            f"Activate {row['active']} of {self.config['nodes']:,} nodes: with the same {spent} for every candidate, "
+            f"{whose} reach a loss of {row[self.column]:.3g}{rate}, because "
+        )
+        if lowest["active"] == row["active"]:
+            text += "no other candidate gets lower"
+        else:
+            text += (
+                f"the lowest of all candidates, {lowest[self.column]:.3g} with {lowest['active']} active, "
+                f"is within {self.config['tolerance']:.0%} of that"
+            )
+        below = alive.filter(pl.col("active") < row["active"])
+        if below.height:
+            half = below.row(-1, named=True)
+            text += f", and with {half['active']} active they stop at {half[self.column]:.3g}"
+        return text + "."
+
+    def plot(self, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
+        """Both final objectives against the number of active nodes, the recommended one marked."""
+        from telejax import plotting
+
+        return plotting.plot_search(self, axes)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write table.csv, history.parquet, config.json and search.png into a new folder, all or nothing.
+
+        Raises:
+            FileExistsError: the folder exists and ``overwrite`` is False.
+        """
+        from telejax import plotting
+
+        with new_folder(path, overwrite) as folder:
+            self.table.write_csv(folder / "table.csv")
+            self.histories.write_parquet(folder / "history.parquet")
+            config = {**self.config, "best": self.best, "rounds_used": self.rounds_used}
+            (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            (folder / "search.png").write_bytes(plotting.figure_png(self.plot()))
+        return Path(path)
+
+    def __rich__(self) -> Table:
+        table = Table(
+            title=f"{self.config['task']}, {self.config['nodes']:,} nodes, {self.config['topology']}",
+            title_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for name in ("active", "step size", "slots' own loss", "mean model's loss", "rounds", "gradients", "MB", ""):
+            table.add_column(name, justify="right")
+        for row in self.table.iter_rows(named=True):
+            losses = [mean_and_spread(row[name], row[f"{name}_se"], digits=3) for name in OBJECTIVES]
+            table.add_row(
+                str(row["active"]),
+                mean_and_spread(row["learning_rate"]),
+                *(["diverged"] * 2 if row["diverged"] else losses),
+                f"{row['rounds']:,}",
+                f"{row['gradients']:,}",
+                f"{row['bytes'] / 1e6:,.1f}",
+                "<- best" if row["best"] else "",
+            )
+        return table
+
+    def __repr__(self) -> str:
+        return f"SearchResult(best={self.best}, nodes={self.config['nodes']}, rounds_used={self.rounds_used})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self.sentence()}</p>" + self.table._repr_html_()
+
+
+def judge(histories: pl.DataFrame) -> pl.DataFrame:
+    """Final objectives and costs of every candidate and step size, from the rows of all of them."""
+    run = ["active", "learning_rate", "seed"]
+    last = histories.filter(pl.col("round") >= LAST * pl.col("round").max().over(run))
+    each = last.group_by(run, maintain_order=True).agg(
+        *[pl.col(column).mean().alias(name) for name, column in OBJECTIVES.items()],
+        pl.col("diverged").any(),
+        *[pl.col(name).max().alias("rounds" if name == "round" else name) for name in ("round", *COSTS)],
+    )
+    error = [(pl.col(name).std() / pl.len().sqrt()).alias(f"{name}_se") for name in OBJECTIVES]
+    return (
+        each.group_by(run[:2], maintain_order=True)
+        .agg(
+            *[pl.col(name).mean() for name in OBJECTIVES],
+            *error,
+            pl.col("diverged").any(),
+            pl.col("rounds").max(),
+            *[pl.col(name).mean().round().cast(pl.Int64) for name in COSTS],
+        )
+        .sort(run[:2])
+    )
+
+
+COSTS = ("gradients", "messages", "bytes")
+
+
+def choose(table: pl.DataFrame, column: str, tolerance: float) -> int:
+    """The smallest candidate within the tolerance of the lowest objective.
+
+    >>> choose(pl.DataFrame({"active": [1, 2, 4], "slots": [3.0, 1.04, 1.0], "diverged": False}), "slots", 0.05)
+    2
+    """
+    alive = table.filter(~pl.col("diverged"))
+    within = alive.filter(pl.col(column) <= (1 + tolerance) * pl.col(column).min())
+    return int(within["active"].min())  # type: ignore[arg-type]

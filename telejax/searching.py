@@ -1,0 +1,195 @@
+"""How many nodes should be active: all candidates at once, on disjoint nodes of one run (Algorithm 2 of the paper).
+
+Y. Takezawa, S. U. Stich, ICLR 2025, arXiv 2501.15259. Candidates 1, 2, 4, ... that together fit in n run in one
+program; the next power of two, where it does not fit, costs a second pass.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+
+from telejax.algorithms.base import Algorithm
+from telejax.algorithms.joint import joint_teleportation
+from telejax.driver import simulate
+from telejax.errors import DivergenceError, check_integer, check_name, check_number
+from telejax.found import OBJECTIVES, SearchResult, judge
+from telejax.optimizers import Optimizer, as_optimizer
+from telejax.results import Result
+from telejax.tasks.base import Task
+from telejax.topology import TopologyLike, resolve
+
+EVALUATIONS = 200  # rows of a run where eval_every is not given: the noise of the last quarter averages out over 50
+
+
+def search(
+    task: Task,
+    topology: TopologyLike = "ring",
+    *,
+    optimizer: Optimizer,
+    rounds: int | None = None,
+    gradients: int | None = None,
+    candidates: Sequence[int] | None = None,
+    learning_rates: Sequence[float] | None = None,
+    objective: str = "slots",
+    tolerance: float = 0.05,
+    seed: int = 0,
+    seeds: int = 4,
+    eval_every: int | None = None,
+    skip: bool = False,
+    state_travels: bool = True,
+    progress: bool = True,
+) -> SearchResult:
+    """Find how many of the task's nodes should be active.
+
+    A candidate's objective is the mean of its rows over the last quarter of its rounds, and over seeds: at the
+    noise floor a single row says little. ``best`` is the smallest candidate whose objective is at most
+    ``(1 + tolerance)`` times the lowest: the same quality for less work and traffic.
+
+    Args:
+        task: what the nodes compute.
+        topology: the graph over the slots of each candidate: a name, or a function of k.
+        optimizer: from :func:`telejax.optimizer`.
+        rounds: T, the rounds of every candidate; or
+        gradients: the stochastic gradients of every candidate, which buy a smaller k more rounds.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n. Powers of two take at most two
+            passes, 2 T rounds in all; others may take more.
+        learning_rates: a grid of step sizes for every candidate, run as lanes of the same program; each
+            candidate is then judged at its own best one.
+        objective: "slots", the mean over slots of the loss of their own models, which is what a deployment gets
+            without one more all-reduce; or "mean", the loss of the mean model, as in the paper.
+        tolerance: relative.
+        seed: the first seed.
+        seeds: how many to average over, as lanes of the same program; at the noise floor one seed alone
+            confuses candidates that differ by a quarter. Each costs a deployment the rounds anew.
+        eval_every: rounds between two rows of the history; by default about 200 rows.
+        skip: leave out candidates for which the topology cannot be built, instead of refusing.
+        state_travels: as for :func:`telejax.teleportation`.
+        progress: show progress bars.
+
+    Returns:
+        A :class:`SearchResult`.
+
+    Raises:
+        ValueError: candidates empty, repeated or above n; a topology that cannot be built for one of them; an
+            argument out of its range.
+        DivergenceError: every candidate diverged with every step size.
+
+    >>> import optax, telejax as tj
+    >>> task = tj.tasks.quadratic(nodes=64, noise=3.0)
+    >>> found = tj.search(task, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1), rounds=100)
+    >>> found.table["active"].to_list(), found.rounds_used
+    ([1, 2, 4, 8, 16, 32, 64], 200)
+    """
+    check_name("objective", objective, OBJECTIVES)
+    tolerance = check_number("tolerance", tolerance)
+    seeds = check_integer("seeds", seeds, minimum=1)
+    optimizer = as_optimizer(optimizer)  # type: ignore[assignment]
+    chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
+    split = passes(chosen, task.nodes)
+
+    def run(together: list[int]) -> tuple[Result, bool]:
+        algorithm = joint_teleportation(
+            active=together, topology=topology, optimizer=optimizer, state_travels=state_travels
+        )
+        horizon = longest(algorithm, task, rounds, gradients)
+        try:
+            result = simulate(
+                algorithm,
+                task,
+                rounds=rounds,
+                gradients=gradients,
+                eval_every=eval_every or max(1, horizon // EVALUATIONS),
+                seed=seed,
+                seeds=seeds,
+                tune=learning_rates,
+                progress=progress,
+            )
+        except DivergenceError as error:  # the other passes may hold
+            return error.result, False
+        return result, True
+
+    with ThreadPoolExecutor(len(split)) as pool:  # one compiles while another runs
+        runs, finite = zip(*pool.map(run, split), strict=True)
+    histories = pl.concat([run.history for run in runs]).drop("group")
+    config = {
+        "task": getattr(task, "name", type(task).__name__),
+        "nodes": task.nodes,
+        "topology": topology if isinstance(topology, str) else resolve(topology, chosen[-1]).name,
+        "optimizer": optimizer.describe(),
+        "learning_rates": runs[0].learning_rates,
+        "budget": {"rounds": rounds} if rounds is not None else {"gradients": gradients},
+        "objective": objective,
+        "tolerance": tolerance,
+        "seeds": runs[0].seeds,
+        "passes": split,
+        "skipped": skipped,
+    }
+    if not any(finite):
+        tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
+        raise DivergenceError(
+            f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones",
+            histories,
+        )
+    used = sum(run.rounds for run in runs)
+    return SearchResult(grid=judge(histories), histories=histories, rounds_used=used, config=config)
+
+
+def longest(algorithm: Algorithm, task: Task, rounds: int | None, gradients: int | None) -> int:
+    """The most rounds that the budget gives one of the algorithm's groups."""
+    if (rounds is None) == (gradients is None):
+        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
+    return max(algorithm.horizons(task.nodes, rounds, gradients))
+
+
+def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
+    """The candidates in ascending order, by default the powers of two up to ``nodes``.
+
+    >>> check_candidates(None, nodes=20)
+    [1, 2, 4, 8, 16]
+    """
+    if candidates is None:
+        return [2**power for power in range(nodes.bit_length())]
+    chosen = sorted(check_integer("candidates", k, minimum=1) for k in candidates)
+    if not chosen:
+        raise ValueError("candidates is empty; give at least one number of active nodes, or None for powers of two")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"candidates is {list(candidates)}; give each number of active nodes only once")
+    if chosen[-1] > nodes:
+        raise ValueError(
+            f"candidates holds {chosen[-1]} and the task has {nodes} nodes; activate at most {nodes} of them"
+        )
+    return chosen
+
+
+def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:
+    """The candidates whose graph can be built, and those left out where ``skip`` allows it."""
+    refused: dict[int, Any] = {}
+    for k in candidates:
+        try:
+            resolve(topology, k)
+        except ValueError as error:
+            refused[k] = error
+    kept = [k for k in candidates if k not in refused]
+    if refused and (not skip or not kept):
+        first, why = next(iter(refused.items()))
+        remedy = "leave them out of candidates, or pass skip=True" if kept else "give another topology"
+        raise ValueError(
+            f"topology is {topology!r}, which cannot be built for candidates {[*refused]} ({first}: {why}); {remedy}"
+        )
+    return kept, [*refused]
+
+
+def passes(candidates: Sequence[int], nodes: int) -> list[list[int]]:
+    """Candidates that run side by side on disjoint nodes, smallest first.
+
+    >>> passes([1, 2, 4, 8, 16], nodes=31), passes([1, 2, 4, 8, 16], nodes=30)
+    ([[1, 2, 4, 8, 16]], [[1, 2, 4, 8], [16]])
+    """
+    split: list[list[int]] = [[]]
+    for k in sorted(candidates):
+        if sum(split[-1]) + k > nodes:
+            split.append([])
+        split[-1].append(k)
+    return split

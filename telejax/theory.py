@@ -1,0 +1,190 @@
+"""What the analysis predicts: convergence bounds, the number of active nodes that minimises them, and their constants.
+
+All bounds are for ``(1/T) sum_t E ||grad f(mean x_t)||^2`` after T rounds at the best step size, up to constants.
+The graph enters as ``q = p / tau``, with p the consensus rate of a period of tau rounds (``Topology.consensus_rate``):
+for tau = 1 it is p, and for a period it is what Theorem 2 of A. Koloskova et al. 2020 (arXiv 2003.10422) has.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from telejax.errors import check_integer, check_number
+from telejax.measuring import Problem, measure
+from telejax.topology import TopologyLike, resolve
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+    from telejax.found import SearchResult
+
+__all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]
+
+
+def decentralized_sgd(problem: Problem, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
+    """The bound for decentralized SGD::
+
+        sqrt(L r0 sigma^2 / (n T)) + (L^2 r0^2 (q sigma^2 + zeta^2) (1 - q) / (q^2 T^2))^(1/3) + L r0 / (q T)
+
+    Args:
+        problem: the constants.
+        nodes: n.
+        rounds: T.
+        p: consensus rate of a period of the graph, above 0 and at most 1.
+        tau: rounds of the period.
+
+    Raises:
+        ValueError: an argument out of its range.
+
+    Source: A. Koloskova et al. 2020, arXiv 2003.10422.
+
+    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> round(decentralized_sgd(problem, nodes=4, rounds=100, p=1.0), 3)
+    0.06
+    """
+    nodes, rounds = check_integer("nodes", nodes, minimum=1), check_integer("rounds", rounds, minimum=1)
+    q = _rate(p, tau)
+    drift = q * problem.noise_sq + problem.heterogeneity_sq
+    return problem.averaging(problem.noise_sq, nodes, rounds) + problem.graph(drift / q, q, rounds)
+
+
+def teleportation(problem: Problem, *, nodes: int, active: int, rounds: int, p: float, tau: int = 1) -> float:
+    """The bound for TELEPORTATION with k active nodes, in whose graph terms n is gone::
+
+        sqrt(L r0 (sigma^2 + (1 - (k - 1) / (n - 1)) zeta^2) / (k T))
+            + (L^2 r0^2 (sigma^2 + zeta^2) (1 - q) / (q T^2))^(1/3) + L r0 / (q T)
+
+    Args:
+        problem: the constants.
+        nodes: n.
+        active: k, at most n.
+        rounds: T.
+        p: consensus rate of a period of the graph over k slots.
+        tau: rounds of the period.
+
+    Raises:
+        ValueError: an argument out of its range.
+
+    Source: derived from the claims of Y. Takezawa, S. U. Stich, ICLR 2025, arXiv 2501.15259.
+
+    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> round(teleportation(problem, nodes=100, active=1, rounds=100, p=1.0), 3)
+    0.151
+    """
+    nodes, rounds = check_integer("nodes", nodes, minimum=1), check_integer("rounds", rounds, minimum=1)
+    active = check_integer("active", active, minimum=1)
+    if active > nodes:
+        raise ValueError(f"active is {active} of {nodes} nodes; activate at most {nodes}")
+    q = _rate(p, tau)
+    sampling = 1 - (active - 1) / max(1, nodes - 1)
+    noise = problem.noise_sq + sampling * problem.heterogeneity_sq
+    drift = problem.noise_sq + problem.heterogeneity_sq
+    return problem.averaging(noise, active, rounds) + problem.graph(drift, q, rounds)
+
+
+def all_reduce(problem: Problem, *, nodes: int, rounds: int) -> float:
+    """The bound for all-reduce SGD: ``sqrt(L r0 sigma^2 / (n T)) + L r0 / T``.
+
+    >>> round(all_reduce(Problem(1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0), nodes=4, rounds=100), 3)
+    0.06
+    """
+    return decentralized_sgd(problem, nodes=nodes, rounds=rounds, p=1.0)
+
+
+def bounds(
+    problem: Problem,
+    *,
+    nodes: int,
+    topology: TopologyLike = "ring",
+    rounds: int | None = None,
+    gradients: int | None = None,
+    candidates: Sequence[int] | None = None,
+) -> pl.DataFrame:
+    """The bound for TELEPORTATION against k, with the measured p of each k-slot graph.
+
+    Args:
+        problem: the constants.
+        nodes: n.
+        topology: the graph over k slots: a name, or a function of k.
+        rounds: T for every k; or
+        gradients: a budget of stochastic gradients, which buys k ``gradients // k`` rounds.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n.
+
+    Returns:
+        A table with ``active``, ``rounds``, ``p``, ``tau`` and ``bound``.
+
+    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> bounds(problem, nodes=8, rounds=100)["active"].to_list()
+    [1, 2, 4, 8]
+    """
+    from telejax.searching import check_candidates
+
+    if (rounds is None) == (gradients is None):
+        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
+    rows = []
+    for k in check_candidates(candidates, check_integer("nodes", nodes, minimum=1)):
+        graph = resolve(topology, k)
+        p, tau = graph.consensus_rate(), graph.period
+        horizon = rounds if gradients is None else gradients // k
+        value = teleportation(problem, nodes=nodes, active=k, rounds=horizon, p=p, tau=tau)  # type: ignore[arg-type]
+        rows.append({"active": k, "rounds": horizon, "p": p, "tau": tau, "bound": value})
+    return pl.DataFrame(rows)
+
+
+def optimal_active(
+    problem: Problem,
+    *,
+    nodes: int,
+    topology: TopologyLike = "ring",
+    rounds: int | None = None,
+    gradients: int | None = None,
+    candidates: Sequence[int] | None = None,
+) -> int:
+    """The number of active nodes that minimises the bound; arguments as for :func:`bounds`.
+
+    For a ring and T rounds it grows as ``((sigma^2 + zeta^2) T / (L r0))^(1/7)``. Under equal gradients k T is
+    fixed, and with it the first term but for zeta's share: the bound then asks for few nodes.
+
+    >>> problem = Problem(smoothness=1.0, noise_sq=100.0, heterogeneity_sq=0.0, gap=1.0)
+    >>> optimal_active(problem, nodes=512, rounds=10**6), optimal_active(problem, nodes=512, gradients=10**6)
+    (32, 1)
+    """
+    table = bounds(problem, nodes=nodes, topology=topology, rounds=rounds, gradients=gradients, candidates=candidates)
+    return int(table["active"][int(np.argmin(table["bound"].to_numpy()))])
+
+
+def plot(
+    problem: Problem, found: "SearchResult", topology: TopologyLike = "ring", axes: "matplotlib.axes.Axes | None" = None
+) -> "matplotlib.axes.Axes":
+    """The objectives that a search measured and the bound at the same budget, with the optimum of each marked.
+
+    The bound is scaled to the measured objective at its own minimum, as it holds up to constants only.
+    """
+    axes = found.plot(axes)
+    budget, table = found.config["budget"], found.table
+    predicted = bounds(
+        problem,
+        nodes=found.config["nodes"],
+        topology=topology,
+        rounds=budget.get("rounds"),
+        gradients=budget.get("gradients"),
+        candidates=table["active"].to_list(),
+    )
+    least = int(np.argmin(predicted["bound"].to_numpy()))
+    scale = table[found.column][least] / predicted["bound"][least]
+    axes.plot(predicted["active"], scale * predicted["bound"], ":s", color="gray", markersize=4, label="bound, scaled")
+    axes.axvline(
+        predicted["active"][least], color="gray", linestyle="--", label=f"predicted: {predicted['active'][least]}"
+    )
+    axes.legend(fontsize="small")
+    return axes
+
+
+def _rate(p: float, tau: int) -> float:
+    """q = p / tau."""
+    p = check_number("p", p, exclusive=True, remedy="give a consensus rate above 0 and at most 1")
+    if p > 1 + 1e-9:
+        raise ValueError(f"p is {p!r}; give a consensus rate above 0 and at most 1")
+    return min(p, 1.0) / check_integer("tau", tau, minimum=1)
