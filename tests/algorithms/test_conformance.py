@@ -29,6 +29,7 @@ ALGORITHMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_algorithm_keeps_the_contract(name: str) -> None:
     check_algorithm(ALGORITHMS[name], nodes=9)
@@ -106,6 +107,7 @@ def mutant(fault: str):
     return make
 
 
+@pytest.mark.slow
 def test_the_mutant_without_a_fault_passes() -> None:
     check_algorithm(mutant("none"), nodes=9)
 

@@ -137,6 +137,12 @@ def test_a_seed_fixes_the_history_and_another_seed_changes_it(name: str) -> None
     assert (first["loss"][1:] != other["loss"][1:]).all()
 
 
+def mean_of_permutations(nodes: int, count: int) -> np.ndarray:
+    """A doubly stochastic matrix that is not symmetric."""
+    stream = np.random.default_rng(count)
+    return np.mean([np.eye(nodes)[stream.permutation(nodes)] for _ in range(count)], axis=0)
+
+
 def graphs() -> dict[str, tj.Topology]:
     g = tj.topology
     return {
@@ -149,9 +155,8 @@ def graphs() -> dict[str, tj.Topology]:
         "wide": g.erdos_renyi(60, probability=0.9),
         "different rounds": g.sequence([g.ring(8), g.complete(8), g.star(8)]),
         "edges": g.star(5000),
-        "unsymmetric": g.from_matrix(
-            np.mean([np.eye(7)[np.random.default_rng(s).permutation(7)] for s in range(9)], axis=0)
-        ),
+        "unsymmetric": g.from_matrix(mean_of_permutations(7, 3)),
+        "wide unsymmetric": g.from_matrix(mean_of_permutations(50, 80)),
     }
 
 
@@ -160,6 +165,7 @@ FORMS = {
     "ring": "Neighbours",
     "irregular": "Neighbours",
     "wide": "Dense",
+    "wide unsymmetric": "Dense",
     "complete": "Mean",
     "edges": "Edges",
     "different rounds": "Switch",

@@ -38,6 +38,7 @@ def test_noise_floor_of_sgd_is_proportional_to_the_step_size() -> None:
     assert slope(rates, measured) == pytest.approx(1.0, abs=0.07)
 
 
+@pytest.mark.slow
 def test_teleportation_speeds_up_linearly_in_k() -> None:
     """Where noise dominates, the error of the mean model falls as 1/k, gradient noise and drawn holders alike."""
     task = tj.tasks.quadratic(nodes=4096, dim=10, heterogeneity=5.0, noise=5.0)

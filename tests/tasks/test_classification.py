@@ -78,6 +78,7 @@ def test_parts_of_the_digits_do_not_overlap() -> None:
     assert data.classes == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["mlp", "logistic"])
 def test_contract(model: str) -> None:
     check_task(tj.tasks.digits(nodes=14, alpha=0.5, model=model, batch=4))
