@@ -78,7 +78,7 @@ def test_large_size_is_sparse_and_fast():
 
 @pytest.mark.parametrize("degree", [0, -1, 1.5, True])
 def test_degree_is_a_positive_integer(degree):
-    with pytest.raises(ValueError, match="degree is .*at least 1"):
+    with pytest.raises(ValueError, match=r"degree is .*at least 1"):
         base_graph(10, degree)
 
 
