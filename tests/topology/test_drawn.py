@@ -113,10 +113,11 @@ def test_composed():
         T.permuted(T.with_self_loops(side, 0.5), np.arange(11)[::-1]),
         T.permuted(T.permuted(drawn, order), order),
     ]
+    mix = jax.jit(tj.mix)
     for topology in cases:
         mixing = topology.mixing()
         for t in range(5):
-            mixed = tj.mix(mixing, jnp.eye(topology.nodes), t)
+            mixed = mix(mixing, jnp.eye(topology.nodes), t)
             np.testing.assert_allclose(mixed, topology.matrix(t), atol=1e-6)
             assert sent(mixing.messages, np.array([t]))[0] == topology.messages(t)
     np.testing.assert_array_equal(cases[0].matrix(4), drawn.matrix(4)[order][:, order])
