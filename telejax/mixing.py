@@ -194,14 +194,25 @@ class Drawn:
     def messages(self) -> Messages:
         if self.law.constant:
             return (int(self.law.messages),)
-        return lambda rounds: np.asarray(jax.vmap(lambda t: self.law.count(self._key(t)))(jnp.asarray(rounds)))
+        return self._counts
 
     def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
         heard = x.at[self.law.partners(self._key(round))].get(mode="promise_in_bounds")
         return (1 - self.weight) * x + self.weight * heard
 
+    def _counts(self, rounds: np.ndarray) -> np.ndarray:
+        padded = np.zeros(1 << len(rounds).bit_length(), np.int32)  # few lengths, so that few are compiled
+        padded[: len(rounds)] = rounds
+        return np.asarray(_count(self, padded))[: len(rounds)]
+
     def _key(self, round: Array) -> Array:
         return jax.random.fold_in(jax.random.key(self.seed), round)
+
+
+@jax.jit
+def _count(mixing: Drawn, rounds: Int[Array, " rounds"]) -> Int[Array, " rounds"]:
+    """Messages of each of the given rounds."""
+    return jax.vmap(lambda t: mixing.law.count(mixing._key(t)))(rounds)
 
 
 @pytree

@@ -45,7 +45,7 @@ class Topologies:
         console = Console()
         shown = Table(title=f"{self.nodes} nodes")
         columns = ("period", "degree", "messages/round", "p", "rounds to 1e-6", "finite time")
-        shown.add_column("topology", overflow="fold")
+        shown.add_column("topology", min_width=max(map(len, names)))
         for column in columns:
             shown.add_column(column, justify="right")
         for row in found.iter_rows(named=True):

@@ -4,7 +4,9 @@ The partners of round t follow from ``fold_in(key(seed), t)``, on the device (``
 host alike, so that ``Topology.matrix(t)`` is what a simulation mixes with in round t.
 """
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Int, Key
 
 
-class Law(Protocol):
+class Law(Hashable, Protocol):
     """A distribution of partners: a permutation Q of the nodes, whose law treats all nodes alike.
 
     Laws are hashable, so that they are structure to the compiler; only the seed is data.
@@ -165,6 +167,14 @@ class UniformMatching:
         return 1.0 if self.nodes % 2 else self.nodes / (self.nodes - 1)
 
 
+@cache
+def _draw(law: Law) -> "Callable[[np.uint32, np.int32], Array]":
+    """The compiled draw of a round on the host, from the seed and the round."""
+    import jax  # here, so that graphs can be studied without importing it
+
+    return jax.jit(lambda seed, round: law.partners(jax.random.fold_in(jax.random.key(seed), round)))
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """``x_new = (1 - weight) x + weight Q x`` with the partners Q drawn anew every round."""
@@ -184,9 +194,7 @@ class Drawn:
         return self.law.messages
 
     def at(self, round: int) -> Sparse:
-        import jax
-
-        partners = np.asarray(self.law.partners(jax.random.fold_in(jax.random.key(np.uint32(self.seed)), round)))
+        partners = np.asarray(_draw(self.law)(np.uint32(self.seed), np.int32(round)))
         index = np.arange(self.nodes)
         heard = scipy.sparse.csr_array((np.full(self.nodes, self.weight), (index, partners)), shape=(self.nodes,) * 2)
         return Sparse(scipy.sparse.csr_array(heard + scipy.sparse.diags_array(np.full(self.nodes, 1 - self.weight))))

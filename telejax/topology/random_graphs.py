@@ -99,7 +99,7 @@ def small_world(
 
 def stochastic_block(
     nodes: int,
-    clusters: int = 4,
+    clusters: int | None = None,
     inside: float | None = None,
     bridges: int = 1,
     seed: int = 0,
@@ -109,7 +109,7 @@ def stochastic_block(
 
     Args:
         nodes: number of nodes.
-        clusters: number of clusters, whose sizes differ by at most one.
+        clusters: number of clusters, whose sizes differ by at most one; by default 4, or one a node.
         inside: probability of a link within a cluster of size s; by default 2 ln(s) / s, at most 1.
         bridges: links between each pair of clusters, their ends uniform; coinciding ones count once.
         seed: of the draw; drawn again until connected.
@@ -123,7 +123,7 @@ def stochastic_block(
     True
     """
     nodes = check_integer("nodes", nodes, minimum=1)
-    clusters = check_integer("clusters", clusters, minimum=1)
+    clusters = check_integer("clusters", min(4, nodes) if clusters is None else clusters, minimum=1)
     bridges = check_integer("bridges", bridges, minimum=1)
     if clusters > nodes:
         raise ValueError(f"clusters is {clusters} with {nodes} nodes; give at most one cluster a node")

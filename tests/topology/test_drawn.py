@@ -1,0 +1,159 @@
+"""Rounds drawn anew: the host's matrices are the device's, with the promised distribution and exact counts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import telejax as tj
+from telejax.messages import sent, total
+
+T = tj.topology
+BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@settings(max_examples=10, deadline=None)
+@given(nodes=st.sampled_from([1, 2, 9, 16]), seed=st.integers(0, 2**32 - 1), round=st.integers(0, 10**6))
+def test_device_and_host_draw_the_same(build, nodes, seed, round):
+    topology = build(nodes, seed=seed)
+    matrix = topology.matrix(round)
+    np.testing.assert_allclose(matrix.sum(axis=0), 1, atol=1e-12)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-12)
+    assert matrix.min() >= 0
+    assert ((matrix > 0) & ~np.eye(nodes, dtype=bool)).sum(axis=1).max() <= 1
+    if build is not T.od_equidyn:
+        np.testing.assert_array_equal(matrix, matrix.T)
+    mixed = tj.mix(topology.mixing(), jnp.eye(nodes), round)
+    np.testing.assert_allclose(mixed, matrix, atol=1e-6)  # float32
+    messages = np.count_nonzero(matrix - np.diag(np.diag(matrix)))
+    assert topology.messages(round) == messages
+    assert sent(topology.mixing().messages, np.array([round])).tolist() == [messages]
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_all_leaves_share_the_draw(build):
+    mixing = build(9).mixing()
+    x = jnp.arange(9.0)
+    mixed = jax.jit(tj.mix)(mixing, {"a": x, "b": jnp.stack([x, x], axis=1)}, 5)
+    np.testing.assert_array_equal(mixed["a"], mixed["b"][:, 0])
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("nodes", [2, 5, 8, 9])
+def test_rate_is_that_of_the_mean_square(build, nodes):
+    topology = build(nodes, seed=1)
+    draws = 600
+    square = np.mean([topology.matrix(t).T @ topology.matrix(t) for t in range(draws)], axis=0)
+    rate = 1 - np.linalg.eigvalsh(square - 1 / nodes)[-1]
+    assert rate == pytest.approx(topology.consensus_rate(), abs=0.12)  # a few sqrt(nodes / draws)
+    counted = np.mean([topology.messages(t) for t in range(draws)])
+    assert counted == pytest.approx(topology.mean_messages, abs=0.06 * nodes)
+
+
+def test_rate_of_matchings_at_a_distance_exactly():
+    nodes, weight = 9, 0.5 * 8 / 9
+    law = T.ou_equidyn(nodes).rounds[0].law
+    mean = np.zeros((nodes, nodes))
+    for u in range(1, nodes):
+        for start in range(nodes):
+            mean += matching_of_the_paper(nodes, u, start) / (nodes * (nodes - 1))
+    second = np.sort(np.linalg.eigvalsh(mean))[-2]
+    assert law.gap() == pytest.approx(1 - second, rel=1e-12)
+    assert T.ou_equidyn(nodes).consensus_rate() == pytest.approx(2 * weight * (1 - weight) * (1 - second))
+
+
+def matching_of_the_paper(nodes, u, start):
+    """Algorithm 2 of Song et al. as a loop: from ``start`` on, match with the node u further where both are free."""
+    partner = np.arange(nodes)
+    for place in range(nodes):
+        i, j = (start + place) % nodes, (start + place + u) % nodes
+        if partner[i] == i and partner[j] == j:
+            partner[i], partner[j] = j, i
+    return np.eye(nodes)[partner]
+
+
+def test_matching_is_the_papers():
+    for nodes in (2, 5, 12):
+        law = T.ou_equidyn(nodes).rounds[0].law
+        for t in range(30):
+            key = jax.random.key(t)
+            distance = int(law._distance(key))
+            ours = np.eye(nodes)[np.asarray(law.partners(key))]
+            of_paper = [matching_of_the_paper(nodes, distance, start) for start in range(nodes)]
+            assert any((ours == one).all() for one in of_paper)
+
+
+def test_seeds_are_data():
+    traces = []
+
+    @jax.jit
+    def mix(mixing, x):
+        traces.append(1)
+        return tj.mix(mixing, x, 3)
+
+    x = jnp.arange(12.0)
+    ends = [np.asarray(mix(T.random_matching(12, seed=seed).mixing(), x)) for seed in range(4)]
+    assert len(traces) == 1
+    assert len({end.tobytes() for end in ends}) > 1
+
+
+def test_composed():
+    order = np.random.default_rng(0).permutation(7)
+    drawn = T.ou_equidyn(7, seed=3)
+    side = T.block_diagonal([drawn, T.one_peer_exponential(4)])
+    cases = [
+        T.permuted(drawn, order),
+        T.with_self_loops(drawn, 0.25),
+        T.sequence([drawn, T.ring(7), T.complete(7)]),
+        side,
+        T.permuted(T.with_self_loops(side, 0.5), np.arange(11)[::-1]),
+        T.permuted(T.permuted(drawn, order), order),
+    ]
+    mix = jax.jit(tj.mix)
+    for topology in cases:
+        mixing = topology.mixing()
+        for t in range(5):
+            mixed = mix(mixing, jnp.eye(topology.nodes), t)
+            np.testing.assert_allclose(mixed, topology.matrix(t), atol=1e-6)
+            assert sent(mixing.messages, np.array([t]))[0] == topology.messages(t)
+    np.testing.assert_array_equal(cases[0].matrix(4), drawn.matrix(4)[order][:, order])
+    np.testing.assert_allclose(cases[1].matrix(4), 0.25 * np.eye(7) + 0.75 * drawn.matrix(4))
+    assert cases[0].consensus_rate() == drawn.consensus_rate()
+    assert not cases[2].consensus_bounds().low < drawn.consensus_rate()
+
+
+def test_mixed_sequence_has_bounds():
+    top = T.sequence([T.random_matching(6), T.ring(6)])
+    bounds = top.consensus_bounds()
+    products = [top.matrix(t + 1) @ top.matrix(t) for t in range(0, 800, 2)]
+    rate = 1 - np.linalg.eigvalsh(np.mean([p.T @ p for p in products], axis=0) - 1 / 6)[-1]
+    assert bounds.low <= rate + 0.05
+    assert bounds.high == 1.0
+    with pytest.raises(ValueError, match="could not be resolved"):
+        top.consensus_rate()
+
+
+def test_history_counts_every_draw():
+    topology = T.ou_equidyn(9, seed=2)
+    task = tj.tasks.quadratic(nodes=9, dim=3)
+    algorithm = tj.decentralized_sgd(topology=topology, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    history = tj.simulate(algorithm, task, rounds=20, eval_every=10, progress=False).history
+    assert history["messages"].to_list() == [0, *(sum(topology.messages(t) for t in range(r)) for r in (10, 20))]
+    assert total(topology.mixing().messages, 20) == history["messages"][-1]
+
+
+@pytest.mark.parametrize("build", [T.od_equidyn, T.ou_equidyn])
+@pytest.mark.parametrize("eta", [0, -0.5, 1.5, "fast"])
+def test_eta_in_range(build, eta):
+    with pytest.raises(ValueError, match=r"eta is .*above 0 and at most 1"):
+        build(5, eta=eta)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 0.5])
+def test_seed_in_range(seed):
+    with pytest.raises(ValueError, match=r"seed is .*from 0 to 2\^32 - 1"):
+        T.random_matching(5, seed=seed)
