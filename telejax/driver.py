@@ -93,7 +93,7 @@ def simulate(
     with tqdm(
         desc=plan.name, total=max(horizons), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     ) as bar:
-        while not (recorder.round and recorder.all_diverged):
+        while True:
             algorithm = stage.algorithm
             traffic = Traffic(
                 messages=algorithm.gossip_messages(task.nodes),
@@ -108,6 +108,8 @@ def simulate(
                 bar.update(ahead)
                 if recorder.all_diverged:
                     break
+            if recorder.all_diverged:
+                break
             try:
                 stage = stages.send(recorder.table())
             except StopIteration as end:
@@ -240,6 +242,8 @@ def _take(state: State, slots: tuple[int, ...] | None, lanes: Lanes) -> State:
     if slots is None:
         return state
     pick = np.array(slots)
+    if not 0 <= pick.min() <= pick.max() < state.holders.shape[-1]:
+        raise ValueError(f"a stage goes on from slots {slots}; the stage before had {state.holders.shape[-1]}")
     bare = jax.tree.map(lambda x: jnp.take(x, pick, axis=lanes.axes), _bare(state))
     return replace(bare, holders=jnp.take(state.holders, pick, axis=-1), round=state.round)
 

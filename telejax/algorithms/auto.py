@@ -31,6 +31,7 @@ from telejax.topology import TopologyLike
 
 WINDOWS = 16  # decisions a run: shorter windows are noisier, longer ones decide later
 FIRST_SEARCH = 6  # windows before the first search may settle
+HALVE_AT = (2, 4, 8)  # windows, as in successive halving: every stretch is as long as all before it
 NEXT_SEARCH = 3  # windows of a search that was opened again
 BATCHES = 4  # of a stretch of rounds, whose means tell its standard error: single rows are correlated
 STALLED = 0.9  # an objective that keeps this share of itself from one half of a stretch to the other falls no more
@@ -77,6 +78,7 @@ class AutoTeleportation(Plan):
         while True:
             ahead = min(window, rounds - done)
             history = yield replace(search.stage, rounds=ahead)
+            search.stage = replace(search.stage, slots=None)
             done += ahead
             if done >= rounds:
                 return search.lineage(history, done)
@@ -111,7 +113,7 @@ class _Search:
                 self._open(leader, done)
         elif stalled and done - self.opened >= self.length * self.window:
             self._settle(self._choice(scores), done)
-        elif done - self.opened >= 2 * self.window and self.rival is None:
+        elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
             within = self._within(scores)
             better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
             self._keep([group for group in self.stage.groups if group in within or group in better])

@@ -66,7 +66,7 @@ class Stage:
     groups: tuple[int, ...]
     """An id for each group; one that was there in the stage before goes on with its counters."""
     slots: tuple[int, ...] | None = None
-    """For each slot, the slot of the stage before whose state it goes on from; None at the start of a run."""
+    """For each slot, the slot of the stage before whose state it goes on from; None where nothing changes."""
 
 
 Stages = Generator[Stage, pl.DataFrame, Sequence[int] | None]
