@@ -57,20 +57,24 @@ def main(options: Options) -> None:
         problem = tj.theory.measure(task, task.optimum)
         label = {"task": f"quadratic {PLACES[n]}", "nodes": n, "zeta": zeta, "sigma": sigma}
         rows.append(label | compare(task, problem, RATES, options, options.grid_seeds, rows_a_run=100))
-        print(rows[-1], f"{perf_counter() - start:.0f} s", flush=True)
+        report(rows, options, start)
     if options.digits:
         task = tj.tasks.digits(nodes=100, alpha=0.1)
         problem = tj.theory.measure(task, nodes=50)
         label = {"task": "digits", "nodes": 100, "zeta": None, "sigma": None}
         rows.append(label | compare(task, problem, DIGITS_RATES, options, options.seeds, rows_a_run=40))
+        report(rows, options, start)
+
+
+def report(rows: list[dict], options: Options, start: float) -> None:
+    """Write and print what is known so far."""
     table = pl.DataFrame(rows, infer_schema_length=None)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     table.write_csv(options.out, float_precision=4)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=200):
-        print(table)
+    print(rows[-1])
     inside = table.filter((pl.col("chosen") > 1) & (pl.col("chosen") < pl.col("largest"))).height
     print(f"chosen k passes in {table['chosen_ok'].sum()} of {table.height} problems, auto in {table['auto_ok'].sum()}")
-    print(f"the recommended k is inside the range in {inside}; {perf_counter() - start:.0f} s")
+    print(f"the recommended k is inside the range in {inside}; {perf_counter() - start:.0f} s", flush=True)
 
 
 def compare(task, problem, rates, options: Options, grid_seeds: int, rows_a_run: int) -> dict:

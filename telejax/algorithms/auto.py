@@ -3,9 +3,10 @@
 The candidates run side by side (:mod:`telejax.algorithms.joint`). After every window of rounds, with o_k the mean
 of candidate k's objective over the later half of the search so far::
 
-    within = {k : o_k - e <= (1 + tolerance) min o},  e the standard error of the difference to the lowest
-    while the lowest objective falls: keep within and, of the rest, the better ones up to half     halve
-    once it has stopped falling: keep min(within) alone                                            settle
+    within(e) = {k : o_k - e <= (1 + tolerance) min o}
+    while the lowest objective falls: keep within(standard error of the difference) and, of the
+    rest, the better ones up to half                                                              halve
+    once it has stopped falling: keep min(within(0)) alone                                        settle
 
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
@@ -114,7 +115,7 @@ class _Search:
         elif stalled and done - self.opened >= self.length * self.window:
             self._settle(self._choice(scores), done)
         elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
-            within = self._within(scores)
+            within = self._within(scores, errors=1.0)
             better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
             self._keep([group for group in self.stage.groups if group in within or group in better])
 
@@ -128,13 +129,15 @@ class _Search:
         return line
 
     def _choice(self, scores: dict[int, Score]) -> int:
-        return min(self._within(scores), key=self.sizes.__getitem__)
+        return min(self._within(scores, errors=0.0), key=self.sizes.__getitem__)
 
-    def _within(self, scores: dict[int, Score]) -> list[int]:
-        """The candidates that are not worse than the lowest by more than the tolerance, as far as one can tell."""
+    def _within(self, scores: dict[int, Score], errors: float) -> list[int]:
+        """The candidates within the tolerance of the lowest, give or take so many standard errors."""
         lowest = min(scores.values())
         bound = (1 + self.plan.tolerance) * lowest.mean
-        near = [group for group, one in scores.items() if one.mean - np.hypot(one.error, lowest.error) <= bound]
+        near = [
+            group for group, one in scores.items() if one.mean - errors * np.hypot(one.error, lowest.error) <= bound
+        ]
         return near or list(scores)  # none where all diverged
 
     def _settle(self, winner: int, done: int) -> None:
