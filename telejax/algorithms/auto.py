@@ -99,8 +99,8 @@ class _Search:
         self.opened, self.length = 0, FIRST_SEARCH
         self.rival: int | None = None
         """The winner so far, where there is no room for it beside the candidate on trial."""
-        self.pause = 1
-        """Windows that the next search waits for."""
+        self.pause = 0
+        """Windows that the next search waits for: none at first, as larger candidates may have had no room."""
         self.before: int | None = None
         """The winner of the last search."""
 
@@ -148,7 +148,7 @@ class _Search:
             k, trial = self.sizes[winner], self.stage.groups[0]
             slots = tuple(range(k))
             self.stage = Stage(self._joint([k]), self.window, (self._new(k, trial),), slots)
-        self.pause = 2 * self.pause if winner == before else 1
+        self.pause = 2 * self.pause + 1 if winner == before else 0
         self.opened, self.rival, self.before = done, None, self.stage.groups[0]
 
     def _open(self, winner: int, done: int) -> None:
@@ -159,7 +159,7 @@ class _Search:
         while len(beside) > 1 and sum(beside) > self.nodes:
             beside.pop()
         if not larger:
-            self.pause *= 2
+            self.pause = 2 * self.pause + 1
             return
         alone = len(beside) == 1
         sizes = larger[:1] if alone else beside
