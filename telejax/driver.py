@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from telejax.algorithms.base import Algorithm, Plan, State
 from telejax.errors import DivergenceError, check_integer, check_number
 from telejax.evaluation import evaluate
-from telejax.history import Recorder, Traffic
+from telejax.history import Recorder, Traffic, follow
 from telejax.lanes import Lanes
 from telejax.results import Result
 from telejax.tasks.base import Task
@@ -90,10 +90,11 @@ def simulate(
     learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
     state = _start(stage.algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
     recorder = Recorder(seed_list, [plan.optimizer.learning_rate] if rates is None else [*rates], lanes.axes + 1)
+    lineage = None
     with tqdm(
         desc=plan.name, total=max(horizons), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     ) as bar:
-        while not (recorder.round and recorder.all_diverged):
+        while True:
             algorithm = stage.algorithm
             traffic = Traffic(
                 messages=algorithm.gossip_messages(task.nodes),
@@ -108,12 +109,18 @@ def simulate(
                 bar.update(ahead)
                 if recorder.all_diverged:
                     break
+            if recorder.all_diverged:
+                break
             try:
                 stage = stages.send(recorder.table())
-            except StopIteration:
+            except StopIteration as end:
+                lineage = end.value
                 break
             state = _take(state, stage.slots, lanes)
-    history, groups = plan.report(recorder.table())
+    history, groups = recorder.table(), [*recorder.groups]
+    if plan.decides:
+        lineage = lineage or stage.groups[:1]  # where all diverged on the way, the first of those left
+        history, groups = follow(history, lineage), [lineage[-1]]
     result = Result(
         history=history,
         config={
@@ -236,6 +243,8 @@ def _take(state: State, slots: tuple[int, ...] | None, lanes: Lanes) -> State:
     if slots is None:
         return state
     pick = np.array(slots)
+    if not 0 <= pick.min() <= pick.max() < state.holders.shape[-1]:
+        raise ValueError(f"a stage goes on from slots {slots}; the stage before had {state.holders.shape[-1]}")
     bare = jax.tree.map(lambda x: jnp.take(x, pick, axis=lanes.axes), _bare(state))
     return replace(bare, holders=jnp.take(state.holders, pick, axis=-1), round=state.round)
 

@@ -10,14 +10,14 @@ import polars as pl
 import rich.box
 from rich.table import Table
 
+from telejax.algorithms.candidates import OBJECTIVES, choose
 from telejax.files import new_folder
 from telejax.results import mean_and_spread
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
-OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
-"""Column of the history that each objective averages."""
+COSTS = ("gradients", "messages", "bytes")
 
 LAST = 0.75  # rows from this share of a candidate's rounds on make its final objective
 
@@ -164,17 +164,3 @@ def judge(histories: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(run[:2])
     )
-
-
-COSTS = ("gradients", "messages", "bytes")
-
-
-def choose(table: pl.DataFrame, column: str, tolerance: float) -> int:
-    """The smallest candidate within the tolerance of the lowest objective.
-
-    >>> choose(pl.DataFrame({"active": [1, 2, 4], "slots": [3.0, 1.04, 1.0], "diverged": False}), "slots", 0.05)
-    2
-    """
-    alive = table.filter(~pl.col("diverged"))
-    within = alive.filter(pl.col(column) <= (1 + tolerance) * pl.col(column).min())
-    return int(within["active"].min())  # type: ignore[arg-type]

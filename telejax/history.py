@@ -10,6 +10,9 @@ import polars as pl
 
 from telejax.messages import Messages, total
 
+COUNTERS = ("gradients", "messages", "messages_gossip", "messages_handoff", "bytes", "bytes_gossip", "bytes_handoff")
+"""Cumulative columns."""
+
 
 @dataclass(frozen=True)
 class Traffic:
@@ -126,3 +129,29 @@ def _last_finite(group: Group, new: Any) -> Any:
         return np.where(gone, old, new)
 
     return jax.tree.map(choose, group.params, new)
+
+
+def follow(history: pl.DataFrame, lineage: Sequence[int]) -> pl.DataFrame:
+    """One run out of groups that went on from each other, with the counters of all groups that ever ran.
+
+    Args:
+        history: of one seed and step size.
+        lineage: ids of groups, oldest first; a round is told by the last of them that has it.
+    """
+    totals = (
+        history.sort("round")
+        .with_columns(pl.col(name) - pl.col(name).shift(1, fill_value=0).over("group") for name in COUNTERS)
+        .group_by("round")
+        .agg(pl.col(name).sum() for name in COUNTERS)
+        .sort("round")
+        .with_columns(pl.col(name).cum_sum() for name in COUNTERS)
+    )
+    rank = pl.col("group").replace_strict({group: place for place, group in enumerate(lineage)}, return_dtype=pl.Int64)
+    told = history.filter(pl.col("group").is_in(lineage)).sort("round", rank).group_by("round", maintain_order=True)
+    return (
+        told.last()
+        .with_columns(group=pl.lit(0, pl.Int64))
+        .drop(COUNTERS)
+        .join(totals, on="round", maintain_order="left")
+        .select(history.columns)
+    )

@@ -6,16 +6,16 @@ program; the next power of two, where it does not fit, costs a second pass.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import polars as pl
 
 from telejax.algorithms.base import Algorithm
+from telejax.algorithms.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.algorithms.joint import joint_teleportation
 from telejax.driver import simulate
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
-from telejax.found import OBJECTIVES, SearchResult, judge
-from telejax.optimizers import Optimizer, as_optimizer
+from telejax.found import SearchResult, judge
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results import Result
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
@@ -27,7 +27,7 @@ def search(
     task: Task,
     topology: TopologyLike = "ring",
     *,
-    optimizer: Optimizer,
+    optimizer: Optimizer | FixedOptimizer,
     rounds: int | None = None,
     gradients: int | None = None,
     candidates: Sequence[int] | None = None,
@@ -85,7 +85,7 @@ def search(
     check_name("objective", objective, OBJECTIVES)
     tolerance = check_number("tolerance", tolerance)
     seeds = check_integer("seeds", seeds, minimum=1)
-    optimizer = as_optimizer(optimizer)  # type: ignore[assignment]
+    optimizer = as_optimizer(optimizer)
     chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
     split = passes(chosen, task.nodes)
 
@@ -141,55 +141,3 @@ def longest(algorithm: Algorithm, task: Task, rounds: int | None, gradients: int
     if (rounds is None) == (gradients is None):
         raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
     return max(algorithm.horizons(task.nodes, rounds, gradients))
-
-
-def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
-    """The candidates in ascending order, by default the powers of two up to ``nodes``.
-
-    >>> check_candidates(None, nodes=20)
-    [1, 2, 4, 8, 16]
-    """
-    if candidates is None:
-        return [2**power for power in range(nodes.bit_length())]
-    chosen = sorted(check_integer("candidates", k, minimum=1) for k in candidates)
-    if not chosen:
-        raise ValueError("candidates is empty; give at least one number of active nodes, or None for powers of two")
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"candidates is {list(candidates)}; give each number of active nodes only once")
-    if chosen[-1] > nodes:
-        raise ValueError(
-            f"candidates holds {chosen[-1]} and the task has {nodes} nodes; activate at most {nodes} of them"
-        )
-    return chosen
-
-
-def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:
-    """The candidates whose graph can be built, and those left out where ``skip`` allows it."""
-    refused: dict[int, Any] = {}
-    for k in candidates:
-        try:
-            resolve(topology, k)
-        except ValueError as error:
-            refused[k] = error
-    kept = [k for k in candidates if k not in refused]
-    if refused and (not skip or not kept):
-        first, why = next(iter(refused.items()))
-        remedy = "leave them out of candidates, or pass skip=True" if kept else "give another topology"
-        raise ValueError(
-            f"topology is {topology!r}, which cannot be built for candidates {[*refused]} ({first}: {why}); {remedy}"
-        )
-    return kept, [*refused]
-
-
-def passes(candidates: Sequence[int], nodes: int) -> list[list[int]]:
-    """Candidates that run side by side on disjoint nodes, smallest first.
-
-    >>> passes([1, 2, 4, 8, 16], nodes=31), passes([1, 2, 4, 8, 16], nodes=30)
-    ([[1, 2, 4, 8, 16]], [[1, 2, 4, 8], [16]])
-    """
-    split: list[list[int]] = [[]]
-    for k in sorted(candidates):
-        if sum(split[-1]) + k > nodes:
-            split.append([])
-        split[-1].append(k)
-    return split

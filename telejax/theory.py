@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from telejax.algorithms.candidates import check_candidates
 from telejax.errors import check_integer, check_number
 from telejax.measuring import Problem, measure
 from telejax.topology import TopologyLike, resolve
@@ -119,8 +120,6 @@ def bounds(
     >>> bounds(problem, nodes=8, rounds=100)["active"].to_list()
     [1, 2, 4, 8]
     """
-    from telejax.searching import check_candidates
-
     if (rounds is None) == (gradients is None):
         raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
     rows = []

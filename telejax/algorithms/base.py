@@ -67,7 +67,10 @@ class Stage:
     groups: tuple[int, ...]
     """An id for each group; one that was there in the stage before goes on with its counters."""
     slots: tuple[int, ...] | None = None
-    """For each slot, the slot of the stage before whose state it goes on from; None at the start of a run."""
+    """For each slot, the slot of the stage before whose state it goes on from; None where nothing changes."""
+
+
+Stages = Generator[Stage, pl.DataFrame, Sequence[int] | None]
 
 
 class Plan(ABC):
@@ -90,12 +93,12 @@ class Plan(ABC):
         """Rounds of each group within the budget, of which exactly one kind is given."""
 
     @abstractmethod
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
-        """The stages in order; what the generator is sent back is the history after each."""
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
+        """The stages in order; what the generator is sent back is the history after each.
 
-    def report(self, history: pl.DataFrame) -> tuple[pl.DataFrame, Sequence[int]]:
-        """The history as the user sees it, and the ids of the groups whose models are returned with it."""
-        return history, sorted(history["group"].unique().to_list())
+        It may return groups, each of which went on from the parameters of the one before: the history then
+        follows them as one run, whose counters are those of all groups together.
+        """
 
     def bind(self, task: Task) -> Self:
         """Check the plan against the task and fix what depends on its number of nodes."""
@@ -138,8 +141,9 @@ class Algorithm(Plan):
         gradients = check_integer("gradients", gradients, minimum=max(a_round), remedy=remedy)
         return tuple(gradients // one for one in a_round)
 
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
         yield Stage(self, horizons[0], groups=tuple(range(len(horizons))))
+        return None
 
     def gradients(self, nodes: int) -> tuple[int, ...]:
         """For each group, stochastic gradients computed in a round."""

@@ -10,16 +10,15 @@ alone, while no node works for two candidates in the same round. Y. Takezawa, S.
 arXiv 2501.15259.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import STATIC, Algorithm, Info, Stage, State, copy_bytes, pytree
+from telejax.algorithms.base import STATIC, Algorithm, Info, Stage, Stages, State, copy_bytes, pytree
 from telejax.algorithms.parts import hand_off, local_update
 from telejax.errors import check_integer
 from telejax.messages import Messages
@@ -71,7 +70,7 @@ class JointTeleportation(Algorithm):
     def handoff_bytes(self, state: State) -> int:
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
 
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Generator[Stage, pl.DataFrame, None]:
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
         """A candidate whose budget is spent leaves; the others go on."""
         groups, done = tuple(range(len(self.active))), 0
         stage = Stage(self, min(horizons), groups)
@@ -80,7 +79,7 @@ class JointTeleportation(Algorithm):
             done += stage.rounds
             left = [place for place, group in enumerate(stage.groups) if horizons[group] > done]
             if not left:
-                return
+                return None
             groups = tuple(stage.groups[place] for place in left)
             stage = stage.algorithm.keep(left, min(horizons[group] for group in groups) - done, groups)  # type: ignore[attr-defined]
 
@@ -94,7 +93,7 @@ class JointTeleportation(Algorithm):
 
 
 def joint_teleportation(
-    *, active: Sequence[int], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
+    *, active: Sequence[int], topology: TopologyLike, optimizer: Optimizer | FixedOptimizer, state_travels: bool = True
 ) -> JointTeleportation:
     """TELEPORTATION with each of several numbers of active nodes, side by side on disjoint nodes.
 

@@ -12,11 +12,13 @@ Decentralized Learning with Teleportation", ICLR 2025, arXiv 2501.15259.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
+from telejax.algorithms.auto import AutoTeleportation
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
 from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
@@ -60,13 +62,26 @@ class Teleportation(Algorithm):
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
 
 
+@overload
 def teleportation(
     *, active: int, topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
-) -> Teleportation:
+) -> Teleportation: ...
+
+
+@overload
+def teleportation(
+    *, active: Literal["auto"], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
+) -> AutoTeleportation: ...
+
+
+def teleportation(
+    *, active: int | Literal["auto"], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
+) -> Teleportation | AutoTeleportation:
     """TELEPORTATION with ``active`` of the task's nodes in each round (Takezawa & Stich, ICLR 2025).
 
     Args:
-        active: k, the number of active nodes and of slots.
+        active: k, the number of active nodes and of slots; "auto" finds it while running, see
+            :mod:`telejax.algorithms.auto`.
         topology: the graph over the k slots: a Topology, a name, or a function of k.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         state_travels: whether the optimizer state is handed over with the parameters, and counted in the
@@ -79,5 +94,7 @@ def teleportation(
     >>> tj.teleportation(active=8, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'TELEPORTATION ring k=8'
     """
-    active = check_integer("active", active, minimum=1)
+    if active == "auto":
+        return AutoTeleportation(as_optimizer(optimizer), topology, bool(state_travels))
+    active = check_integer("active", active, minimum=1, remedy='give an integer of at least 1, or "auto"')
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))

@@ -1,0 +1,222 @@
+"""TELEPORTATION that finds its number of active nodes while it runs: search, drop losers, go on from the winner.
+
+The candidates run side by side (:mod:`telejax.algorithms.joint`). After every window of rounds, with o_k the mean
+of candidate k's objective over the later half of the search so far::
+
+    within(e) = {k : o_k - e <= (1 + tolerance) min o}
+    while the lowest objective falls: keep within(standard error of the difference) and, of the
+    rest, the better ones up to half                                                              halve
+    once it has stopped falling: keep min(within(0)) alone                                        settle
+
+The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
+the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
+less and less often while its answer stays the same. This goes past the paper, whose Algorithm 2 runs all
+candidates to the end, and at most two passes of them.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from telejax.algorithms.base import Plan, Stage, Stages
+from telejax.algorithms.candidates import OBJECTIVES, buildable, check_candidates, passes
+from telejax.algorithms.joint import JointTeleportation, joint_teleportation
+from telejax.errors import check_integer
+from telejax.optimizers import FixedOptimizer, Optimizer
+from telejax.tasks.base import Task
+from telejax.topology import TopologyLike
+
+WINDOWS = 16  # decisions a run: shorter windows are noisier, longer ones decide later
+FIRST_SEARCH = 6  # windows before the first search may settle
+HALVE_AT = (2, 4, 8)  # windows, as in successive halving: every stretch is as long as all before it
+NEXT_SEARCH = 3  # windows of a search that was opened again
+BATCHES = 4  # of a stretch of rounds, whose means tell its standard error: single rows are correlated
+STALLED = 0.9  # an objective that keeps this share of itself from one half of a stretch to the other falls no more
+
+
+class Score(NamedTuple):
+    """A candidate's mean objective over a stretch of rounds, and the standard error of it."""
+
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class AutoTeleportation(Plan):
+    """See :func:`telejax.teleportation` with ``active="auto"``."""
+
+    optimizer: Optimizer | FixedOptimizer
+    topology: TopologyLike
+    state_travels: bool = True
+    candidates: tuple[int, ...] | None = None
+    objective: str = "slots"
+    tolerance: float = 0.05
+
+    decides = True
+
+    @property
+    def name(self) -> str:
+        graph = self.topology if isinstance(self.topology, str) else "graph"
+        return f"TELEPORTATION {graph} k=auto"
+
+    def bind(self, task: Task) -> "AutoTeleportation":
+        chosen, _ = buildable(check_candidates(self.candidates, task.nodes), self.topology, skip=False)
+        return replace(self, candidates=tuple(chosen))
+
+    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
+        if rounds is None:
+            raise ValueError(f"gradients is {gradients}; give rounds: what {self.name} costs is known at its end")
+        return (check_integer("rounds", rounds, minimum=1),)
+
+    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
+        rounds, window = horizons[0], max(1, horizons[0] // WINDOWS)
+        search = _Search(self, task.nodes, window)
+        done = 0
+        while True:
+            ahead = min(window, rounds - done)
+            history = yield replace(search.stage, rounds=ahead)
+            search.stage = replace(search.stage, slots=None)
+            done += ahead
+            if done >= rounds:
+                return search.lineage(history, done)
+            search.decide(history, done)
+
+
+class _Search:
+    """The course of one run: which candidates are open now, and from whose parameters each one came."""
+
+    def __init__(self, plan: AutoTeleportation, nodes: int, window: int) -> None:
+        self.plan, self.nodes, self.window = plan, nodes, window
+        self.numbers = itertools.count()
+        sizes = passes(plan.candidates or (), nodes)[0]
+        self.parents: dict[int, int | None] = {}
+        self.sizes: dict[int, int] = {}
+        self.stage = Stage(self._joint(sizes), window, tuple(self._new(k, None) for k in sizes))
+        self.opened, self.length = 0, FIRST_SEARCH
+        self.rival: int | None = None
+        """The winner so far, where there is no room for it beside the candidate on trial."""
+        self.pause = 0
+        """Windows that the next search waits for: none at first, as larger candidates may have had no room."""
+        self.before: int | None = None
+        """The winner of the last search."""
+
+    def decide(self, history: pl.DataFrame, done: int) -> None:
+        """Change ``stage`` to what runs in the next window."""
+        scores = self._scores(history, done)
+        leader = min(scores, key=scores.__getitem__)
+        stalled = not self._falls(history, leader, done)
+        if len(scores) == 1:
+            if stalled and done - self.opened >= self.pause * self.window:
+                self._open(leader, done)
+        elif stalled and done - self.opened >= self.length * self.window:
+            self._settle(self._choice(scores), done)
+        elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
+            within = self._within(scores, errors=1.0)
+            better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
+            self._keep([group for group in self.stage.groups if group in within or group in better])
+
+    def lineage(self, history: pl.DataFrame, done: int) -> Sequence[int]:
+        """The groups whose parameters led to the chosen one of the last stage, oldest first."""
+        scores = self._scores(history, done)
+        chosen = self._choice({group: scores[group] for group in self.stage.groups})
+        line = [chosen]
+        while (parent := self.parents[line[0]]) is not None:
+            line.insert(0, parent)
+        return line
+
+    def _choice(self, scores: dict[int, Score]) -> int:
+        return min(self._within(scores, errors=0.0), key=self.sizes.__getitem__)
+
+    def _within(self, scores: dict[int, Score], errors: float) -> list[int]:
+        """The candidates within the tolerance of the lowest, give or take so many standard errors."""
+        lowest = min(scores.values())
+        bound = (1 + self.plan.tolerance) * lowest.mean
+        near = [
+            group for group, one in scores.items() if one.mean - errors * np.hypot(one.error, lowest.error) <= bound
+        ]
+        return near or list(scores)  # none where all diverged
+
+    def _settle(self, winner: int, done: int) -> None:
+        before = self.rival if self.rival is not None else self.before
+        if winner in self.stage.groups:
+            self._keep([winner])
+        else:  # the rival, which was not running: its slots go on from those of the candidate on trial
+            k, trial = self.sizes[winner], self.stage.groups[0]
+            slots = tuple(range(k))
+            self.stage = Stage(self._joint([k]), self.window, (self._new(k, trial),), slots)
+        self.pause = 2 * self.pause + 1 if winner == before else 0
+        self.opened, self.rival, self.before = done, None, self.stage.groups[0]
+
+    def _open(self, winner: int, done: int) -> None:
+        """Start the next larger candidates from the winner's parameters; alone where there is no room for both."""
+        k = self.sizes[winner]
+        larger = [size for size in self.plan.candidates or () if size > k][:2]
+        beside = [k, *larger]
+        while len(beside) > 1 and sum(beside) > self.nodes:
+            beside.pop()
+        if not larger:
+            self.pause = 2 * self.pause + 1
+            return
+        alone = len(beside) == 1
+        sizes = larger[:1] if alone else beside
+        groups = tuple(winner if size == k else self._new(size, winner) for size in sizes)
+        slots = tuple(slot % k for size in sizes for slot in range(size))
+        self.stage = Stage(self._joint(sizes), self.window, groups, slots)
+        self.opened, self.length, self.before = done, NEXT_SEARCH, winner
+        self.rival = winner if alone else None
+
+    def _keep(self, groups: Sequence[int]) -> None:
+        places = [self.stage.groups.index(group) for group in groups]
+        algorithm = self.stage.algorithm
+        assert isinstance(algorithm, JointTeleportation)
+        self.stage = algorithm.keep(places, self.window, tuple(groups))
+
+    def _scores(self, history: pl.DataFrame, done: int) -> dict[int, Score]:
+        """The mean objective of each candidate over the later half of the search; infinite where it diverged."""
+        late = self._mean(history, (self.opened + done) / 2, done)
+        scores = {group: late[group] for group in self.stage.groups}
+        if self.rival is not None:
+            scores[self.rival] = self._mean(history, self.opened - (done - self.opened) / 2, self.opened)[self.rival]
+        return scores
+
+    def _falls(self, history: pl.DataFrame, group: int, done: int) -> bool:
+        """Whether the objective of a candidate is lower in the last quarter of the search than in the one before."""
+        if group not in self.stage.groups:
+            return False
+        start, middle = done - (done - self.opened) / 2, done - (done - self.opened) / 4
+        earlier, later = self._mean(history, start, middle), self._mean(history, middle, done)
+        return group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean
+
+    def _mean(self, history: pl.DataFrame, after: float, until: float) -> dict[int, Score]:
+        rows = history.filter((pl.col("round") > after) & (pl.col("round") <= until))
+        batch = ((pl.col("round") - after) * BATCHES / (until - after)).ceil()
+        batches = rows.group_by("group", batch.alias("batch")).agg(
+            pl.col(OBJECTIVES[self.plan.objective]).mean(), pl.col("diverged").any()
+        )
+        scores = {}
+        for (group,), table in batches.group_by("group"):
+            values = table[OBJECTIVES[self.plan.objective]].to_numpy()
+            if table["diverged"].any() or not np.isfinite(values).all():
+                scores[group] = Score(float("inf"), 0.0)
+            else:
+                error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                scores[group] = Score(float(values.mean()), float(error))
+        return scores
+
+    def _joint(self, sizes: Sequence[int]) -> JointTeleportation:
+        plan = self.plan
+        return joint_teleportation(
+            active=sizes,
+            topology=plan.topology,
+            optimizer=plan.optimizer,
+            state_travels=plan.state_travels,
+        )
+
+    def _new(self, size: int, parent: int | None) -> int:
+        number = next(self.numbers)
+        self.sizes[number], self.parents[number] = size, parent
+        return number

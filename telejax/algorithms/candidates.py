@@ -1,0 +1,74 @@
+"""Numbers of active nodes to choose from, and which of them to take."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from telejax.errors import check_integer
+from telejax.topology import TopologyLike, resolve
+
+OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
+"""Column of the history that each objective averages."""
+
+
+def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
+    """The candidates in ascending order, by default the powers of two up to ``nodes``.
+
+    >>> check_candidates(None, nodes=20)
+    [1, 2, 4, 8, 16]
+    """
+    if candidates is None:
+        return [2**power for power in range(nodes.bit_length())]
+    chosen = sorted(check_integer("candidates", k, minimum=1) for k in candidates)
+    if not chosen:
+        raise ValueError("candidates is empty; give at least one number of active nodes, or None for powers of two")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"candidates is {list(candidates)}; give each number of active nodes only once")
+    if chosen[-1] > nodes:
+        raise ValueError(
+            f"candidates holds {chosen[-1]} and the task has {nodes} nodes; activate at most {nodes} of them"
+        )
+    return chosen
+
+
+def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:
+    """The candidates whose graph can be built, and those left out where ``skip`` allows it."""
+    refused: dict[int, ValueError] = {}
+    for k in candidates:
+        try:
+            resolve(topology, k)
+        except ValueError as error:
+            refused[k] = error
+    kept = [k for k in candidates if k not in refused]
+    if refused and (not skip or not kept):
+        first, why = next(iter(refused.items()))
+        remedy = "leave them out of candidates, or pass skip=True" if kept else "give another topology"
+        raise ValueError(
+            f"topology is {topology!r}, which cannot be built for candidates {[*refused]} ({first}: {why}); {remedy}"
+        )
+    return kept, [*refused]
+
+
+def passes(candidates: Sequence[int], nodes: int) -> list[list[int]]:
+    """Candidates that run side by side on disjoint nodes, smallest first.
+
+    >>> passes([1, 2, 4, 8, 16], nodes=31), passes([1, 2, 4, 8, 16], nodes=30)
+    ([[1, 2, 4, 8, 16]], [[1, 2, 4, 8], [16]])
+    """
+    split: list[list[int]] = [[]]
+    for k in sorted(candidates):
+        if sum(split[-1]) + k > nodes:
+            split.append([])
+        split[-1].append(k)
+    return split
+
+
+def choose(table: pl.DataFrame, column: str, tolerance: float) -> int:
+    """The smallest candidate within the tolerance of the lowest objective.
+
+    >>> choose(pl.DataFrame({"active": [1, 2, 4], "slots": [3.0, 1.04, 1.0], "diverged": False}), "slots", 0.05)
+    2
+    """
+    alive = table.filter(~pl.col("diverged"))
+    within = alive.filter(pl.col(column) <= (1 + tolerance) * pl.col(column).min())
+    return int(within["active"].min())  # type: ignore[arg-type]
