@@ -14,9 +14,7 @@ from telejax.testing import TreeTask, check_algorithm, check_task
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
 ALGORITHMS = {
-    "dsgd ring": lambda o: tj.decentralized_sgd(topology="ring", optimizer=o),
     "dsgd one-peer": lambda o: tj.decentralized_sgd(topology="one_peer_exponential", optimizer=o),
-    "dsgd complete": lambda o: tj.decentralized_sgd(topology=tj.topology.complete, optimizer=o),
     "all-reduce": lambda o: tj.all_reduce_sgd(optimizer=o),
     "teleportation": lambda o: tj.teleportation(active=3, topology="ring", optimizer=o),
     "teleportation left behind": lambda o: tj.teleportation(
