@@ -25,6 +25,7 @@ from telejax.tasks.base import Task
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
 MAX_SEED = 2**32 - 1
+MAX_COUNT = 2**31 - 1  # of the int32 counters on the device
 SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
 
 
@@ -72,7 +73,8 @@ def simulate(
     """
     plan = plan.bind(task)
     horizons = _horizons(rounds, gradients, plan, task)
-    eval_every = max(1, max(horizons) // EVALUATIONS) if eval_every is None else eval_every
+    if eval_every is None:
+        eval_every = max(1, max(horizons) // EVALUATIONS)
     eval_every = check_integer("eval_every", eval_every, minimum=1)
     seed_list, rates = _seeds(seed, seeds), _rates(tune, plan)
     if plan.decides and len(seed_list) * len(rates or [1]) > 1:
@@ -80,6 +82,11 @@ def simulate(
     stages = plan.stages(task, horizons)
     stage = next(stages)
     one = jax.eval_shape(stage.algorithm.init, jax.random.key(0), task)
+    most = MAX_COUNT // stage.algorithm.slots(task.nodes)
+    if eval_every > most:
+        raise ValueError(
+            f"eval_every is {eval_every}; hand-offs are counted in int32 between two rows, give at most {most}"
+        )
     lanes = Lanes.plan(
         seeds=None if seeds is None else len(seed_list),
         rates=None if rates is None else len(rates),

@@ -66,7 +66,7 @@ def fedavg(*, clients: int, optimizer: Optimizer, local_steps: int = 1, state_tr
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         local_steps: steps that a client takes before the average.
         state_travels: whether the optimizer state of slot a goes through the server to its next client, and
-            is counted in the bytes; by default each client starts afresh.
+            is counted in the bytes; by default it starts afresh with every new client.
 
     Raises:
         ValueError: ``clients`` or ``local_steps`` below 1, or more clients than nodes.
