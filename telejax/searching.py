@@ -61,8 +61,8 @@ def search(
             without one more all-reduce; or "mean", the loss of the mean model, as in the paper.
         tolerance: relative.
         seed: the first seed.
-        seeds: how many to average over, as lanes of the same program; at the noise floor one seed alone
-            confuses candidates that differ by a quarter. Each costs a deployment the rounds anew.
+        seeds: how many to average over, as lanes of the same program. With 4, candidates on a plateau are told
+            apart to about a fifth; experiments/search_accuracy.py takes 16. Each costs a deployment the rounds anew.
         eval_every: rounds between two rows of the history; by default about 200 rows.
         skip: leave out candidates for which the topology cannot be built, instead of refusing.
         state_travels: as for :func:`telejax.teleportation`.
