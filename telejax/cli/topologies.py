@@ -33,6 +33,7 @@ class Topologies:
     def run(self) -> int:
         check_integer("--nodes", self.nodes, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
+        import rich.box
         from rich.console import Console
         from rich.table import Table
 
@@ -42,9 +43,12 @@ class Topologies:
         check_free(self.out, self.force)
         names = self.names or tuple(NAMES)
         found = table(self.nodes, names, seed=self.seed)
+        left_out = found.filter(found["note"].is_not_null()).select("topology", "note").rows()
+        if self.names and left_out:  # asked for by name: an error, not a remark
+            raise ValueError("; ".join(f"topology {name!r}: {note}" for name, note in left_out))
         console = Console()
-        shown = Table(title=f"{self.nodes} nodes")
-        columns = ("period", "degree", "messages/round", "p", "rounds to 1e-6", "finite time")
+        shown = Table(title=f"{self.nodes} nodes", title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False)
+        columns = ("period", "degree", "messages\na round", "p", "rounds\nto 1e-6", "finite\ntime")
         shown.add_column("topology", min_width=max(map(len, names)))
         for column in columns:
             shown.add_column(column, justify="right")
@@ -53,7 +57,7 @@ class Topologies:
                 shown.add_row(row["topology"], *_cells(row))
         console.print(shown)
         console.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
-        for name, note in found.filter(found["note"].is_not_null()).select("topology", "note").iter_rows():
+        for name, note in left_out:
             console.print(f"{name} left out: {note}", soft_wrap=True)
         with new_folder(self.out, self.force) as folder:
             found.write_csv(folder / "topologies.csv")
