@@ -16,7 +16,7 @@ import tyro
 
 import telejax as tj
 from telejax.found import choose, judge
-from telejax.results import new_folder
+from telejax.files import new_folder
 
 PROBLEMS = (
     {"nodes": 64, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
