@@ -1,8 +1,9 @@
 """How good are the searched numbers of active nodes? 20 quadratics and digits, against an exhaustive grid.
 
-Run ``python experiments/search_accuracy.py --out experiments/results/search_accuracy.csv``: about eight minutes on
-two cores. Every method has the same grid of step sizes, except that "auto" runs at the one tuned for the best
-candidate of the exhaustive grid. A row passes
+Run ``python experiments/search_accuracy.py``. Most of its time is compilation (each number of slots is a program), so
+rows are written as they come; experiments/results/search_accuracy.csv holds the first 11 so far.
+Every method has the same grid of step sizes, except that "auto" runs at the one tuned for the best candidate.
+A row passes
 
 - ``chosen_ok``: the objective at the searched k, taken from the exhaustive grid (each candidate run alone, its own
   seeds), is within 10 % of the grid's best or inside the best's standard error, and that of no k a quarter of it or
