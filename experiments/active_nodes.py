@@ -15,8 +15,8 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.found import choose, judge
 from telejax.files import new_folder
+from telejax.found import choose, judge
 
 PROBLEMS = (
     {"nodes": 64, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
