@@ -105,7 +105,7 @@ def check_fits(network: Network, shape: tuple[int, ...], classes: int) -> None:
 
 def _split(module: Any) -> Any:
     """Structure, parameters, streams of random numbers, and what else the module holds."""
-    return nnx.split(module, nnx.Param, nnx.RngState, ...)  # type: ignore[misc]
+    return nnx.split(module, nnx.Param, nnx.RngState, ...)
 
 
 def _only_parameters(others: set[str]) -> None:
