@@ -116,3 +116,12 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
     raise ValueError(
         f"optimizer is {given!r}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
     )
+
+
+def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) -> optax.GradientTransformation:
+    """SGD on the loss plus ``weight_decay / 2 ||x||^2``, a factory for :func:`optimizer`; schedules are taken too.
+
+    >>> optimizer(decayed_sgd, learning_rate=0.1, momentum=0.9, weight_decay=5e-4).numbers["weight_decay"]
+    0.0005
+    """
+    return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum))

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Params, State
+from telejax.execution import map_nodes
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.tasks.base import Task
 
@@ -62,7 +63,7 @@ def local_update(
     """``x_a <- x_a - eta grad F_holder(a)(x_a; xi)``, ``steps`` times, on every slot.
 
     A node's randomness is keyed by the round, the node and the local step, so that it does not depend on
-    which slot the node holds.
+    which slot the node holds. A task may say in ``node_batch`` how many nodes compute side by side.
     """
     transformation = optimizer.build()
     gradient = jax.grad(task.loss)
@@ -75,4 +76,4 @@ def local_update(
             params = optax.apply_updates(params, change)
         return params, opt_state
 
-    return jax.vmap(update)(params, opt_state, holders)
+    return map_nodes(update, (params, opt_state, holders), getattr(task, "node_batch", None))

@@ -1,16 +1,19 @@
 """Labelled data, split into training, validation (for tuning) and test."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from telejax.errors import check_integer
 
 
 @dataclass(frozen=True)
 class Split:
-    """Inputs float32 of shape (samples, ...) and integer labels of shape (samples,)."""
+    """Inputs of shape (samples, ...), float32 or uint8 (read as 0 to 1), and int32 labels of shape (samples,)."""
 
-    inputs: NDArray[np.float32]
+    inputs: NDArray[Any]
     labels: NDArray[np.int32]
 
     def __len__(self) -> int:
@@ -19,12 +22,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named classification data set."""
+    """A named classification data set; ``mean`` and ``std`` are what its inputs are to be normalised with."""
 
     name: str
     train: Split
     validation: Split
     test: Split
+    mean: tuple[float, ...] = (0.0,)
+    """Of each channel, after reading uint8 as 0 to 1."""
+    std: tuple[float, ...] = (1.0,)
 
     @property
     def classes(self) -> int:
@@ -53,3 +59,81 @@ def digits(seed: int = 0) -> Dataset:
         Split((inputs[part] / 16).astype(np.float32), labels[part].astype(np.int32)) for part in parts
     )
     return Dataset("digits", train, validation, test)
+
+
+def from_arrays(
+    train: tuple[ArrayLike, ArrayLike],
+    test: tuple[ArrayLike, ArrayLike],
+    *,
+    name: str = "data",
+    validation: int | None = None,
+    normalise: bool = False,
+    seed: int = 0,
+) -> Dataset:
+    """A data set from any two pairs of arrays (inputs, labels).
+
+    Args:
+        train: inputs of shape (samples, ...), uint8 (read as 0 to 1) or floats, and labels from 0, (samples,).
+        test: the same.
+        name: for tables and titles.
+        validation: training samples that are held out to tune with; by default a twelfth, at most 5000.
+        normalise: bring each channel (last axis of images) of the training inputs to mean 0 and deviation 1.
+        seed: of the choice of the held-out samples.
+
+    Raises:
+        ValueError: another number of labels than inputs, labels that are not integers from 0, test inputs of another
+            shape or of classes that the training set lacks, non-finite inputs, too few samples.
+
+    >>> images, labels = np.zeros((120, 8, 8)), np.arange(120) % 10
+    >>> data = from_arrays((images, labels), (images[:20], labels[:20]))
+    >>> len(data.train), len(data.validation), len(data.test), data.classes
+    (110, 10, 20, 10)
+    """
+    full, held = as_split("train", *train), as_split("test", *test)
+    if full.inputs.shape[1:] != held.inputs.shape[1:]:
+        raise ValueError(
+            f"test has inputs of shape {held.inputs.shape[1:]} and train of {full.inputs.shape[1:]}; "
+            "they must be of one shape"
+        )
+    if held.labels.max() > full.labels.max():
+        raise ValueError(
+            f"test has the label {held.labels.max()} and train none above {full.labels.max()}; "
+            "number the classes of both from 0"
+        )
+    aside = min(5000, max(1, len(full) // 12)) if validation is None else validation
+    aside = check_integer("validation", aside, minimum=1)
+    if aside >= len(full):
+        raise ValueError(f"validation is {aside} and there are {len(full)} training samples; hold out fewer")
+    order = np.random.default_rng(check_integer("seed", seed, minimum=0)).permutation(len(full))
+    kept, tuning = (Split(full.inputs[part], full.labels[part]) for part in (order[aside:], order[:aside]))
+    mean, std = channel_moments(kept.inputs) if normalise else ((0.0,), (1.0,))
+    return Dataset(name, kept, tuning, held, mean, std)
+
+
+def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:
+    """A checked split, or a ValueError that names it."""
+    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    if labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
+        raise ValueError(
+            f"{name} has inputs of shape {inputs.shape} and labels of shape {labels.shape}; "
+            "give one label for each of at least one sample"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise ValueError(f"{name} has labels of type {labels.dtype} from {labels.min()}; give integers from 0")
+    if inputs.dtype != np.uint8:
+        inputs = inputs.astype(np.float32)
+        if not np.isfinite(inputs).all():
+            raise ValueError(f"{name} has inputs that are not finite; clean the data")
+    return Split(inputs, labels.astype(np.int32))
+
+
+def channel_moments(inputs: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel (of all numbers, below rank 4), uint8 read as 0 to 1.
+
+    >>> channel_moments(np.array([[0], [255]], np.uint8))
+    ((0.5,), (0.5,))
+    """
+    axes = tuple(range(inputs.ndim - 1)) if inputs.ndim == 4 else None
+    unit = 255.0 if inputs.dtype == np.uint8 else 1.0
+    mean, std = (np.atleast_1d(f(inputs, axis=axes, dtype=np.float64)) / unit for f in (np.mean, np.std))
+    return tuple(map(float, mean)), tuple(float(s) or 1.0 for s in std)

@@ -1,9 +1,14 @@
-"""Who holds which samples: tables of sample numbers, one row a node, all rows of equal length."""
+"""Who holds which samples: tables of sample numbers, one row a node.
+
+Where nodes hold different numbers of samples, shorter rows end in -1. Each row is in random order.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_integer, check_number
+from telejax.errors import check_integer, check_name, check_number
 
 Table = NDArray[np.int32]
 
@@ -56,7 +61,7 @@ def dirichlet(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int =
     pools = [list(random.permutation(np.flatnonzero(labels == one))) for one in classes]
     table = np.empty((nodes, size), np.int32)
     for node in random.permutation(nodes):
-        proportions = random.dirichlet(np.full(len(classes), alpha))
+        proportions = _proportions(random, alpha, len(classes))
         filled = 0
         while filled < size:
             stock = np.array([len(pool) for pool in pools])
@@ -65,6 +70,154 @@ def dirichlet(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int =
                 for _ in range(count):
                     table[node, filled] = pool.pop()
                     filled += 1
+    return random.permuted(table, axis=1)
+
+
+def dirichlet_free(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int = 0, at_least: int = 1) -> Table:
+    """Each class is divided over the nodes in proportions from Dirichlet(alpha); nodes differ in size.
+
+    H. Hsu et al. 2019 and T. Lin et al. 2021 divide so. A node left with fewer than ``at_least`` samples takes what
+    it lacks from the largest, so that the division always ends.
+
+    Args:
+        labels: integer class of each sample, shape (samples,).
+        nodes: number of nodes; ``nodes * at_least`` is at most the number of samples.
+        alpha: concentration, above 0.
+        seed: of the proportions and the dealing.
+        at_least: samples of the smallest node.
+
+    Returns:
+        int32 table of shape (nodes, samples of the largest node), shorter rows ending in -1.
+
+    >>> labels = np.repeat(np.arange(10), 20)
+    >>> int((dirichlet_free(labels, nodes=10, alpha=0.1) >= 0).sum())
+    200
+    """
+    alpha = check_number("alpha", alpha, exclusive=True)
+    at_least = check_integer("at_least", at_least, minimum=1)
+    if node_size(len(labels), nodes) < at_least:
+        raise ValueError(
+            f"at_least is {at_least} and there are {len(labels)} samples for {nodes} nodes; "
+            f"use at most {len(labels) // nodes}"
+        )
+    random = np.random.default_rng(seed)
+    rows: list[list[int]] = [[] for _ in range(nodes)]
+    for one in np.unique(labels):
+        pool = random.permutation(np.flatnonzero(labels == one))
+        proportions = _proportions(random, alpha, nodes)
+        ends = np.rint(np.cumsum(proportions)[:-1] * len(pool)).astype(int)
+        for row, part in zip(rows, np.split(pool, ends), strict=True):
+            row.extend(part)
+    for row in rows:
+        while len(row) < at_least:
+            largest = max(rows, key=len)
+            row.append(largest.pop(random.integers(len(largest))))
+    return pad_rows([random.permutation(row) for row in rows])
+
+
+def shards(labels: NDArray[np.integer], nodes: int, shards_per_node: int = 2, seed: int = 0) -> Table:
+    """Samples sorted by label are cut into equal shards, and each node gets so many of them at random.
+
+    B. McMahan et al. 2017, arXiv 1602.05629. What does not divide evenly is left over.
+
+    Returns:
+        int32 table of shape (nodes, shards_per_node * samples // (nodes * shards_per_node)).
+
+    >>> labels = np.repeat(np.arange(10), 20)
+    >>> table = shards(labels, nodes=10)
+    >>> int(max(len(np.unique(labels[row])) for row in table)) <= 2
+    True
+    """
+    shards_per_node = check_integer("shards_per_node", shards_per_node, minimum=1)
+    count = check_integer("nodes", nodes, minimum=1) * shards_per_node
+    if count > len(labels):
+        raise ValueError(f"nodes * shards_per_node is {count} and there are {len(labels)} training samples; use fewer")
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(labels))
+    order = order[np.argsort(labels[order], kind="stable")]
+    cut = order[: count * (len(labels) // count)].reshape(count, -1)
+    return random.permuted(cut[random.permutation(count)].reshape(nodes, -1), axis=1).astype(np.int32)
+
+
+def by_assignment(owners: ArrayLike, seed: int = 0) -> Table:
+    """Each sample goes to the node that ``owners`` names, such as its writer.
+
+    Args:
+        owners: one value a sample, shape (samples,): integers or strings; the nodes are the sorted distinct values.
+        seed: of the order within rows.
+
+    Returns:
+        int32 table of shape (distinct owners, samples of the largest), shorter rows ending in -1.
+
+    >>> by_assignment(["ann", "bob", "ann"]).tolist()[1]
+    [1, -1]
+    """
+    owners = np.asarray(owners)
+    if owners.ndim != 1 or not len(owners):
+        raise ValueError(f"owners has the shape {owners.shape}; give one owner for each of at least one sample")
+    random = np.random.default_rng(seed)
+    _, node = np.unique(owners, return_inverse=True)
+    return pad_rows([random.permutation(np.flatnonzero(node == one)) for one in range(node.max() + 1)])
+
+
+def place(table: Table, labels: NDArray[np.integer], placement: str) -> Table:
+    """Order the nodes: "shuffled" as dealt, at random; "sorted" by their mean label, so that neighbours are alike.
+
+    >>> labels = np.array([0, 1, 2])
+    >>> place(np.array([[2], [0], [1]], np.int32), labels, "sorted").ravel().tolist()
+    [0, 1, 2]
+    """
+    if check_name("placement", placement, ("shuffled", "sorted")) == "shuffled":
+        return table
+    held = table >= 0
+    return table[np.argsort((labels[table] * held).sum(axis=1) / held.sum(axis=1), kind="stable")]
+
+
+def label_counts(table: Table, labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+    """How many samples of each class each node holds, int64 of shape (nodes, classes).
+
+    >>> label_counts(np.array([[0, 1], [2, -1]]), np.array([0, 1, 1]), 2).tolist()
+    [[1, 1], [0, 1]]
+    """
+    return np.stack([np.bincount(labels[row[row >= 0]], minlength=classes) for row in table])
+
+
+def check_table(table: ArrayLike, samples: int) -> Table:
+    """A table of sample numbers as int32, or a ValueError: numbers out of range, a gap, a sample held twice.
+
+    >>> check_table([[0, 1], [2, 2]], samples=3)
+    Traceback (most recent call last):
+    ...
+    ValueError: partition deals sample 2 out twice; give each sample to one node at most
+    """
+    checked = np.asarray(table)
+    if checked.ndim != 2 or not checked.size or not np.issubdtype(checked.dtype, np.integer):
+        raise ValueError(
+            f"partition has the shape {checked.shape} and type {checked.dtype}; give integers of shape (nodes, "
+            "samples of a node), shorter rows ending in -1"
+        )
+    held = checked >= 0
+    if checked.min() < -1 or checked.max() >= samples:
+        raise ValueError(
+            f"partition has numbers from {checked.min()} to {checked.max()} and there are {samples} training "
+            "samples; number them from 0, with -1 at the end of shorter rows"
+        )
+    if not held[:, 0].all() or (held[:, 1:] > held[:, :-1]).any():
+        row = int(np.argmin(held[:, 0] & ~(held[:, 1:] > held[:, :-1]).any(axis=1)))
+        raise ValueError(f"partition has no sample, or -1 before a sample, in row {row}; each node holds at least one")
+    numbers, times = np.unique(checked[held], return_counts=True)
+    if (times > 1).any():
+        raise ValueError(
+            f"partition deals sample {numbers[times > 1][0]} out twice; give each sample to one node at most"
+        )
+    return checked.astype(np.int32)
+
+
+def pad_rows(rows: Sequence[NDArray[np.integer]]) -> Table:
+    """Rows of several lengths as one table, shorter ones ending in -1."""
+    table = np.full((len(rows), max(map(len, rows))), -1, np.int32)
+    for place_in, row in zip(table, rows, strict=True):
+        place_in[: len(row)] = row
     return table
 
 
@@ -78,7 +231,13 @@ def node_size(samples: int, nodes: int) -> int:
 
 def _over_stock(proportions: NDArray[np.float64], stock: NDArray[np.int64]) -> NDArray[np.float64]:
     """The proportions over the classes that have samples left, in float64 and summing to one."""
-    weights = np.where(stock > 0, np.nan_to_num(proportions), 0.0)
+    weights = np.where(stock > 0, proportions, 0.0)
     if weights.sum() < 1e-12:
         weights = (stock > 0).astype(np.float64)
     return weights / weights.sum()
+
+
+def _proportions(random: np.random.Generator, alpha: float, parts: int) -> NDArray[np.float64]:
+    """A draw from Dirichlet(alpha, ..., alpha); where a tiny alpha underflows, its limit: all in one part."""
+    drawn = random.dirichlet(np.full(parts, alpha))
+    return drawn if np.isfinite(drawn).all() and drawn.sum() > 0.5 else np.eye(parts)[random.integers(parts)]

@@ -1,33 +1,45 @@
 """Classification of labelled samples that are dealt out over the nodes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
+from numpy.typing import ArrayLike, NDArray
 
+from telejax import execution
 from telejax.data import datasets, partition
-from telejax.data.datasets import Dataset
-from telejax.errors import check_integer, check_name
-from telejax.models import MLP, logistic_regression
+from telejax.data.augmentation import Augmentation, as_augmentation
+from telejax.data.datasets import Dataset, Split
+from telejax.errors import check_integer
+from telejax.models.network import Network, as_network, check_fits
 
-MODELS: dict[str, Callable[[int], nn.Module]] = {
-    "mlp": lambda classes: MLP(classes, hidden=(64,)),
-    "logistic": logistic_regression,
-}
+Model = str | nn.Module | Callable[..., Any]
+
+EVALUATED = 10_000  # samples of a split: the whole test set of Fashion-MNIST and CIFAR-10
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Samples:
-    """Inputs (samples, ...) and int32 labels (samples,) on the device."""
+    """Inputs (samples, ...), float or uint8, and int32 labels (samples,) on the device."""
 
-    inputs: Float[Array, "samples ..."]
+    inputs: Array
     labels: Int[Array, " samples"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Judged:
+    """Which samples judge a model, and what each counts; the weights sum to one."""
+
+    rows: Int[Array, " judged"]
+    weights: Float[Array, " judged"]
 
 
 @jax.tree_util.register_dataclass
@@ -37,32 +49,43 @@ class Classification:
 
     nodes: int = field(metadata={"static": True})
     batch: int = field(metadata={"static": True})
-    model: nn.Module = field(metadata={"static": True})
+    network: Network = field(metadata={"static": True})
+    augment: Augmentation | None = field(metadata={"static": True})
+    node_batch: int | None = field(metadata={"static": True})
+    """Nodes whose gradients are computed side by side; None for the backend's choice."""
     name: str = field(metadata={"static": True})
     """Name of the data set."""
     table: Int[Array, "nodes samples_per_node"]
-    """The samples of each node, as rows of ``train``."""
+    """The samples of each node, as rows of ``train``; -1 at the end of shorter rows."""
+    sizes: Int[Array, " nodes"] | None
+    """Samples of each node where they differ."""
+    mean: Float[Array, " channels"]
+    std: Float[Array, " channels"]
     train: Samples
     validation: Samples
     test: Samples
+    judged: dict[str, Judged]
+    """For "train", "validation" and "test", what evaluation reads."""
 
     def init(self, key: Key[Array, ""]) -> Any:
         """The model's parameters."""
-        return self.model.init(key, self.train.inputs[:1])["params"]
+        return self.network.init(key, self._read(self.train.inputs[:1]))
 
     def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
-        """Mean cross-entropy of a batch of the node's samples, drawn with replacement."""
-        picks = jax.random.randint(key, (self.batch,), 0, self.table.shape[1])
-        chosen = self.table[node, picks]
-        return self._cross_entropy(params, Samples(self.train.inputs[chosen], self.train.labels[chosen]))[0]
+        """Mean cross-entropy of a batch of the node's samples, drawn with replacement and augmented."""
+        held = self.table.shape[1] if self.sizes is None else self.sizes[node]
+        chosen = self.table[node, jax.random.randint(key, (self.batch,), 0, held)]
+        inputs = self._read(self.train.inputs[chosen])
+        if self.augment is not None:
+            inputs = self.augment(jax.random.fold_in(key, 1), inputs)
+        return jnp.mean(_cross_entropy(self.network.apply(params, inputs), self.train.labels[chosen]))
 
     def evaluate(self, params: Any) -> dict[str, Float[Array, ""]]:
-        """``loss`` over all training samples that nodes hold; ``validation_loss``, ``validation_accuracy``;
-        ``accuracy`` on the test set."""
-        held = self.table.reshape(-1)
-        loss, _ = self._cross_entropy(params, Samples(self.train.inputs[held], self.train.labels[held]))
-        validation_loss, validation_accuracy = self._cross_entropy(params, self.validation)
-        _, accuracy = self._cross_entropy(params, self.test)
+        """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,
+        ``validation_accuracy``; ``accuracy`` on the test set; of each split so many samples as ``evaluated`` says."""
+        loss, _ = self._judge(params, "train")
+        validation_loss, validation_accuracy = self._judge(params, "validation")
+        _, accuracy = self._judge(params, "test")
         return {
             "loss": loss,
             "accuracy": accuracy,
@@ -70,34 +93,63 @@ class Classification:
             "validation_accuracy": validation_accuracy,
         }
 
-    def _cross_entropy(self, params: Any, samples: Samples) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Mean loss and accuracy over the samples."""
-        logits: Any = self.model.apply({"params": params}, samples.inputs)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, samples.labels)
-        return jnp.mean(losses), jnp.mean(jnp.argmax(logits, axis=-1) == samples.labels)
+    def _judge(self, params: Any, split: str) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Weighted mean loss and accuracy, over batches of samples that fit in the cache."""
+        samples: Samples = getattr(self, split)
+
+        def one_batch(judged: Judged) -> Float[Array, "2"]:
+            logits = self.network.apply(params, self._read(samples.inputs[judged.rows]))
+            labels = samples.labels[judged.rows]
+            right = jnp.argmax(logits, axis=-1) == labels
+            return jnp.stack([judged.weights @ _cross_entropy(logits, labels), judged.weights @ right])
+
+        totals = execution.sum_over_batches(one_batch, self.judged[split])
+        return totals[0], totals[1]
+
+    def _read(self, inputs: Array) -> Float[Array, "batch ..."]:
+        """Floats, normalised; uint8 is stored as it is and read as 0 to 1."""
+        if inputs.dtype == jnp.uint8:
+            inputs = inputs / jnp.asarray(255, self.mean.dtype)
+        return (inputs - self.mean) / self.std
 
 
 def classification(
     data: Dataset,
     *,
-    nodes: int,
+    nodes: int | None = None,
     alpha: float | None = None,
-    model: str | nn.Module = "mlp",
+    partition: ArrayLike | None = None,
+    placement: str = "shuffled",
+    model: Model = "mlp",
     batch: int = 8,
+    augment: str | Augmentation | None = None,
+    evaluated: int | None = None,
+    node_batch: int | Literal["measure"] | None = None,
     seed: int = 0,
 ) -> Classification:
-    """Train a model on labelled data that is dealt out over the nodes in equal shares.
+    """Train a model on labelled data that is dealt out over the nodes.
 
     Args:
-        data: such as ``telejax.data.digits()``.
-        nodes: number of nodes, at most the number of training samples.
-        alpha: concentration of the Dirichlet split over labels; None deals the samples out iid.
-        model: "mlp" (64 hidden units), "logistic", or a flax.linen module from inputs to logits.
+        data: such as ``telejax.data.digits()``, ``fashion_mnist()``, ``cifar10()`` or ``from_arrays(...)``.
+        nodes: number of nodes, at most the number of training samples; taken from ``partition`` where that is given.
+        alpha: concentration of the Dirichlet split over labels, in equal shares; None deals the samples out iid.
+        partition: instead, a table of ``telejax.data`` (``shards``, ``dirichlet_free``, ``by_assignment``) or any
+            integers of shape (nodes, samples of a node), the training samples of each node, -1 at the end of
+            shorter rows. All nodes count the same, whatever their size.
+        placement: "shuffled" leaves the nodes in the order dealt; "sorted" orders them by their mean label.
+        model: "mlp" (64 hidden units), "logistic", "lenet", "vgg", a flax.linen module from inputs to logits, or a
+            function from ``nnx.Rngs`` to an nnx module.
         batch: samples a gradient, drawn with replacement from the node's own.
-        seed: of the split over nodes.
+        augment: "crop", "flip", "crop+flip", or a function of a key and a batch of (normalised) inputs.
+        evaluated: at most so many samples of each split judge a model, drawn once with ``seed``; by default 10 000,
+            which is all of the usual test sets, and of training sets up to that size. Evaluation then is exact.
+        node_batch: nodes whose gradients are computed side by side; by default the backend's choice, "measure" times
+            it now (about a minute for a network on a CPU).
+        seed: of the split over nodes and of the samples evaluated.
 
     Raises:
-        ValueError: alpha not above 0, more nodes than samples, an unknown model.
+        ValueError: alpha not above 0, more nodes than samples, an unknown model, inputs that the model does not take,
+            a table that deals a sample out twice; before anything is compiled.
 
     >>> import telejax as tj
     >>> task = tj.tasks.classification(tj.data.digits(), nodes=100, alpha=0.1)
@@ -106,22 +158,45 @@ def classification(
     """
     batch = check_integer("batch", batch, minimum=1)
     seed = check_integer("seed", seed, minimum=0)
-    if isinstance(model, str):
-        model = MODELS[check_name("model", model, MODELS)](data.classes)
-    labels = data.train.labels
-    table = partition.iid(labels, nodes, seed) if alpha is None else partition.dirichlet(labels, nodes, alpha, seed)
-    train, validation, test = (
-        Samples(jnp.asarray(split.inputs, jnp.result_type(float)), jnp.asarray(split.labels, jnp.int32))
-        for split in (data.train, data.validation, data.test)
+    evaluated = EVALUATED if evaluated is None else check_integer("evaluated", evaluated, minimum=1)
+    network = as_network(model, data.classes)
+    check_fits(network, data.train.inputs.shape[1:], data.classes)
+    table = _deal(data.train.labels, nodes, alpha, partition, placement, seed)
+    sizes = (table >= 0).sum(axis=1)
+    random = np.random.default_rng([seed, 1])
+    weights = np.where(table >= 0, 1 / (len(table) * sizes[:, None]), 0.0).ravel()
+    held = np.flatnonzero(weights)
+    real = jnp.result_type(float)
+    task = Classification(
+        nodes=len(table),
+        batch=batch,
+        network=network,
+        augment=as_augmentation(augment),
+        node_batch=None if node_batch == "measure" else _checked_batch(node_batch),
+        name=data.name,
+        table=jnp.asarray(table, jnp.int32),
+        sizes=None if (sizes == sizes[0]).all() else jnp.asarray(sizes, jnp.int32),
+        mean=jnp.asarray(data.mean, real),
+        std=jnp.asarray(data.std, real),
+        train=_on_device(data.train),
+        validation=_on_device(data.validation),
+        test=_on_device(data.test),
+        judged={
+            "train": _judged(random, table.ravel()[held], weights[held], evaluated),
+            **{
+                name: _judged(random, np.arange(len(split)), np.full(len(split), 1 / len(split)), evaluated)
+                for name, split in (("validation", data.validation), ("test", data.test))
+            },
+        },
     )
-    return Classification(nodes, batch, model, data.name, jnp.asarray(table, jnp.int32), train, validation, test)
+    return replace(task, node_batch=_measured_batch(task)) if node_batch == "measure" else task
 
 
 def digits(
     *,
     nodes: int = 100,
     alpha: float | None = 0.1,
-    model: str | nn.Module = "mlp",
+    model: Model = "mlp",
     batch: int = 8,
     seed: int = 0,
 ) -> Classification:
@@ -132,3 +207,58 @@ def digits(
     (50, 28)
     """
     return classification(datasets.digits(), nodes=nodes, alpha=alpha, model=model, batch=batch, seed=seed)
+
+
+def _deal(
+    labels: NDArray[np.int32],
+    nodes: int | None,
+    alpha: float | None,
+    given: ArrayLike | None,
+    placement: str,
+    seed: int,
+) -> partition.Table:
+    if given is not None:
+        table = partition.check_table(given, len(labels))
+        if alpha is not None or nodes not in (None, len(table)):
+            raise ValueError(
+                f"partition has {len(table)} rows, nodes is {nodes} and alpha {alpha}; leave nodes and alpha out"
+            )
+    elif nodes is None:
+        raise ValueError("nodes is None; give their number, or a partition")
+    elif alpha is None:
+        table = partition.iid(labels, nodes, seed)
+    else:
+        table = partition.dirichlet(labels, nodes, alpha, seed)
+    return partition.place(table, labels, placement)
+
+
+def _judged(
+    random: np.random.Generator, rows: NDArray[np.integer], weights: NDArray[np.float64], evaluated: int
+) -> Judged:
+    """All rows, or ``evaluated`` of them drawn without replacement, their weights summing to one again."""
+    if evaluated < len(rows):
+        chosen = np.sort(random.choice(len(rows), evaluated, replace=False))
+        rows, weights = rows[chosen], weights[chosen]
+    return Judged(jnp.asarray(rows, jnp.int32), jnp.asarray(weights / weights.sum(), jnp.result_type(float)))
+
+
+def _on_device(split: Split) -> Samples:
+    kept = jnp.uint8 if split.inputs.dtype == np.uint8 else jnp.result_type(float)
+    return Samples(jnp.asarray(split.inputs, kept), jnp.asarray(split.labels, jnp.int32))
+
+
+def _checked_batch(node_batch: Any) -> int | None:
+    remedy = 'give an integer of at least 1, "measure", or leave it out'
+    return None if node_batch is None else check_integer("node_batch", node_batch, minimum=1, remedy=remedy)
+
+
+def _measured_batch(task: Classification) -> int:
+    """The fastest batch for the gradients of up to 32 nodes."""
+    nodes = jnp.arange(min(task.nodes, 32), dtype=jnp.int32)
+    keys = jax.random.split(jax.random.key(0), len(nodes))
+    params = jax.vmap(task.init)(keys)
+    return execution.measured_batch(jax.grad(task.loss), (params, nodes, keys))
+
+
+def _cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)

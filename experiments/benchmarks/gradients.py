@@ -1,0 +1,114 @@
+"""One SGD step of 25 LeNets with their own weights, batch 32: telejax, other forms of the same in jax, and torch.
+
+    python experiments/benchmarks/gradients.py
+
+All take the same step on the same shapes (28 x 28 x 1, 44 470 parameters, GroupNorm). They run in turn, so that a
+drift of the machine's speed meets them all, and the shortest time counts. The lines of torch need torch
+(``pip install torch==2.13.0`` for the version reported) and are left out without it. "two devices" needs
+``JAX_NUM_CPU_DEVICES=2``: jax then sees the CPU as two devices, which each take half of the nodes.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from rich.console import Console
+from rich.table import Table
+from timing import interleaved
+
+from telejax import execution, models
+
+NODES, BATCH, RATE, REPEATS = 25, 32, 0.1, 15
+
+
+class PlainLeNet(nn.Module):
+    """LeNet as one writes it with flax: nn.Conv, nn.GroupNorm, nn.max_pool."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for features in (6, 16):
+            x = nn.Conv(features, (5, 5), padding="VALID")(x)
+            x = nn.max_pool(nn.relu(nn.GroupNorm(2)(x)), (2, 2), (2, 2))
+        x = x.reshape(len(x), -1)
+        for width in (120, 84):
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(10)(x)
+
+
+def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
+    """A compiled step of all models; ``how`` is vmap, loop (lax.map) or telejax (its own choice)."""
+
+    def one(params: Any, inputs: jax.Array, labels: jax.Array) -> Any:
+        def loss(params: Any) -> jax.Array:
+            logits = model.apply({"params": params}, inputs)
+            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, labels))
+
+        return jax.tree.map(lambda x, g: x - RATE * g, params, jax.grad(loss)(params))
+
+    ways = {
+        "vmap": jax.vmap(one),
+        "loop": lambda *xs: jax.lax.map(lambda x: one(*x), xs),
+        "telejax": lambda *xs: execution.map_nodes(one, xs),
+    }
+    step = jax.jit(ways[how])
+    keys = jax.random.split(jax.random.key(0), NODES)
+    params = jax.vmap(lambda key: model.init(key, jnp.zeros((1, 28, 28, 1)))["params"])(keys)
+    inputs = jax.random.normal(jax.random.key(1), (NODES, BATCH, 28, 28, 1))
+    labels = jax.random.randint(jax.random.key(2), (NODES, BATCH), 0, 10)
+    return lambda: step(params, inputs, labels)
+
+
+def torch_step(threads: int) -> Callable[[], Any]:
+    """A Python loop over torch modules, each with its own optimizer."""
+    import torch
+    from torch import nn as tnn
+
+    def lenet() -> tnn.Module:
+        return tnn.Sequential(
+            *(tnn.Conv2d(1, 6, 5), tnn.GroupNorm(2, 6), tnn.ReLU(), tnn.MaxPool2d(2)),
+            *(tnn.Conv2d(6, 16, 5), tnn.GroupNorm(2, 16), tnn.ReLU(), tnn.MaxPool2d(2)),
+            *(tnn.Flatten(), tnn.Linear(256, 120), tnn.ReLU(), tnn.Linear(120, 84), tnn.ReLU(), tnn.Linear(84, 10)),
+        )
+
+    nets = [lenet() for _ in range(NODES)]
+    optimizers = [torch.optim.SGD(net.parameters(), lr=RATE) for net in nets]
+    inputs = torch.randn(NODES, BATCH, 1, 28, 28)
+    labels = torch.randint(0, 10, (NODES, BATCH))
+
+    def step() -> None:
+        torch.set_num_threads(threads)
+        for net, optimizer, x, y in zip(nets, optimizers, inputs, labels, strict=True):
+            optimizer.zero_grad()
+            tnn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+    return step
+
+
+def main() -> None:
+    lenet = models.LeNet(10)
+    ours = "telejax" if jax.device_count() == 1 else f"telejax, {jax.device_count()} devices"
+    steps = {
+        ours: jax_step(lenet, "telejax"),
+        "telejax's LeNet, one vmap": jax_step(lenet, "vmap"),
+        "plain convolutions, loop": jax_step(models.LeNet(10, form="plain"), "loop"),
+        "flax convolutions, loop": jax_step(PlainLeNet(), "loop"),
+        "flax convolutions, one vmap": jax_step(PlainLeNet(), "vmap"),
+    }
+    if importlib.util.find_spec("torch"):
+        steps |= {f"torch, {threads} thread{'s'[: threads - 1]}": torch_step(threads) for threads in (1, 2)}
+    times = interleaved(steps, repeats=REPEATS)
+    table = Table("how", "ms", f"times {ours}", title=f"One SGD step of {NODES} LeNets, batch {BATCH}")
+    for how, time in times.items():
+        table.add_row(how, f"{time * 1e3:.1f}", f"{time / times[ours]:.2f}")
+    Console().print(table)
+    if not importlib.util.find_spec("torch"):
+        print("torch is not installed; its lines are left out")
+
+
+if __name__ == "__main__":
+    main()

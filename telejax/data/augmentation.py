@@ -1,0 +1,63 @@
+"""Random changes to a batch of images, on the device, with the batch's key."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from telejax.errors import check_name
+
+Augmentation = Callable[[Array, Array], Array]
+"""``(key, images) -> images``, shapes (batch, height, width, channels)."""
+
+
+def random_crop(
+    key: Key[Array, ""], images: Float[Array, "batch height width channels"], padding: int = 4
+) -> Float[Array, "batch height width channels"]:
+    """Move every image by up to ``padding`` pixels each way, zeros coming in.
+
+    >>> random_crop(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
+    (2, 8, 8, 1)
+    """
+    batch, height, width, channels = images.shape
+    padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
+    cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (height, width, channels))
+    return jax.vmap(cut)(padded, corners)
+
+
+def random_flip(
+    key: Key[Array, ""], images: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch height width channels"]:
+    """Mirror every image left to right, or leave it, with equal chances.
+
+    >>> random_flip(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
+    (2, 8, 8, 1)
+    """
+    mirrored = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
+    return jnp.where(mirrored, images[:, :, ::-1], images)
+
+
+def crop_and_flip(
+    key: Key[Array, ""], images: Float[Array, "batch height width channels"]
+) -> Float[Array, "batch height width channels"]:
+    """:func:`random_crop`, then :func:`random_flip`: what is usual for CIFAR-10."""
+    crop_key, flip_key = jax.random.split(key)
+    return random_flip(flip_key, random_crop(crop_key, images))
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "crop": random_crop,
+    "flip": random_flip,
+    "crop+flip": crop_and_flip,
+}
+
+
+def as_augmentation(given: str | Augmentation | None) -> Augmentation | None:
+    """A function of :data:`AUGMENTATIONS` by its name; a function or None as it is; else a ValueError."""
+    if isinstance(given, str):
+        return AUGMENTATIONS[check_name("augmentation", given, AUGMENTATIONS)]
+    if given is None or callable(given):
+        return given
+    raise ValueError(f"augment is {given!r}; give one of {', '.join(AUGMENTATIONS)} or a function of key and images")

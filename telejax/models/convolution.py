@@ -1,0 +1,124 @@
+"""Convolution and normalisation of feature maps, fast when every node has its own weights.
+
+Feature maps have the shape (channels, height, width, batch). With the batch last, every shifted window of a map
+is a few long contiguous rows, so that gathering the windows, pooling and normalising run at the speed of a copy.
+A convolution with per-node weights becomes a grouped convolution under vmap, which XLA computes slowly on a CPU;
+as one product of the weights with the gathered windows it stays a matrix product (see
+experiments/benchmarks/gradients.py). Both forms take the same weights and give the same numbers.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from telejax import execution
+
+Form = Literal["windows", "plain"]
+Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
+MapLayout = ("CHWN", "HWIO", "CHWN")
+
+
+def convolve(
+    maps: Float[Array, "channels height width batch"],
+    kernel: Float[Array, "rows columns channels features"],
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding = "VALID",
+    form: Form | None = None,
+) -> Float[Array, "features new_height new_width batch"]:
+    """Cross-correlation ``y[f, i, j] = sum_{r, s, c} kernel[r, s, c, f] maps[c, i * strides + r, j * strides + s]``.
+
+    Args:
+        maps: shape (channels, height, width, batch).
+        kernel: shape (rows, columns, channels, features).
+        strides: of rows and columns.
+        padding: "VALID", "SAME", or zeros (before, after) the rows and the columns.
+        form: "windows" for a product with the gathered windows, "plain" for XLA's convolution; by default the
+            faster on this backend.
+
+    Raises:
+        ValueError: maps smaller than the kernel, or of other channels.
+
+    >>> convolve(jnp.ones((1, 28, 28, 32)), jnp.ones((5, 5, 1, 6))).shape
+    (6, 24, 24, 32)
+    """
+    rows, columns, channels, features = kernel.shape
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(maps.shape[1:3], (rows, columns), strides, padding)
+    pads = [(before, after) for before, after in padding]
+    height, width = (size + sum(pad) for size, pad in zip(maps.shape[1:3], pads, strict=True))
+    if maps.shape[0] != channels or height < rows or width < columns:
+        raise ValueError(
+            f"maps of {maps.shape[0]} channels and {height} x {width} pixels (padding included) do not fit a kernel "
+            f"of {channels} channels and {rows} x {columns}; give larger inputs or another model"
+        )
+    if (form or execution.convolution_form()) == "plain":
+        return jax.lax.conv_general_dilated(maps, kernel, strides, pads, dimension_numbers=MapLayout)
+    if any(map(any, pads)):
+        maps = jnp.pad(maps, ((0, 0), *pads, (0, 0)))
+    new_height, new_width = (height - rows) // strides[0] + 1, (width - columns) // strides[1] + 1
+    window = lambda r, s: maps[
+        :,
+        r : r + (new_height - 1) * strides[0] + 1 : strides[0],
+        s : s + (new_width - 1) * strides[1] + 1 : strides[1],
+    ]
+    windows = jnp.stack([window(r, s) for r in range(rows) for s in range(columns)])
+    product = kernel.reshape(-1, features).T @ windows.reshape(rows * columns * channels, -1)
+    return product.reshape(features, new_height, new_width, maps.shape[-1])
+
+
+class Conv(nn.Module):
+    """A convolution with a bias; see :func:`convolve` for shapes and the form."""
+
+    features: int
+    kernel_size: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "VALID"
+    form: Form | None = None
+
+    @nn.compact
+    def __call__(self, maps: Float[Array, "channels height width batch"]) -> Float[Array, "features h w batch"]:
+        shape = (*self.kernel_size, maps.shape[0], self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return convolve(maps, kernel, self.strides, self.padding, self.form) + bias[:, None, None, None]
+
+
+class GroupNorm(nn.Module):
+    """Each sample's maps, normalised in groups of channels, then scaled and shifted per channel.
+
+    Y. Wu, K. He 2018, arXiv 1803.08494. Scale and shift are folded into one multiply-add per number.
+    """
+
+    groups: int = 2
+    epsilon: float = 1e-6
+
+    @nn.compact
+    def __call__(
+        self, maps: Float[Array, "channels height width batch"]
+    ) -> Float[Array, "channels height width batch"]:
+        channels, batch = maps.shape[0], maps.shape[-1]
+        if channels % self.groups:
+            raise ValueError(f"groups is {self.groups}, which does not divide {channels} channels; give a divisor")
+        scale = self.param("scale", nn.initializers.ones, (channels,)).reshape(self.groups, -1, 1)
+        shift = self.param("bias", nn.initializers.zeros, (channels,)).reshape(self.groups, -1, 1)
+        grouped = maps.reshape(self.groups, -1, batch)
+        mean = jnp.mean(grouped, axis=1)
+        variance = jnp.maximum(jnp.mean(grouped**2, axis=1) - mean**2, 0.0)
+        factor = scale * jax.lax.rsqrt(variance + self.epsilon)[:, None]
+        per_channel = lambda x: x.reshape(channels, 1, 1, batch)
+        return maps * per_channel(factor) + per_channel(shift - mean[:, None] * factor)
+
+
+def max_pool(maps: Float[Array, "channels height width batch"]) -> Float[Array, "channels h w batch"]:
+    """The largest of every 2 x 2 pixels; an odd last row or column is left out.
+
+    >>> max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1)).item()
+    4.0
+    """
+    channels, height, width, batch = maps.shape
+    even = maps[:, : height // 2 * 2, : width // 2 * 2]
+    return even.reshape(channels, height // 2, 2, width // 2, 2, batch).max((2, 4))

@@ -1,0 +1,70 @@
+"""The ways to run the same work side by side give the same numbers."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from telejax import execution
+
+
+def work(weights, x):
+    return jnp.sum(jnp.tanh(weights @ x)), weights * 2
+
+
+XS = jax.random.normal(jax.random.key(0), (10, 4, 3)), jax.random.normal(jax.random.key(1), (10, 3))
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2, 3, 10, 99])
+def test_map_nodes_equals_vmap(batch):
+    for mapped, expected in zip(execution.map_nodes(work, XS, batch), jax.vmap(work)(*XS), strict=True):
+        np.testing.assert_allclose(mapped, expected, rtol=1e-6)  # sums of three float32 in another order
+
+
+def test_small_pieces_run_at_once_and_large_ones_in_dividing_batches():
+    assert execution.node_batch(100, 10_000) == 10_000
+    assert execution.node_batch(8 * 2**20, 25) == 1
+    assert 25 % execution.node_batch(2**18, 25) == 0
+
+
+def test_measured_batch_is_a_candidate():
+    assert execution.measured_batch(work, XS, repeats=1) in (1, 2, 4, 8, 10)
+
+
+def test_sum_over_batches_fills_the_last_one_up():
+    data = jnp.arange(10_000.0).reshape(-1, 1)
+    wide = lambda x: jnp.sum(jnp.tile(x, (1, 1000)), axis=0)[:3]  # 4 kB a row: ten batches or more
+    assert execution.batch_for(4000, len(data)) < len(data) / 9
+    np.testing.assert_allclose(execution.sum_over_batches(wide, data), data.sum() * jnp.ones(3), rtol=1e-5)
+
+
+def test_largest_intermediate_looks_into_loops():
+    inside = lambda x: jax.lax.map(lambda row: jnp.sum(jnp.outer(row, row)), x)
+    assert execution.largest_intermediate(inside, jnp.zeros((2, 100))) == 40_000
+
+
+SIMULATE = """
+import jax, optax, telejax as tj
+from telejax import execution
+sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+algorithm = tj.teleportation(active=4, topology="ring", optimizer=sgd)
+run = tj.simulate(algorithm, tj.tasks.digits(), rounds=4, seeds=2, tune=[0.1, 0.2], progress=False)
+text = jax.jit(lambda x: execution.map_nodes(jax.numpy.sin, (x,))).lower(jax.numpy.arange(6.0)).as_text()
+print(run.history["loss"][-1], "num_partitions = 2" in text)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_share_the_nodes():
+    def run(devices):
+        command = [sys.executable, "-c", SIMULATE]
+        env = os.environ | {"JAX_NUM_CPU_DEVICES": devices, "JAX_PLATFORMS": "cpu"}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split()
+
+    (one, alone), (two, shared) = run("1"), run("2")
+    assert (alone, shared) == ("False", "True")
+    assert float(two) == pytest.approx(float(one), rel=1e-4)  # float32 sums in another order
