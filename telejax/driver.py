@@ -1,12 +1,15 @@
 """The driver: one compiled program advances all runs to their next evaluation; the host loops over it.
 
-Step sizes and seeds are lanes of that program. Runs with the same seed and another step size share their
-keys (common random numbers), so the draws are made once for all of them.
+Seeds and variants (step sizes, or any other numbers of algorithm and task) are lanes of that program. Variants
+with the same seed share their keys (common random numbers), so the draws are made once for all of them.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,12 +18,15 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from telejax.algorithms.base import Algorithm, State
+from telejax.checkpoint import Checkpoints
 from telejax.errors import DivergenceError, check_integer, check_number
 from telejax.evaluation import evaluate
+from telejax.fingerprint import fingerprint
 from telejax.history import Recorder, Traffic
 from telejax.lanes import Lanes
 from telejax.results import Result
 from telejax.tasks.base import Task
+from telejax.variants import Variants
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
 MAX_SEED = 2**32 - 1
@@ -38,6 +44,8 @@ def simulate(
     seeds: int | Sequence[int] | None = None,
     tune: Sequence[float] | None = None,
     progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int | None = None,
 ) -> Result:
     """Run an algorithm on a task and return its history.
 
@@ -52,12 +60,17 @@ def simulate(
         seeds: several runs at once: their seeds, or how many to take from ``seed`` on.
         tune: several step sizes at once, replacing the optimizer's ``learning_rate``.
         progress: show a progress bar with the time left when a run takes more than two seconds.
+        checkpoint: a folder for checkpoints. The same call, made again after the process was killed, goes on
+            from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a
+            checkpoint before it interrupts.
+        every: rounds between two checkpoints, which are written at evaluations; by default at each.
 
     Returns:
         A :class:`telejax.Result` with one history row for each evaluation, seed and step size.
 
     Raises:
-        ValueError: an argument out of its range, before anything is compiled.
+        ValueError: an argument out of its range, before anything is compiled; a checkpoint of something else.
+        OSError: a checkpoint cannot be written; the one before it is kept.
         DivergenceError: every run reached non-finite values; the error's ``result`` holds the history so far.
             While some runs remain finite, diverged ones are marked in the column ``diverged``.
 
@@ -69,57 +82,24 @@ def simulate(
     True
     """
     algorithm = algorithm.bind(task)
-    rounds = _rounds(rounds, gradients, algorithm, task)
-    eval_every = max(1, rounds // EVALUATIONS) if eval_every is None else eval_every
-    eval_every = check_integer("eval_every", eval_every, minimum=1)
     seed_list, rates = _seeds(seed, seeds), _rates(tune, algorithm)
-    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
-    lanes = Lanes.plan(
-        seeds=None if seeds is None else len(seed_list),
-        rates=None if rates is None else len(rates),
-        run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
-    )
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
-    keys = keys[0] if seeds is None else keys
-    learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
-    state = _start(algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
-    recorder = Recorder(
+    budget = _rounds(rounds, gradients, algorithm, task)
+    every = None if every is None else check_integer("every", every, minimum=1)
+    if every is not None and checkpoint is None:
+        raise ValueError(f"every is {every} and checkpoint is None; give a folder for the checkpoints")
+    members = [(algorithm, task)] if rates is None else [(algorithm.with_learning_rate(rate), task) for rate in rates]
+    recorder, state, config = _run(
+        members,
+        rounds=budget,
+        eval_every=_eval_every(eval_every, budget),
         seeds=seed_list,
-        learning_rates=[algorithm.optimizer.learning_rate] if rates is None else [*rates],
-        groups=algorithm.groups(task.nodes),
-        traffic=Traffic(
-            messages=algorithm.gossip_messages(task.nodes),
-            gradients=algorithm.gradients(task.nodes),
-            copy_bytes=algorithm.copy_bytes(one),
-            handoff_bytes=algorithm.handoff_bytes(one),
-        ),
-        lane_axes=lanes.axes + 1,
+        seed_axis=seeds is not None,
+        variant_axis=rates is not None,
+        progress=progress,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        every=every,
     )
-    with tqdm(
-        desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
-    ) as bar:
-        for ahead in _chunks(rounds, eval_every):
-            state, handoffs, metrics, means = _advance(algorithm, task, state, keys, learning_rates, ahead, lanes=lanes)
-            recorder.add(ahead, handoffs, metrics, means)
-            bar.update(ahead)
-            if recorder.all_diverged:
-                break
-    result = Result(
-        history=recorder.table(),
-        config={
-            "algorithm": algorithm.name,
-            "task": type(task).__name__,
-            "nodes": task.nodes,
-            "slots": algorithm.slots(task.nodes),
-            "optimizer": algorithm.optimizer.describe(),
-            "rounds": rounds,
-            "eval_every": eval_every,
-            "seeds": seed_list,
-            "tune": rates,
-        },
-        params=recorder.params,
-        state=state,
-    )
+    result = Result(recorder.table(), {**config, "tune": rates}, recorder.params, state)
     if recorder.all_diverged:
         raise DivergenceError(
             f"{algorithm.name} diverged by round {recorder.round} with step size "
@@ -130,41 +110,159 @@ def simulate(
     return result
 
 
-@jax.jit
-def _first_params(task: Task, keys: Any) -> Any:
-    """One copy of the parameters for each seed; a program of its own, which all methods on a task share."""
-    split = jnp.vectorize(lambda key: jax.random.split(key)[0])(keys)
-    return jax.vmap(task.init)(split) if keys.ndim else task.init(split)
+def simulate_variants(
+    members: Sequence[tuple[Algorithm, Task]],
+    *,
+    rounds: int,
+    seeds: Sequence[int],
+    eval_every: int | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Run several algorithms and tasks that differ in numbers alone as one program.
+
+    Args:
+        members: pairs of one structure (:func:`telejax.variants.structure_of`), the algorithms bound to their tasks;
+            any numbers of the tasks and of the optimizers may differ.
+        rounds: rounds to run.
+        seeds: seeds of every member.
+        eval_every: rounds between two rows of the history; by default about 50 rows.
+        progress: show a progress bar.
+
+    Returns:
+        One result a member, as :func:`simulate` would have returned, but also where all runs diverged, and
+        without the state.
+
+    Raises:
+        ValueError: members of different structure.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk = tj.random_walk(optimizer=sgd)
+    >>> tasks = [tj.tasks.quadratic(nodes=100, noise=noise) for noise in (0.1, 1.0)]
+    >>> calm, noisy = simulate_variants([(walk, task) for task in tasks], rounds=100, seeds=[0, 1])
+    >>> calm.history.shape == noisy.history.shape
+    True
+    """
+    recorder, _, config = _run(
+        members,
+        rounds=rounds,
+        eval_every=_eval_every(eval_every, rounds),
+        seeds=list(seeds),
+        seed_axis=True,
+        variant_axis=True,
+        progress=progress,
+    )
+    results = []
+    for index, (table, (algorithm, _)) in enumerate(zip(recorder.tables(), members, strict=True)):
+        params = jax.tree.map(lambda x, at=index: x[:, at : at + 1], recorder.params)
+        results.append(Result(table, {**config, "optimizer": algorithm.optimizer.describe()}, params))
+    return results
 
 
-@partial(jax.jit, static_argnames=("nodes", "lanes"))
-def _start(algorithm: Algorithm, params: Any, learning_rates: Any, *, nodes: int, lanes: Lanes) -> State:
-    """The state of every lane: leaves (seeds, step sizes, slots, ...), holders (seeds, slots), round ()."""
+def _run(
+    members: Sequence[tuple[Algorithm, Task]],
+    *,
+    rounds: int,
+    eval_every: int,
+    seeds: list[int],
+    seed_axis: bool,
+    variant_axis: bool,
+    progress: bool,
+    checkpoint: Path | None = None,
+    every: int | None = None,
+) -> tuple[Recorder, State, dict[str, Any]]:
+    """Run all members with all seeds; the record, the final state, and what was run in plain values."""
+    algorithm, task = members[0]
+    config = {
+        "algorithm": algorithm.name,
+        "task": type(task).__name__,
+        "nodes": task.nodes,
+        "slots": algorithm.slots(task.nodes),
+        "optimizer": algorithm.optimizer.describe(),
+        "rounds": rounds,
+        "eval_every": eval_every,
+        "seeds": seeds,
+    }
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
+    lanes = Lanes.plan(
+        seeds=len(seeds) if seed_axis else None,
+        variants=len(members) if variant_axis else None,
+        run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
+    )
+    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    keys = keys if seed_axis else keys[0]
+    variants = Variants.of(members)
+    params = _first_params(Variants.of([task for _, task in members]), keys, lanes=lanes)
+    state = _start(variants, params, keys, lanes=lanes)
+    recorder = Recorder(
+        seeds=seeds,
+        learning_rates=[algorithm.optimizer.learning_rate for algorithm, _ in members],
+        groups=algorithm.groups(task.nodes),
+        traffic=Traffic(
+            messages=algorithm.gossip_messages(task.nodes),
+            gradients=algorithm.gradients(task.nodes),
+            copy_bytes=algorithm.copy_bytes(one),
+            handoff_bytes=algorithm.handoff_bytes(one),
+        ),
+        lane_axes=lanes.axes + 1,
+    )
+    identity = {} if checkpoint is None else fingerprint({**config, "members": members})
+    bar = tqdm(
+        desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
+    )
+    with bar, nullcontext() if checkpoint is None else Checkpoints(checkpoint, every, identity) as saved:
+        if saved is not None:
+            state = saved.resume(state, recorder)
+            bar.update(recorder.round)
+        for ahead in list(_chunks(rounds, eval_every))[recorder.evaluations :]:
+            if recorder.evaluations and recorder.all_diverged:
+                break
+            state, handoffs, metrics, means = _advance(variants, state, keys, ahead, lanes=lanes)
+            recorder.add(ahead, handoffs, metrics, means)
+            bar.update(ahead)
+            if saved is not None:
+                saved.after_evaluation(state, recorder, last=recorder.round == rounds or recorder.all_diverged)
+    return recorder, state, config
+
+
+@partial(jax.jit, static_argnames=("lanes",))
+def _first_params(tasks: Variants, keys: Any, *, lanes: Lanes) -> Any:
+    """One copy of the parameters for each lane; a program of its own, which all methods on a task share."""
+
+    def one_seed(key: Any) -> Any:
+        init = lambda own: tasks.member(own).init(jax.random.split(key)[0])
+        return init(tasks.own) if lanes.variants is None else jax.vmap(init, axis_size=lanes.variants)(tasks.own)
+
+    return one_seed(keys) if lanes.seeds is None else jax.vmap(one_seed)(keys)
+
+
+@partial(jax.jit, static_argnames=("lanes",))
+def _start(variants: Variants, params: Any, keys: Any, *, lanes: Lanes) -> State:
+    """The state of every lane: leaves (seeds, variants, slots, ...), holders (seeds, slots), round ()."""
 
     def start(lane: tuple[Any, Any], shared: Any) -> tuple[Any, Any]:
-        (_, rate), (params, _, _) = lane, shared
-        state = _with_rate(algorithm, rate).start(params, nodes)
+        params, own = lane
+        algorithm, task = variants.member(own)
+        state = algorithm.start(params, task.nodes)
         return _bare(state), (state.holders, state.round)
 
-    state, (holders, round) = lanes.run(start, None, params, learning_rates, None, None)
+    state, (holders, round) = lanes.run(start, params, keys, variants.own, None, None)
     return replace(state, holders=holders, round=round)
 
 
 @partial(jax.jit, static_argnames=("lanes",), donate_argnames=("state",))
-def _advance(
-    algorithm: Algorithm, task: Task, state: State, keys: Any, learning_rates: Any, rounds: Any, *, lanes: Lanes
-) -> tuple[State, Any, Any, Any]:
+def _advance(variants: Variants, state: State, keys: Any, rounds: Any, *, lanes: Lanes) -> tuple[State, Any, Any, Any]:
     """Advance every lane by ``rounds`` (traced, so that other lengths compile nothing) and evaluate it."""
-    groups = algorithm.groups(task.nodes)
 
     def advance(lane: tuple[State, Any], shared: Any) -> tuple[Any, Any]:
-        (state, rate), (key, holders, round) = lane, shared
-        algorithm_here = _with_rate(algorithm, rate)
+        (state, own), (key, holders, round) = lane, shared
+        algorithm, task = variants.member(own)
+        groups = algorithm.groups(task.nodes)
         _, run_key = jax.random.split(key)
 
         def one_round(_: Any, carry: tuple[State, Any]) -> tuple[State, Any]:
             state, handoffs = carry
-            state, info = algorithm_here.step(jax.random.fold_in(run_key, state.round), state, task)
+            state, info = algorithm.step(jax.random.fold_in(run_key, state.round), state, task)
             return state, handoffs + info.handoffs
 
         start = replace(state, holders=holders, round=round), jnp.zeros(len(groups), jnp.int32)
@@ -172,18 +270,14 @@ def _advance(
         measured = evaluate(state, task, groups)
         return (_bare(state), *measured), (state.holders, state.round, handoffs)
 
-    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, learning_rates, state.holders, state.round)
+    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, variants.own, state.holders, state.round)
     bare, metrics, means = out
     return replace(bare, holders=holders, round=round), handoffs, metrics, means
 
 
 def _bare(state: Any) -> Any:
-    """The state without what runs of different step sizes share."""
+    """The state without what variants share."""
     return replace(state, holders=None, round=None)
-
-
-def _with_rate(algorithm: Algorithm, learning_rate: Any) -> Algorithm:
-    return algorithm if learning_rate is None else algorithm.with_learning_rate(learning_rate)
 
 
 def _chunks(rounds: int, eval_every: int) -> Iterator[int]:
@@ -192,6 +286,11 @@ def _chunks(rounds: int, eval_every: int) -> Iterator[int]:
     yield from [eval_every] * (rounds // eval_every)
     if rounds % eval_every:
         yield rounds % eval_every
+
+
+def _eval_every(eval_every: int | None, rounds: int) -> int:
+    eval_every = max(1, rounds // EVALUATIONS) if eval_every is None else eval_every
+    return check_integer("eval_every", eval_every, minimum=1)
 
 
 def _rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm, task: Task) -> int:
