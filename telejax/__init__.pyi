@@ -23,4 +23,7 @@ from .optimizers import optimizer as optimizer
 from .results import Result as Result
 from .results import load as load
 from .sampling import sample_distinct as sample_distinct
+from .sweep_spec import SweepSpec as SweepSpec
+from .sweeping import Sweep as Sweep
+from .sweeping import sweep as sweep
 from .topology import Topology as Topology

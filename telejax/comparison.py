@@ -104,7 +104,9 @@ class Comparison:
     def __rich__(self) -> Table:
         accuracy = self.target_metric in HIGHER_IS_BETTER
         shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
-        titles = ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consen-\nsus"]
+        titles = (
+            ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consen-\nsus"]
+        )
         goal = f"{self.target:.0%}" if accuracy else f"{self.target:.2g}"
         table = Table(
             title=f"{self.config['title']}, {self.config['seeds']} seeds: mean ± standard deviation",

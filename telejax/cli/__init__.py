@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.sweep import Sweep
 
-SUBCOMMANDS: dict[str, Callable[..., Compare]] = {"compare": Compare}
+SUBCOMMANDS: dict[str, Callable[..., Compare | Sweep]] = {"compare": Compare, "sweep": Sweep}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,5 +28,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telejax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("telejax: interrupted; nothing was written", file=sys.stderr)
+        print("telejax: interrupted; what was finished before is kept", file=sys.stderr)
         return 130
