@@ -15,10 +15,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
 from telejax.algorithms.base import Algorithm, State
 from telejax.checkpoint import Checkpoints
+from telejax.devices import Placement, slot_mesh
 from telejax.errors import DivergenceError, check_integer, check_number
 from telejax.evaluation import evaluate
 from telejax.fingerprint import fingerprint
@@ -46,6 +48,8 @@ def simulate(
     progress: bool = True,
     checkpoint: str | os.PathLike[str] | None = None,
     every: int | None = None,
+    mesh: Mesh | None = None,
+    devices: str | None = None,
 ) -> Result:
     """Run an algorithm on a task and return its history.
 
@@ -64,6 +68,9 @@ def simulate(
             from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a
             checkpoint before it interrupts.
         every: rounds between two checkpoints, which are written at evaluations; by default at each.
+        mesh: a jax mesh of one axis, over whose devices the slots are sharded; they must divide the slots. Rings
+            and other circulant graphs then exchange boundary rows only. Or
+        devices: such as "cpu:2", for a mesh of two CPU devices (``JAX_NUM_CPU_DEVICES=2`` makes them).
 
     Returns:
         A :class:`telejax.Result` with one history row for each evaluation, seed and step size.
@@ -98,6 +105,7 @@ def simulate(
         progress=progress,
         checkpoint=None if checkpoint is None else Path(checkpoint),
         every=every,
+        mesh=slot_mesh(mesh, devices),
     )
     result = Result(recorder.table(), {**config, "tune": rates}, recorder.params, state)
     if recorder.all_diverged:
@@ -170,6 +178,7 @@ def _run(
     progress: bool,
     checkpoint: Path | None = None,
     every: int | None = None,
+    mesh: Mesh | None = None,
 ) -> tuple[Recorder, State, dict[str, Any]]:
     """Run all members with all seeds; the record, the final state, and what was run in plain values."""
     algorithm, task = members[0]
@@ -189,11 +198,14 @@ def _run(
         variants=len(members) if variant_axis else None,
         run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
     )
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seeds, jnp.uint32))
+    placement = Placement(mesh, lanes.axes)
+    placement.check(algorithm.slots(task.nodes))
+    identity = {} if checkpoint is None else fingerprint({**config, "members": members})
+    keys = jax.vmap(jax.random.key)(placement.replicate(np.array(seeds, np.uint32)))
     keys = keys if seed_axis else keys[0]
-    variants = Variants.of(members)
-    params = _first_params(Variants.of([task for _, task in members]), keys, lanes=lanes)
-    state = _start(variants, params, keys, lanes=lanes)
+    variants = placement.replicate(Variants.of([(placement.spread(algorithm), task) for algorithm, task in members]))
+    tasks = placement.replicate(Variants.of([task for _, task in members]))
+    state = _start(variants, _first_params(tasks, keys, lanes=lanes), keys, lanes=lanes, placement=placement)
     recorder = Recorder(
         seeds=seeds,
         learning_rates=[algorithm.optimizer.learning_rate for algorithm, _ in members],
@@ -206,7 +218,6 @@ def _run(
         ),
         lane_axes=lanes.axes + 1,
     )
-    identity = {} if checkpoint is None else fingerprint({**config, "members": members})
     bar = tqdm(
         desc=algorithm.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
     )
@@ -217,7 +228,7 @@ def _run(
         for ahead in list(_chunks(rounds, eval_every))[recorder.evaluations :]:
             if recorder.evaluations and recorder.all_diverged:
                 break
-            state, handoffs, metrics, means = _advance(variants, state, keys, ahead, lanes=lanes)
+            state, handoffs, metrics, means = _advance(variants, state, keys, ahead, lanes=lanes, placement=placement)
             recorder.add(ahead, handoffs, metrics, means)
             bar.update(ahead)
             if saved is not None:
@@ -236,8 +247,8 @@ def _first_params(tasks: Variants, keys: Any, *, lanes: Lanes) -> Any:
     return one_seed(keys) if lanes.seeds is None else jax.vmap(one_seed)(keys)
 
 
-@partial(jax.jit, static_argnames=("lanes",))
-def _start(variants: Variants, params: Any, keys: Any, *, lanes: Lanes) -> State:
+@partial(jax.jit, static_argnames=("lanes", "placement"))
+def _start(variants: Variants, params: Any, keys: Any, *, lanes: Lanes, placement: Placement) -> State:
     """The state of every lane: leaves (seeds, variants, slots, ...), holders (seeds, slots), round ()."""
 
     def start(lane: tuple[Any, Any], shared: Any) -> tuple[Any, Any]:
@@ -247,11 +258,13 @@ def _start(variants: Variants, params: Any, keys: Any, *, lanes: Lanes) -> State
         return _bare(state), (state.holders, state.round)
 
     state, (holders, round) = lanes.run(start, params, keys, variants.own, None, None)
-    return replace(state, holders=holders, round=round)
+    return placement.constrain(replace(state, holders=holders, round=round), None)[0]
 
 
-@partial(jax.jit, static_argnames=("lanes",), donate_argnames=("state",))
-def _advance(variants: Variants, state: State, keys: Any, rounds: Any, *, lanes: Lanes) -> tuple[State, Any, Any, Any]:
+@partial(jax.jit, static_argnames=("lanes", "placement"), donate_argnames=("state",))
+def _advance(
+    variants: Variants, state: State, keys: Any, rounds: Any, *, lanes: Lanes, placement: Placement
+) -> tuple[State, Any, Any, Any]:
     """Advance every lane by ``rounds`` (traced, so that other lengths compile nothing) and evaluate it."""
 
     def advance(lane: tuple[State, Any], shared: Any) -> tuple[Any, Any]:
@@ -272,7 +285,8 @@ def _advance(variants: Variants, state: State, keys: Any, rounds: Any, *, lanes:
 
     out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, variants.own, state.holders, state.round)
     bare, metrics, means = out
-    return replace(bare, holders=holders, round=round), handoffs, metrics, means
+    state, measured = placement.constrain(replace(bare, holders=holders, round=round), (handoffs, metrics, means))
+    return state, *measured
 
 
 def _bare(state: Any) -> Any:
