@@ -28,4 +28,7 @@ from .results import load as load
 from .sampling import sample_distinct as sample_distinct
 from .searching import SearchResult as SearchResult
 from .searching import search as search
+from .sweep_spec import SweepSpec as SweepSpec
+from .sweeping import Sweep as Sweep
+from .sweeping import sweep as sweep
 from .topology import Topology as Topology

@@ -1,31 +1,37 @@
 """The driver: one compiled program advances all runs to their next evaluation; the host loops over it.
 
-Step sizes and seeds are lanes of that program. Runs with the same seed and another step size share their
-keys (common random numbers), so the draws are made once for all of them.
+Seeds and variants (step sizes, or any other numbers of algorithm and task) are lanes of that program. Variants
+with the same seed share their keys (common random numbers), so the draws are made once for all of them.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import polars as pl
+from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
-from telejax.algorithms.base import Algorithm, Plan, State
-from telejax.errors import DivergenceError, check_integer, check_number
+from telejax import budgets
+from telejax.algorithms.base import Plan, State
+from telejax.checkpoint import Checkpoints
+from telejax.devices import Placement, slot_mesh
+from telejax.errors import DivergenceError, check_integer
 from telejax.evaluation import evaluate
+from telejax.fingerprint import fingerprint
 from telejax.history import Recorder, Traffic, follow
 from telejax.lanes import Lanes
+from telejax.one_by_one import one_by_one
 from telejax.results import Result
 from telejax.tasks.base import Task
+from telejax.variants import Variants
 
-EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
-MAX_SEED = 2**32 - 1
-MAX_COUNT = 2**31 - 1  # of the int32 counters on the device
 SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
 
 
@@ -40,6 +46,10 @@ def simulate(
     seeds: int | Sequence[int] | None = None,
     tune: Sequence[float] | None = None,
     progress: bool = True,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int | None = None,
+    mesh: Mesh | None = None,
+    devices: str | None = None,
 ) -> Result:
     """Run an algorithm on a task and return its history.
 
@@ -55,12 +65,21 @@ def simulate(
         seeds: several runs at once: their seeds, or how many to take from ``seed`` on.
         tune: several step sizes at once, replacing the optimizer's ``learning_rate``.
         progress: show a progress bar with the time left when a run takes more than two seconds.
+        checkpoint: a folder for checkpoints. The same call, made again after the process was killed, goes on
+            from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a
+            checkpoint before it interrupts. Not for plans whose slots change on the way.
+        every: rounds between two checkpoints, which are written at evaluations; by default at each.
+        mesh: a jax mesh of one axis, over whose devices the slots are sharded; they must divide the slots. Rings
+            and other circulant graphs then exchange boundary rows only. Not for plans whose slots change on
+            the way. Or
+        devices: such as "cpu:2", for a mesh of two CPU devices (``JAX_NUM_CPU_DEVICES=2`` makes them).
 
     Returns:
         A :class:`telejax.Result` with one history row for each evaluation, seed, step size and group.
 
     Raises:
-        ValueError: an argument out of its range, before anything is compiled.
+        ValueError: an argument out of its range, before anything is compiled; a checkpoint of something else.
+        OSError: a checkpoint cannot be written; the one before it is kept.
         DivergenceError: every run reached non-finite values; the error's ``result`` holds the history so far.
             While some runs remain finite, diverged ones are marked in the column ``diverged``.
 
@@ -72,78 +91,34 @@ def simulate(
     True
     """
     plan = plan.bind(task)
-    horizons = _horizons(rounds, gradients, plan, task)
-    if eval_every is None:
-        eval_every = max(1, max(horizons) // EVALUATIONS)
-    eval_every = check_integer("eval_every", eval_every, minimum=1)
-    seed_list, rates = _seeds(seed, seeds), _rates(tune, plan)
+    horizons = budgets.check_horizons(rounds, gradients, plan, task)
+    eval_every = budgets.check_eval_every(eval_every, horizons)
+    seed_list, rates = budgets.check_seeds(seed, seeds), budgets.check_rates(tune, plan)
+    every = None if every is None else check_integer("every", every, minimum=1)
+    if every is not None and checkpoint is None:
+        raise ValueError(f"every is {every} and checkpoint is None; give a folder for the checkpoints")
+    fixed = {"checkpoint": checkpoint, "mesh": mesh, "devices": devices}
+    budgets.check_single_stage(plan, task, horizons, fixed)
     if plan.decides and len(seed_list) * len(rates or [1]) > 1:
-        return _one_by_one(plan, task, rounds, gradients, eval_every, seed_list, rates, progress)
-    stages = plan.stages(task, horizons)
-    stage = next(stages)
-    one = jax.eval_shape(stage.algorithm.init, jax.random.key(0), task)
-    most = MAX_COUNT // stage.algorithm.slots(task.nodes)
-    if eval_every > most:
-        raise ValueError(
-            f"eval_every is {eval_every}; hand-offs are counted in int32 between two rows, give at most {most}"
-        )
-    lanes = Lanes.plan(
-        seeds=None if seeds is None else len(seed_list),
-        rates=None if rates is None else len(rates),
-        run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
+        alone = partial(simulate, rounds=rounds, gradients=gradients, eval_every=eval_every, progress=progress)
+        return one_by_one(plan, seed_list, rates, lambda plan, seed: alone(plan, task, seed=seed))
+    recorder, state, config, lineage = _run(
+        [(plan, task)] if rates is None else [(plan.with_learning_rate(rate), task) for rate in rates],
+        horizons=horizons,
+        eval_every=eval_every,
+        seeds=seed_list,
+        seed_axis=seeds is not None,
+        variant_axis=rates is not None,
+        progress=progress,
+        checkpoint=None if checkpoint is None else Path(checkpoint),
+        every=every,
+        mesh=slot_mesh(mesh, devices),
     )
-    keys = jax.vmap(jax.random.key)(jnp.asarray(seed_list, jnp.uint32))
-    keys = keys[0] if seeds is None else keys
-    learning_rates = None if rates is None else jnp.asarray(rates, jnp.result_type(float))
-    state = _start(stage.algorithm, _first_params(task, keys), learning_rates, nodes=task.nodes, lanes=lanes)
-    recorder = Recorder(seed_list, [plan.optimizer.learning_rate] if rates is None else [*rates], lanes.axes + 1)
-    lineage = None
-    with tqdm(
-        desc=plan.name, total=max(horizons), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
-    ) as bar:
-        while True:
-            algorithm = stage.algorithm
-            traffic = Traffic(
-                messages=algorithm.gossip_messages(task.nodes),
-                gradients=algorithm.gradients(task.nodes),
-                copy_bytes=algorithm.copy_bytes(one),
-                handoff_bytes=algorithm.handoff_bytes(one),
-            )
-            recorder.begin(stage.groups, algorithm.groups(task.nodes), traffic)
-            for ahead in _chunks(stage.rounds, eval_every, first=recorder.round == 0):
-                state, *seen = _advance(algorithm, task, state, keys, learning_rates, ahead, lanes=lanes)
-                recorder.add(ahead, *seen)
-                bar.update(ahead)
-                if recorder.all_diverged:
-                    break
-            if recorder.all_diverged:
-                break
-            try:
-                stage = stages.send(recorder.table())
-            except StopIteration as end:
-                lineage = end.value
-                break
-            state = _take(state, stage.slots, lanes)
     history, groups = recorder.table(), [*recorder.groups]
     if plan.decides:
-        lineage = lineage or stage.groups[:1]  # where all diverged on the way, the first of those left
         history, groups = follow(history, lineage), [lineage[-1]]
-    result = Result(
-        history=history,
-        config={
-            "algorithm": plan.name,
-            "task": type(task).__name__,
-            "nodes": task.nodes,
-            "slots": stage.algorithm.slots(task.nodes),
-            "optimizer": plan.optimizer.describe(),
-            "rounds": max(horizons),
-            "eval_every": eval_every,
-            "seeds": seed_list,
-            "tune": rates,
-        },
-        params=recorder.params(groups),
-        state=state,
-    )
+    config = {**config, "optimizer": plan.optimizer.describe(), "tune": rates}
+    result = Result(history, config, recorder.params(groups), state)
     if recorder.all_diverged:
         raise DivergenceError(
             f"{plan.name} diverged by round {recorder.round} with step size "
@@ -154,85 +129,196 @@ def simulate(
     return result
 
 
-def _one_by_one(
-    plan: Plan,
-    task: Task,
-    rounds: int | None,
-    gradients: int | None,
+def simulate_variants(
+    members: Sequence[tuple[Plan, Task]],
+    *,
+    rounds: int,
+    seeds: Sequence[int],
+    eval_every: int | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Run several algorithms and tasks that differ in numbers alone as one program.
+
+    Args:
+        members: pairs of one structure (:func:`telejax.variants.structure_of`), the algorithms bound to their tasks;
+            any numbers of the tasks and of the optimizers may differ.
+        rounds: rounds to run.
+        seeds: seeds of every member.
+        eval_every: rounds between two rows of the history; by default about 50 rows.
+        progress: show a progress bar.
+
+    Returns:
+        One result a member, as :func:`simulate` would have returned, but also where all runs diverged, and
+        without the state.
+
+    Raises:
+        ValueError: members of different structure, or whose stages depend on the history.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk = tj.random_walk(optimizer=sgd)
+    >>> tasks = [tj.tasks.quadratic(nodes=100, noise=noise) for noise in (0.1, 1.0)]
+    >>> calm, noisy = simulate_variants([(walk, task) for task in tasks], rounds=100, seeds=[0, 1])
+    >>> calm.history.shape == noisy.history.shape
+    True
+    """
+    plan, task = members[0]
+    if plan.decides:
+        raise ValueError(f"members hold {plan.name}, whose stages depend on the history; give it to simulate alone")
+    horizons = budgets.check_horizons(rounds, None, plan, task)
+    recorder, _, config, _ = _run(
+        members,
+        horizons=horizons,
+        eval_every=budgets.check_eval_every(eval_every, horizons),
+        seeds=list(seeds),
+        seed_axis=True,
+        variant_axis=True,
+        progress=progress,
+    )
+    results, means = [], recorder.params([*recorder.groups])
+    for index, (table, (plan, _)) in enumerate(zip(recorder.tables(), members, strict=True)):
+        params = jax.tree.map(lambda x, at=index: x[:, at : at + 1], means)
+        results.append(Result(table, {**config, "optimizer": plan.optimizer.describe()}, params))
+    return results
+
+
+def _run(
+    members: Sequence[tuple[Plan, Task]],
+    *,
+    horizons: tuple[int, ...],
     eval_every: int,
     seeds: list[int],
-    rates: list[float] | None,
+    seed_axis: bool,
+    variant_axis: bool,
     progress: bool,
-) -> Result:
-    """Runs whose plan may take another course for each seed and step size; the programs are shared."""
-    results = []
-    for one in seeds:
-        for rate in rates or (None,):
-            here = plan if rate is None else plan.with_learning_rate(rate)
-            try:
-                run = simulate(
-                    here,
-                    task,
-                    rounds=rounds,
-                    gradients=gradients,
-                    eval_every=eval_every,
-                    seed=one,
-                    progress=progress,
-                )
-            except DivergenceError as error:  # told by the column; the other runs go on
-                run = error.result
-            results.append(run)
-    shape = (len(seeds), len(rates or [None]), -1)
-    first = results[0]
-    merged = replace(
-        first,
-        history=pl.concat([run.history for run in results]),
-        config={**first.config, "seeds": seeds, "tune": rates},
-        params=jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape[3:]), *(run.params for run in results)),
-        state=None,
+    checkpoint: Path | None = None,
+    every: int | None = None,
+    mesh: Mesh | None = None,
+) -> tuple[Recorder, State, dict[str, Any], Sequence[int]]:
+    """Run all members with all seeds, stage by stage; the stages of all have the same rounds, groups and slots.
+
+    Returns:
+        The record, the final state, what was run in plain values, and the groups that a plan which decides
+        has followed.
+    """
+    plan, task = members[0]
+    courses = [plan.stages(task, horizons) for plan, task in members]
+    stages = [next(course) for course in courses]
+    algorithm = stages[0].algorithm
+    slots = algorithm.slots(task.nodes)
+    budgets.check_handoffs(eval_every, slots)
+    config = {
+        "algorithm": plan.name,
+        "task": type(task).__name__,
+        "nodes": task.nodes,
+        "slots": slots,
+        "optimizer": plan.optimizer.describe(),
+        "rounds": max(horizons),
+        "eval_every": eval_every,
+        "seeds": seeds,
+    }
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
+    lanes = Lanes.plan(
+        seeds=len(seeds) if seed_axis else None,
+        variants=len(members) if variant_axis else None,
+        run_bytes=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)),
     )
-    if bool(merged.final()["diverged"].all()):
-        raise DivergenceError(
-            f"{plan.name} diverged with every seed and step size of {merged.learning_rates}; try a smaller one", merged
-        )
-    return merged
+    placement = Placement(mesh, lanes.axes)
+    placement.check(slots)
+    identity = {} if checkpoint is None else fingerprint({**config, "members": members})
+    keys = jax.vmap(jax.random.key)(placement.replicate(np.array(seeds, np.uint32)))
+    keys = keys if seed_axis else keys[0]
+    tasks = placement.replicate(Variants.of([task for _, task in members]))
+    state: Any = None
+    lineage: Sequence[int] | None = None
+    recorder = Recorder(seeds, [plan.optimizer.learning_rate for plan, _ in members], lanes.axes + 1)
+    bar = tqdm(
+        desc=plan.name, total=max(horizons), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
+    )
+    with bar, nullcontext() if checkpoint is None else Checkpoints(checkpoint, every, identity) as saved:
+        while True:
+            stage, algorithm = stages[0], stages[0].algorithm
+            here = [(placement.spread(now.algorithm), task) for now, (_, task) in zip(stages, members, strict=True)]
+            variants = placement.replicate(Variants.of(here))
+            if state is None:
+                state = _start(
+                    variants, _first_params(tasks, keys, lanes=lanes), keys, lanes=lanes, placement=placement
+                )
+            else:
+                state = _take(state, stage.slots, lanes)
+            traffic = Traffic(
+                messages=algorithm.gossip_messages(task.nodes),
+                gradients=algorithm.gradients(task.nodes),
+                copy_bytes=algorithm.copy_bytes(one),
+                handoff_bytes=algorithm.handoff_bytes(one),
+            )
+            recorder.begin(stage.groups, algorithm.groups(task.nodes), traffic)
+            ahead = [*budgets.chunks(stage.rounds, eval_every, first=recorder.round == 0)]
+            if saved is not None:  # then this is the only stage
+                state = saved.resume(state, recorder)
+                bar.update(recorder.round)
+                ahead = ahead[recorder.evaluations :]
+            for rounds in ahead:
+                if recorder.all_diverged:
+                    break
+                state, *seen = _advance(variants, state, keys, rounds, lanes=lanes, placement=placement)
+                recorder.add(rounds, *seen)
+                bar.update(rounds)
+                if saved is not None:
+                    saved.after_evaluation(
+                        state, recorder, last=recorder.round == max(horizons) or recorder.all_diverged
+                    )
+            if recorder.all_diverged:
+                break
+            try:
+                stages = [course.send(table) for course, table in zip(courses, recorder.tables(), strict=True)]
+            except StopIteration as end:
+                lineage = end.value
+                break
+    config["slots"] = algorithm.slots(task.nodes)
+    return recorder, state, config, lineage or stage.groups[:1]  # where all diverged, the first of those left
 
 
-@jax.jit
-def _first_params(task: Task, keys: Any) -> Any:
-    """One copy of the parameters for each seed; a program of its own, which all methods on a task share."""
-    split = jnp.vectorize(lambda key: jax.random.split(key)[0])(keys)
-    return jax.vmap(task.init)(split) if keys.ndim else task.init(split)
+@partial(jax.jit, static_argnames=("lanes",))
+def _first_params(tasks: Variants, keys: Any, *, lanes: Lanes) -> Any:
+    """One copy of the parameters for each lane; a program of its own, which all methods on a task share."""
+
+    def one_seed(key: Any) -> Any:
+        init = lambda own: tasks.member(own).init(jax.random.split(key)[0])
+        return init(tasks.own) if lanes.variants is None else jax.vmap(init, axis_size=lanes.variants)(tasks.own)
+
+    return one_seed(keys) if lanes.seeds is None else jax.vmap(one_seed)(keys)
 
 
-@partial(jax.jit, static_argnames=("nodes", "lanes"))
-def _start(algorithm: Algorithm, params: Any, learning_rates: Any, *, nodes: int, lanes: Lanes) -> State:
-    """The state of every lane: leaves (seeds, step sizes, slots, ...), holders (seeds, slots), round ()."""
+@partial(jax.jit, static_argnames=("lanes", "placement"))
+def _start(variants: Variants, params: Any, keys: Any, *, lanes: Lanes, placement: Placement) -> State:
+    """The state of every lane: leaves (seeds, variants, slots, ...), holders (seeds, slots), round ()."""
 
     def start(lane: tuple[Any, Any], shared: Any) -> tuple[Any, Any]:
-        (_, rate), (params, _, _) = lane, shared
-        state = _with_rate(algorithm, rate).start(params, nodes)
+        params, own = lane
+        algorithm, task = variants.member(own)
+        state = algorithm.start(params, task.nodes)
         return _bare(state), (state.holders, state.round)
 
-    state, (holders, round) = lanes.run(start, None, params, learning_rates, None, None)
-    return replace(state, holders=holders, round=round)
+    state, (holders, round) = lanes.run(start, params, keys, variants.own, None, None)
+    return placement.constrain(replace(state, holders=holders, round=round), None)[0]
 
 
-@partial(jax.jit, static_argnames=("lanes",), donate_argnames=("state",))
+@partial(jax.jit, static_argnames=("lanes", "placement"), donate_argnames=("state",))
 def _advance(
-    algorithm: Algorithm, task: Task, state: State, keys: Any, learning_rates: Any, rounds: Any, *, lanes: Lanes
+    variants: Variants, state: State, keys: Any, rounds: Any, *, lanes: Lanes, placement: Placement
 ) -> tuple[State, Any, Any, Any]:
     """Advance every lane by ``rounds`` (traced, so that other lengths compile nothing) and evaluate it."""
-    groups = algorithm.groups(task.nodes)
 
     def advance(lane: tuple[State, Any], shared: Any) -> tuple[Any, Any]:
-        (state, rate), (key, holders, round) = lane, shared
-        algorithm_here = _with_rate(algorithm, rate)
+        (state, own), (key, holders, round) = lane, shared
+        algorithm, task = variants.member(own)
+        groups = algorithm.groups(task.nodes)
         _, run_key = jax.random.split(key)
 
         def one_round(_: Any, carry: tuple[State, Any]) -> tuple[State, Any]:
             state, handoffs = carry
-            state, info = algorithm_here.step(jax.random.fold_in(run_key, state.round), state, task)
+            state, info = algorithm.step(jax.random.fold_in(run_key, state.round), state, task)
             return state, handoffs + info.handoffs
 
         start = replace(state, holders=holders, round=round), jnp.zeros(len(groups), jnp.int32)
@@ -240,9 +326,10 @@ def _advance(
         measured = evaluate(state, task, groups)
         return (_bare(state), *measured), (state.holders, state.round, handoffs)
 
-    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, learning_rates, state.holders, state.round)
+    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, variants.own, state.holders, state.round)
     bare, metrics, means = out
-    return replace(bare, holders=holders, round=round), handoffs, metrics, means
+    state, measured = placement.constrain(replace(bare, holders=holders, round=round), (handoffs, metrics, means))
+    return state, *measured
 
 
 def _take(state: State, slots: tuple[int, ...] | None, lanes: Lanes) -> State:
@@ -257,49 +344,5 @@ def _take(state: State, slots: tuple[int, ...] | None, lanes: Lanes) -> State:
 
 
 def _bare(state: Any) -> Any:
-    """The state without what runs of different step sizes share."""
+    """The state without what variants share."""
     return replace(state, holders=None, round=None)
-
-
-def _with_rate(algorithm: Algorithm, learning_rate: Any) -> Algorithm:
-    return algorithm if learning_rate is None else algorithm.with_learning_rate(learning_rate)
-
-
-def _chunks(rounds: int, eval_every: int, first: bool) -> Iterator[int]:
-    """Rounds up to each evaluation: none before the first of a run, a shorter rest at the end."""
-    if first:
-        yield 0
-    yield from [eval_every] * (rounds // eval_every)
-    if rounds % eval_every:
-        yield rounds % eval_every
-
-
-def _horizons(rounds: int | None, gradients: int | None, plan: Plan, task: Task) -> tuple[int, ...]:
-    if (rounds is None) == (gradients is None):
-        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
-    return plan.horizons(task.nodes, rounds, gradients)
-
-
-def _seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
-    seed = check_integer("seed", seed, minimum=0)
-    if seeds is None:
-        name, chosen = "seed", [seed]
-    elif isinstance(seeds, int | np.integer):
-        name, chosen = "seed", list(range(seed, seed + check_integer("seeds", seeds, minimum=1)))
-    else:
-        name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in seeds]
-    if max(chosen, default=0) > MAX_SEED:
-        raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise ValueError(f"seeds is {chosen}; give at least one seed, and each only once")
-    return chosen
-
-
-def _rates(tune: Sequence[float] | None, plan: Plan) -> list[float] | None:
-    if tune is None:
-        return None
-    rates = [check_number("tune", one, exclusive=True) for one in tune]
-    if not rates or len(set(rates)) < len(rates):
-        raise ValueError(f"tune is {rates}; give at least one step size, and each only once")
-    plan.with_learning_rate(rates[0])  # refuses optimizers without a tunable step size
-    return rates

@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import psutil
 from jax.extend.core import subjaxprs
 
 BYTES_AT_ONCE = {"cpu": 4 * 2**20}
 BYTES_AT_ONCE_ACCELERATOR = 2 * 2**30
+COPIES = 8  # of the state: gradients, draws and mixing on the way, and room for others
 
 LARGE_PIECE = 2**18  # bytes: from here one node's arrays are worth a turn of a loop on a CPU
 CPU_NODE_ARRAYS = 4  # a gradient keeps about so many arrays of the largest size alive at once
@@ -171,3 +173,10 @@ def map_lanes(function: Callable[[Any, Any], tuple[Any, Any]], batch: int) -> Ca
         return merged, jax.tree.map(lambda x: x[0], shared_out)
 
     return mapped
+
+
+def fitting_memory(run_bytes: int) -> int:
+    """How many runs with a state of ``run_bytes`` one program may hold in the memory that is free now, at least 1."""
+    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    free = stats["bytes_limit"] - stats["bytes_in_use"] if stats else psutil.virtual_memory().available
+    return max(1, free // (COPIES * max(1, run_bytes)))

@@ -1,4 +1,4 @@
-"""The record of a simulation on the host: one row for each evaluation, seed, step size and group."""
+"""The record of a simulation on the host: one row for each evaluation, seed, variant and group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,9 +42,9 @@ class Group:
     gradients: int = 0
     gossip: int = 0
     diverged: Any = False
-    """bool, (seeds, step sizes)."""
+    """bool, (seeds, variants)."""
     params: Any = None
-    """Mean models, leaves (seeds, step sizes, ...): the last finite ones of each run."""
+    """Mean models, leaves (seeds, variants, ...): the last finite ones of each run."""
 
 
 class Recorder:
@@ -53,11 +53,13 @@ class Recorder:
     def __init__(self, seeds: list[int], learning_rates: list[float | None], lane_axes: int) -> None:
         self.seeds, self.learning_rates = seeds, learning_rates
         self.lane_axes = lane_axes
-        """How many of the axes seeds, step sizes and groups the mean models come with."""
+        """How many of the axes seeds, variants and groups the mean models come with."""
         self.round = 0
         self.groups: dict[int, Group] = {}
         self._now: tuple[int, ...] = ()
+        self.evaluations = 0
         self._frames: list[pl.DataFrame] = []
+        self._log: list[dict[str, Any]] = []
 
     def begin(self, groups: tuple[int, ...], active: tuple[int, ...], traffic: Traffic) -> None:
         """From here on these groups run; the ones known already go on counting."""
@@ -72,11 +74,49 @@ class Recorder:
 
     def add(self, rounds: int, handoffs: Any, metrics: dict[str, Any], means: Any) -> None:
         """Record an evaluation ``rounds`` after the last one."""
+        self._record({"rounds": np.int64(rounds), "handoffs": handoffs, "metrics": metrics})
+        axes = (len(self.seeds), len(self.learning_rates), len(self._now))
+        means = jax.tree.map(lambda x: np.asarray(x).reshape(*axes, *np.shape(x)[self.lane_axes :]), means)
+        for place, number in enumerate(self._now):
+            group = self.groups[number]
+            model = jax.tree.map(lambda x, place=place: x[:, :, place], means)
+            group.params = model if group.params is None else _last_finite(group, model)
+
+    def table(self) -> pl.DataFrame:
+        """The history, ordered by seed, step size, group and round."""
+        return self._sorted().drop("variant")
+
+    def tables(self) -> list[pl.DataFrame]:
+        """The history of each variant, ordered alike."""
+        parts = self._sorted().partition_by("variant", include_key=False, as_dict=True)
+        return [parts[(variant,)] for variant in range(len(self.learning_rates))]
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs, as a pytree of arrays; evaluations are the first axis of ``log``.
+
+        Of runs whose groups are the same from the first evaluation to the last.
+        """
+        return {"log": jax.tree.map(lambda *entries: np.stack(entries), *self._log), "params": self.params(self._now)}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Fill a new recorder, whose groups have begun, with what another one held."""
+        for index in range(len(snapshot["log"]["rounds"])):
+            self._record(jax.tree.map(lambda x, at=index: x[at], snapshot["log"]))
+        for place, number in enumerate(self._now):
+            self.groups[number].params = jax.tree.map(lambda x, place=place: x[:, :, place], snapshot["params"])
+
+    def params(self, groups: Sequence[int]) -> Any:
+        """Mean models of these groups, leaves (seeds, variants, groups, ...): the last finite ones of each run."""
+        return jax.tree.map(lambda *x: np.stack(x, axis=2), *(self.groups[group].params for group in groups))
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        """Count and tabulate an evaluation: all of :meth:`add` that does not depend on the mean models."""
+        entry = jax.tree.map(np.asarray, entry)
+        rounds = int(entry["rounds"])
         before, self.round = self.round, self.round + rounds
-        lanes = (len(self.seeds), len(self.learning_rates))
-        moved = np.asarray(handoffs, np.int64).reshape(len(self.seeds), len(self._now))
-        columns = {name: np.asarray(value).reshape(*lanes, len(self._now)) for name, value in metrics.items()}
-        means = jax.tree.map(lambda x: np.reshape(x, (*lanes, len(self._now), *np.shape(x)[self.lane_axes :])), means)
+        axes = (len(self.seeds), len(self.learning_rates), len(self._now))
+        moved = entry["handoffs"].astype(np.int64).reshape(len(self.seeds), len(self._now))
+        columns = {name: value.reshape(axes) for name, value in entry["metrics"].items()}
         finite = np.all([np.isfinite(value) for value in columns.values()], axis=0)
         for place, number in enumerate(self._now):
             group = self.groups[number]
@@ -84,21 +124,17 @@ class Recorder:
             group.gradients += self.traffic.gradients[place] * rounds
             group.gossip += self.traffic.mixed(place, self.round) - self.traffic.mixed(place, before)
             group.diverged = group.diverged | ~finite[..., place]
-            model = jax.tree.map(lambda x, place=place: x[:, :, place], means)
-            group.params = model if group.params is None else _last_finite(group, model)
             self._frames.append(self._frame(number, {name: value[..., place] for name, value in columns.items()}))
+        self._log.append(entry)
+        self.evaluations += 1
 
-    def table(self) -> pl.DataFrame:
-        """The history, ordered by seed, step size, group and round."""
-        return pl.concat(self._frames).sort("seed", "learning_rate", "group", "round", maintain_order=True)
-
-    def params(self, groups: Sequence[int]) -> Any:
-        """Mean models of these groups, leaves (seeds, step sizes, groups, ...): the last finite ones of each run."""
-        return jax.tree.map(lambda *x: np.stack(x, axis=2), *(self.groups[group].params for group in groups))
+    def _sorted(self) -> pl.DataFrame:
+        order = ["seed", "learning_rate", "variant", "group", "round"]
+        return pl.concat(self._frames).sort(order, maintain_order=True)
 
     def _frame(self, number: int, metrics: dict[str, np.ndarray]) -> pl.DataFrame:
         group = self.groups[number]
-        seed, rate = (index.ravel() for index in np.indices((len(self.seeds), len(self.learning_rates))))
+        seed, variant = (index.ravel() for index in np.indices((len(self.seeds), len(self.learning_rates))))
         handoffs = group.handoffs[seed]
         gossip = np.full(len(seed), group.gossip, np.int64)
         rates = pl.Series([None if one is None else float(one) for one in self.learning_rates], dtype=pl.Float64)
@@ -107,7 +143,8 @@ class Recorder:
             {
                 "round": np.full(len(seed), self.round, np.int64),
                 "seed": np.array(self.seeds, np.int64)[seed],
-                "learning_rate": rates[rate],
+                "learning_rate": rates[variant],
+                "variant": variant,
                 "group": np.full(len(seed), number, np.int64),
                 "active": np.full(len(seed), group.active, np.int64),
                 **{name: value.ravel() for name, value in metrics.items()},

@@ -75,6 +75,41 @@ def plot_histories(
     return axes
 
 
+def plot_bands(
+    table: pl.DataFrame,
+    x: str,
+    metric: str,
+    lines: Sequence[str],
+    axes: matplotlib.axes.Axes | None = None,
+) -> matplotlib.axes.Axes:
+    """One line with its confidence band for each combination of the columns ``lines``.
+
+    Args:
+        table: the columns ``x``, ``mean``, ``low`` and ``high`` next to ``lines``.
+        x: the column on the horizontal axis.
+        metric: the label of the vertical axis.
+        lines: the columns that tell one line from another.
+        axes: where to draw; a new figure by default.
+    """
+    axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
+    parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
+    for values, part in parts.items():
+        label = ", ".join(f"{name} {value}" for name, value in zip(lines, values, strict=True) if value is not None)
+        part = part.sort(x).with_columns(pl.col("low", "high").fill_null(pl.col("mean")))
+        (line,) = axes.plot(
+            part[x], part["mean"], label=label or metric, linewidth=1.8, marker="." if x != "round" else ""
+        )
+        axes.fill_between(part[x], part["low"], part["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
+    axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    if known.height and "accuracy" not in metric and bool((known["mean"] > 0).all()):
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="x-small")
+    return axes
+
+
 def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
     """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
     import networkx as nx

@@ -18,6 +18,7 @@ HISTORY = pl.DataFrame(
         "round": [0, 10, 20] * 4,
         "seed": [0] * 6 + [1] * 6,
         "learning_rate": [0.1] * 3 + [0.5] * 3 + [0.1] * 3 + [0.5] * 3,
+        "group": [0] * 12,
         "active": [4] * 12,
         "loss": [9.0, 4.0, 2.0, 9.0, 1.0, 0.5, 9.0, 5.0, 4.0, 9.0, 2.0, float("nan")],
         "loss_slots": [9.0, 4.0, 3.0, 9.0, 1.0, 0.5, 9.0, 5.0, 5.0, 9.0, 2.0, float("nan")],
@@ -70,8 +71,9 @@ def test_summary_is_over_seeds() -> None:
     assert result().summary().filter(learning_rate=0.5)["diverged"][0] == 1
     assert result().summary(["accuracy"]).columns == [
         "learning_rate",
-        "active",
+        "group",
         "runs",
+        "active",
         "diverged",
         "accuracy",
         "accuracy_std",

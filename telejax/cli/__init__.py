@@ -10,11 +10,13 @@ import tyro
 
 from telejax.cli.compare import Compare
 from telejax.cli.search import Search
+from telejax.cli.sweep import Sweep
 from telejax.cli.topologies import Topologies
 
-SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Topologies]] = {
+SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Sweep | Topologies]] = {
     "compare": Compare,
     "search": Search,
+    "sweep": Sweep,
     "topologies": Topologies,
 }
 
@@ -33,5 +35,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telejax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("telejax: interrupted; nothing was written", file=sys.stderr)
+        print("telejax: interrupted; what was finished before is kept", file=sys.stderr)
         return 130

@@ -1,0 +1,125 @@
+"""Running one cell of a sweep: all its numbers and seeds in as few programs as structure and memory allow."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import jax
+import polars as pl
+
+from telejax import execution
+from telejax.driver import simulate_variants
+from telejax.optimizers import optimizer
+from telejax.sweep_spec import METHODS, OPTIMIZERS, TASKS, Cell
+from telejax.variants import structure_of
+
+RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
+
+
+def run_cell(cell: Cell) -> pl.DataFrame:
+    """Run a cell; what fails becomes rows with ``status`` "failed" and the ``reason``, and never an exception.
+
+    Returns:
+        The histories of all its runs, with one column for each parameter that the spec gives, ``cell``,
+        ``status`` ("finished", "diverged" or "failed") and ``reason``.
+    """
+    frames: list[pl.DataFrame] = []
+    groups: dict[Any, list[Any]] = {}
+    build = _Builder(cell)
+    for numbers in _points(cell):
+        try:
+            pair = build(numbers)
+            groups.setdefault(structure_of(pair), []).append((numbers, pair))
+        except Exception as error:  # whatever a factory refuses is this point's result
+            frames.append(_failed(cell, numbers, error))
+    for points in groups.values():
+        for part, seeds in _fitting(points, cell.spec.seeds):
+            frames += _run_points(cell, part, seeds)
+    return pl.concat(frames, how="diagonal_relaxed")
+
+
+class _Builder:
+    """Makes (algorithm, task) pairs; tasks and graphs that several points share are built once."""
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+        self.tasks: dict[Any, Any] = {}
+        self.algorithms: dict[Any, Any] = {}
+
+    def __call__(self, numbers: dict[str, dict[str, float]]) -> tuple[Any, Any]:
+        cell = self.cell
+        task_key, method_key = (tuple(numbers[part].items()) for part in ("task", "method"))
+        if task_key not in self.tasks:
+            self.tasks[task_key] = TASKS[cell.spec.task.name](**cell.task, **numbers["task"])
+        task = self.tasks[task_key]
+        made = optimizer(OPTIMIZERS[cell.spec.optimizer.name], **cell.optimizer, **numbers["optimizer"])
+        if method_key not in self.algorithms:
+            method = METHODS[cell.method.name](**cell.method_structure, **numbers["method"], optimizer=made)
+            self.algorithms[method_key] = method.bind(task)
+        return replace(self.algorithms[method_key], optimizer=made), task
+
+
+def _points(cell: Cell) -> Iterator[dict[str, dict[str, float]]]:
+    """Every combination of the cell's numbers."""
+    axes = {"task": cell.spec.task, "method": cell.method, "optimizer": cell.spec.optimizer}
+    names = [(part, name) for part, one in axes.items() for name in one.number_axes()]
+    for values in product(*(axes[part].number_axes()[name] for part, name in names)):
+        point: dict[str, dict[str, float]] = {part: {} for part in axes}
+        for (part, name), value in zip(names, values, strict=True):
+            point[part][name] = value
+        yield point
+
+
+def _fitting(points: list[Any], seeds: tuple[int, ...]) -> Iterator[tuple[list[Any], tuple[int, ...]]]:
+    """Split points and seeds so that the states of one program's runs fit in the memory."""
+    algorithm, task = points[0][1]
+    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
+    runs = execution.fitting_memory(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)))
+    seeds_at_once = min(len(seeds), runs)
+    points_at_once = max(1, runs // len(seeds))
+    for start in range(0, len(points), points_at_once):
+        for first in range(0, len(seeds), seeds_at_once):
+            yield points[start : start + points_at_once], seeds[first : first + seeds_at_once]
+
+
+def _run_points(cell: Cell, points: list[Any], seeds: tuple[int, ...]) -> list[pl.DataFrame]:
+    spec = cell.spec
+    try:
+        results = simulate_variants(
+            [pair for _, pair in points], rounds=spec.rounds, eval_every=spec.eval_every, seeds=seeds, progress=False
+        )
+    except Exception as error:  # out of memory, or a graph that cannot be built
+        return [_failed(cell, numbers, error, seeds) for numbers, _ in points]
+    return [_labelled(cell, numbers, run.history) for (numbers, _), run in zip(points, results, strict=True)]
+
+
+def _labelled(cell: Cell, numbers: dict[str, dict[str, float]], history: pl.DataFrame) -> pl.DataFrame:
+    by_run = ["seed", "group"]
+    gone = pl.col("round").filter(pl.col("diverged")).min().over(by_run)
+    status = pl.when(gone.is_null()).then(pl.lit("finished")).otherwise(pl.lit("diverged"))
+    reason = pl.when(gone.is_null()).then(pl.lit("")).otherwise(pl.format("non-finite values by round {}", gone))
+    labels = _labels(cell, numbers)
+    new = history.with_columns(status.alias("status"), reason.alias("reason"))
+    return new.select(*_literals(labels), pl.exclude(*labels))
+
+
+def _failed(
+    cell: Cell, numbers: dict[str, dict[str, float]], error: Exception, seeds: tuple[int, ...] | None = None
+) -> pl.DataFrame:
+    reason = f"{type(error).__name__}: {error}"
+    rows = pl.DataFrame({"seed": list(cell.spec.seeds if seeds is None else seeds)}, schema={"seed": pl.Int64})
+    told = _literals({"status": "failed", "reason": reason})
+    return rows.select(*_literals(_labels(cell, numbers)), pl.col("seed"), *told)
+
+
+def _labels(cell: Cell, numbers: dict[str, dict[str, float]]) -> dict[str, Any]:
+    named = {"cell": cell.index, "method": cell.method.name, "task": cell.spec.task.name}
+    given = {**cell.task, **numbers["task"]}
+    given = {RENAMED.get(name, name): value for name, value in given.items()}
+    return {**named, **cell.method_structure, **numbers["method"], **given, **cell.optimizer, **numbers["optimizer"]}
+
+
+def _literals(labels: dict[str, Any]) -> list[pl.Expr]:
+    kinds = {int: pl.Int64, float: pl.Float64, str: pl.String, bool: pl.Boolean}
+    return [pl.lit(value, dtype=kinds[type(value)]).alias(name) for name, value in labels.items()]

@@ -1,0 +1,243 @@
+"""Sweeps: every combination of a spec's values, each finished cell on disk at once, resumed where it stopped.
+
+The folder holds ``spec.json``, one Parquet file for each finished cell and, when all are there, ``table.parquet``.
+Files are written aside and renamed, so that a kill at any moment leaves whole files only.
+"""
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from scipy import stats
+from tqdm.auto import tqdm
+
+from telejax.errors import check_name
+from telejax.fingerprint import difference
+from telejax.sweep_cells import run_cell
+from telejax.sweep_spec import Cell, SweepSpec, canonical
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+
+CONFIDENCE = 0.95
+NOT_AXES = ("cell", "seed", "status", "reason", "diverged")
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep:
+    """The outcome of :func:`sweep`."""
+
+    table: pl.DataFrame
+    """One row for each evaluation of each run: the parameters of the spec, the columns of a history,
+    ``status`` ("finished", "diverged" or "failed") and ``reason``."""
+    axes: tuple[str, ...]
+    """The columns that take several values in the sweep, the seed apart."""
+    missing: int
+    """Cells that are not finished yet, because they belong to other shards."""
+
+    def final(self) -> pl.DataFrame:
+        """The last row of every run."""
+        return self.table.group_by(*self._run_columns(), maintain_order=True).last()
+
+    def failures(self) -> pl.DataFrame:
+        """The runs that failed or diverged, with their reasons."""
+        return self.final().filter(pl.col("status") != "finished").select(*self._run_columns(), "status", "reason")
+
+    def summary(self, metric: str = "loss", by: str | None = None) -> pl.DataFrame:
+        """Mean of ``metric`` over seeds with its 95 % confidence band (Student's t), for each combination of axes.
+
+        Args:
+            metric: a column of the history; its last value, unless
+            by: is "round" or another column along a run, which gives one row for each of its values.
+
+        Returns:
+            The axes, ``runs`` (finite ones), ``mean``, ``low`` and ``high``; null bounds for a single run.
+        """
+        check_name("column", metric, self.table.columns)
+        rows = self.final() if by is None else self.table
+        keys = [*self.axes, *([] if by is None else [by])]
+        value = pl.col(metric).fill_nan(None)
+        table = rows.group_by(*keys, maintain_order=True) if keys else rows.group_by(pl.lit(0).alias("all"))
+        found = table.agg(value.count().alias("runs"), value.mean().alias("mean"), value.std().alias("std"))
+        half = [
+            stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * std / n**0.5 if n > 1 else None
+            for n, std in found.select("runs", "std").iter_rows()
+        ]
+        width = pl.Series("half", half, dtype=pl.Float64)
+        return found.with_columns((pl.col("mean") - width).alias("low"), (pl.col("mean") + width).alias("high")).drop(
+            "std"
+        )
+
+    def plot(
+        self, metric: str = "loss", *, x: str = "round", axes: "matplotlib.axes.Axes | None" = None
+    ) -> "matplotlib.axes.Axes":
+        """Plot ``metric`` along a run (``x="round"``) or its last value against an axis: mean and confidence band."""
+        from telejax.plotting import plot_bands
+
+        check_name("axis", x, [*self.axes, "round"])
+        lines = [axis for axis in self.axes if axis != x]
+        return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
+
+    def _run_columns(self) -> list[str]:
+        names = ["cell", *self.axes, "seed"]
+        return names + (["group"] if "group" in self.table.columns else [])
+
+    def __repr__(self) -> str:
+        runs = self.final()
+        bad = runs.filter(pl.col("status") != "finished").height
+        return f"Sweep(axes={list(self.axes)}, runs={runs.height}, failed or diverged={bad}, missing={self.missing})"
+
+
+def sweep(
+    spec: str | os.PathLike[str] | Mapping[str, Any] | SweepSpec,
+    out: str | os.PathLike[str],
+    *,
+    executor: Executor | None = None,
+    shard: str | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Run every combination of a spec, resuming what an earlier call finished in the same folder.
+
+    Numbers (step size, noise, alpha, ...) and seeds of a cell run as one program with common random numbers;
+    structure (nodes, active, topology, method, ...) is a loop over cells. A cell that fails or diverges is
+    recorded with its reason; delete its file to try it again.
+
+    Args:
+        spec: a TOML file, its tables as a dictionary, or a :class:`telejax.sweep_spec.SweepSpec`; see README.
+        out: the folder.
+        executor: any ``concurrent.futures`` executor to run the cells, as of Dask, mpi4py or a process pool;
+            this process writes what they return.
+        shard: "i/N" runs every N-th cell from the i-th on (i from 0), for job arrays that share the folder.
+        progress: show a bar with the time left.
+
+    Raises:
+        ValueError: a wrong spec (with line and key), or a folder that holds another sweep (with what differs).
+        OSError: the folder cannot be written; finished cells are kept.
+
+    >>> import tempfile, telejax as tj
+    >>> spec = {
+    ...     "rounds": 100,
+    ...     "task": {"name": "quadratic", "nodes": 64, "noise": [0.1, 1.0]},
+    ...     "method": {"name": "teleportation", "topology": "ring", "active": [4, 8]},
+    ...     "optimizer": {"name": "sgd", "learning_rate": [0.03, 0.1]},
+    ... }
+    >>> tj.sweep(spec, tempfile.mkdtemp(), progress=False)
+    Sweep(axes=['active', 'noise', 'learning_rate'], runs=8, failed or diverged=0, missing=0)
+    """
+    spec = _read_spec(spec)
+    first, step = _parse_shard(shard)
+    folder = Path(out)
+    _claim(folder, spec)
+    cells = spec.cells()
+    mine = cells[first::step]
+    parts = {cell.index: frame for cell in cells if (frame := _read_part(folder / cell.file)) is not None}
+    todo = [cell for cell in mine if cell.index not in parts]
+    bar = tqdm(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", disable=not progress)
+    with bar:
+        for cell, frame in _frames(todo, executor):
+            _write(frame, folder / cell.file)
+            parts[cell.index] = frame
+            bar.update()
+    frames = [parts[cell.index] for cell in cells if cell.index in parts]
+    table = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
+    if len(frames) == len(cells):
+        _write(table, folder / "table.parquet")
+    return Sweep(table, _axes(spec), len(cells) - len(frames))
+
+
+def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[Cell, pl.DataFrame]]:
+    """Each cell with its rows, as they are finished."""
+    if executor is None:
+        for cell in cells:
+            yield cell, run_cell(cell)
+        return
+    futures = {executor.submit(run_cell, cell): cell for cell in cells}
+    for future in as_completed(futures):
+        yield futures[future], future.result()
+
+
+def _read_spec(spec: Any) -> SweepSpec:
+    if isinstance(spec, SweepSpec):
+        return spec
+    if isinstance(spec, Mapping):
+        return SweepSpec.from_dict(spec)
+    return SweepSpec.from_toml(spec)
+
+
+def _parse_shard(shard: str | None) -> tuple[int, int]:
+    if shard is None:
+        return 0, 1
+    index, _, count = shard.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise ValueError(f"shard is {shard!r}; give i/N with i from 0 to N - 1, such as 0/4")
+    return int(index), int(count)
+
+
+def _claim(folder: Path, spec: SweepSpec) -> None:
+    """Make the folder this sweep's, or refuse one that is another's."""
+    file, now = folder / "spec.json", canonical(spec)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = json.loads(file.read_text()) if file.exists() else None
+        if before is None:
+            _replace(file, json.dumps(now, indent=2).encode())
+    except OSError as error:
+        raise OSError(f"out is {str(folder)!r}, which cannot be written: {error}; choose another folder") from error
+    except ValueError as error:
+        raise ValueError(f"out is {str(folder)!r}, whose spec.json cannot be read: {error}; choose another") from error
+    if before is not None and (differs := difference(before, now)):
+        raise ValueError(f"out is {str(folder)!r}, which holds another sweep: {differs}; choose another folder")
+
+
+def _read_part(file: Path) -> pl.DataFrame | None:
+    """A finished cell; None, with a warning, where its file cannot be read."""
+    if not file.exists():
+        return None
+    try:
+        return pl.read_parquet(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        warnings.warn(f"{file} cannot be read ({error}); its cell is computed again", stacklevel=3)
+        return None
+
+
+def _write(frame: pl.DataFrame, file: Path) -> None:
+    try:
+        aside = file.with_name(f".{file.name}.{os.getpid()}")
+        frame.write_parquet(aside)
+        aside.replace(file)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        aside.unlink(missing_ok=True)
+        raise OSError(
+            f"{file} cannot be written: {error}; finished cells are kept, make room and run the same again"
+        ) from error
+
+
+def _replace(file: Path, content: bytes) -> None:
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    aside.write_bytes(content)
+    aside.replace(file)
+
+
+def _axes(spec: SweepSpec) -> tuple[str, ...]:
+    """Columns with several values, in the order of the table."""
+    from telejax.sweep_cells import RENAMED
+
+    taken: dict[str, set[Any]] = {"method": {part.name for part in spec.methods}}
+    for part in spec.methods:
+        for name, values in part.values.items():
+            taken.setdefault(name, set()).update(values)
+    several_methods = len(spec.methods) > 1
+    for name in {name for part in spec.methods for name in part.values}:
+        if several_methods and any(name not in part.values for part in spec.methods):
+            taken[name].add(None)
+    for name, values in spec.task.values.items():
+        taken.setdefault(RENAMED.get(name, name), set()).update(values)
+    for name, values in spec.optimizer.values.items():
+        taken.setdefault(name, set()).update(values)
+    return tuple(name for name, values in taken.items() if len(values) > 1)

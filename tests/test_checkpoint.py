@@ -1,0 +1,203 @@
+"""A run that was killed and started again is, bit for bit, the run that never was."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import jax
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+
+import telejax as tj
+
+SCRIPT = """
+import sys, optax, telejax as tj
+from telejax import driver
+import numpy as np, jax
+
+folder, slow = sys.argv[1], len(sys.argv) > 2
+if slow:  # tell after every evaluation, and leave time to be killed in
+    import time
+    add = driver.Recorder.add
+    def slow_add(self, *args):
+        add(self, *args)
+        print("round", self.round, flush=True)
+        time.sleep(0.3)
+    driver.Recorder.add = slow_add
+task = tj.tasks.quadratic(nodes=100, dim=7, noise=1.0)
+adam = tj.optimizer(optax.adam, learning_rate=0.1)
+result = tj.simulate(
+    tj.teleportation(active=8, topology="exponential", optimizer=adam), task, rounds=63, eval_every=5,
+    seeds=2, tune=[0.1, 0.2], checkpoint=folder, progress=False,
+)
+result.save(folder + "-result")
+leaves = jax.tree.leaves((result.state.params, result.state.opt_state, result.state.holders, result.state.round))
+np.savez(folder + "-state.npz", *leaves)
+"""
+
+
+def script(folder, *options):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(process, line):
+    for printed in process.stdout:
+        if printed.strip() == line:
+            return
+    raise AssertionError(process.stderr.read())
+
+
+def finish(process):
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+
+
+def same(folder, other):
+    ours, theirs = tj.load(f"{folder}-result"), tj.load(f"{other}-result")
+    assert ours.history.equals(theirs.history)
+    for a, b in zip(jax.tree.leaves(ours.params), jax.tree.leaves(theirs.params), strict=True):
+        assert a.tobytes() == b.tobytes()
+    a, b = np.load(f"{folder}-state.npz"), np.load(f"{other}-state.npz")
+    assert all(a[name].tobytes() == b[name].tobytes() for name in b.files)
+
+
+@pytest.mark.slow
+def test_killed_and_interrupted_runs_go_on_bit_for_bit(tmp_path):
+    finish(script(tmp_path / "whole"))
+
+    killed = script(tmp_path / "killed", "slow")
+    wait_for(killed, "round 20")
+    time.sleep(0.15)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert 0 < max(int(step.name) for step in (tmp_path / "killed").iterdir() if step.name.isdigit()) < 63
+    finish(script(tmp_path / "killed"))
+    same(tmp_path / "killed", tmp_path / "whole")
+
+    interrupted = script(tmp_path / "interrupted", "slow")
+    wait_for(interrupted, "round 20")
+    interrupted.send_signal(signal.SIGINT)
+    _, error = interrupted.communicate(timeout=60)
+    assert "KeyboardInterrupt" in error and interrupted.returncode != 0
+    assert (tmp_path / "interrupted" / "20").is_dir()
+    finish(script(tmp_path / "interrupted"))
+    same(tmp_path / "interrupted", tmp_path / "whole")
+
+
+def run(folder, rate=0.1, **options):
+    task = tj.tasks.quadratic(nodes=20, dim=3)
+    sgd = tj.optimizer(optax.sgd, learning_rate=rate)
+    walk = tj.random_walk(optimizer=sgd)
+    options = {"rounds": 12, "eval_every": 4, **options}
+    return tj.simulate(walk, task, checkpoint=folder, progress=False, **options)
+
+
+def test_a_finished_run_is_read_back(tmp_path):
+    first = run(tmp_path)
+    again = run(tmp_path)
+    assert first.history.equals(again.history)
+    assert np.array_equal(first.state.params, again.state.params)
+
+
+def test_every_thins_the_checkpoints(tmp_path, monkeypatch):
+    saved = []
+    save = ocp.CheckpointManager.save
+    monkeypatch.setattr(
+        ocp.CheckpointManager, "save", lambda self, step, **kw: (saved.append(step), save(self, step, **kw))[1]
+    )
+    run(tmp_path, every=8)
+    assert saved == [8, 12]
+
+
+def test_another_configuration_is_refused_with_what_differs(tmp_path):
+    run(tmp_path)
+    with pytest.raises(ValueError, match=r"holds another run: .*learning_rate was 0.1 and is 0.2"):
+        run(tmp_path, rate=0.2)
+    with pytest.raises(ValueError, match="rounds was 12 and is 16"):
+        run(tmp_path, rounds=16)
+
+
+def test_an_unwritable_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"checkpoint is .*file"):
+        run(tmp_path / "file" / "inside")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole")
+    save = ocp.CheckpointManager.save
+
+    def full(self, step, **options):
+        if step == 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return save(self, step, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "save", full)
+        with pytest.raises(OSError, match="No space left on device; round 4 is kept"):
+            run(tmp_path / "disk")
+    assert run(tmp_path / "disk").history.equals(whole.history)
+
+
+def test_an_unreadable_checkpoint_is_named(tmp_path):
+    run(tmp_path)
+    for file in (tmp_path / "12").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(ValueError, match="step 12 cannot be read"):
+        run(tmp_path)
+
+
+def test_every_needs_a_folder():
+    with pytest.raises(ValueError, match="every is 5 and checkpoint is None"):
+        run(None, every=5)
+
+
+@pytest.mark.parametrize("argument", [{"checkpoint": "folder"}, {"devices": "cpu:1"}])
+@pytest.mark.parametrize(
+    ("active", "options"), [("auto", {"rounds": 12}), ("auto", {"rounds": 12, "seeds": 2}), ((1, 2), {"gradients": 12})]
+)
+def test_plans_whose_slots_change_are_refused(argument, active, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make = tj.teleportation if active == "auto" else tj.joint_teleportation
+    plan = make(active=active, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    with pytest.raises(ValueError, match=f"{next(iter(argument))} is '.*TELEPORTATION ring .*runs in stages"):
+        tj.simulate(plan, tj.tasks.quadratic(nodes=20, dim=3), **options, **argument)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_groups_side_by_side_go_on_from_a_checkpoint(tmp_path, monkeypatch):
+    plan = tj.joint_teleportation(
+        active=(1, 4), topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5)
+    )
+
+    def simulate(folder):
+        task = tj.tasks.quadratic(nodes=20, dim=3, noise=1.0)
+        return tj.simulate(plan, task, rounds=12, eval_every=4, seeds=2, checkpoint=folder, progress=False)
+
+    whole = simulate(tmp_path / "whole")
+    save = ocp.CheckpointManager.save
+
+    def stopped(self, step, **options):
+        save(self, step, **options)
+        if step == 8:
+            raise OSError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, "save", stopped)
+        with pytest.raises(OSError, match="cannot be written"):
+            simulate(tmp_path / "stopped")
+    again = simulate(tmp_path / "stopped")
+    assert again.history.equals(whole.history)
+    assert np.array_equal(again.params, whole.params) and again.params.shape == (2, 1, 2, 3)

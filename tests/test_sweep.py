@@ -1,0 +1,240 @@
+"""Sweeps survive kills, failures and corrupt files, and run anywhere with the same table."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import optax
+import polars as pl
+import pytest
+
+import telejax as tj
+from telejax import sweep_cells, sweeping
+from telejax.cli import main
+from telejax.sweep_spec import SweepSpec
+
+SPEC = """rounds = 40
+eval_every = 20
+seeds = [0, 1]
+
+[task]
+name = "quadratic"
+nodes = [30, 40]
+dim = 4
+noise = [0.5, 1.0]
+
+[[method]]
+name = "teleportation"
+topology = ["ring", "exponential"]
+active = 6
+
+[[method]]
+name = "random_walk"
+
+[optimizer]
+name = "sgd"
+learning_rate = [0.03, 0.1]
+"""
+CELLS = 6
+
+
+@pytest.fixture
+def spec(tmp_path):
+    file = tmp_path / "spec.toml"
+    file.write_text(SPEC)
+    return file
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "spec.toml").write_text(SPEC)
+    return tj.sweep(folder / "spec.toml", folder / "out", progress=False)
+
+
+def test_every_combination_has_its_rows(whole):
+    assert whole.axes == ("method", "topology", "active", "nodes", "noise", "learning_rate")
+    assert whole.final().height == CELLS * 2 * 2 * 2  # noises, step sizes, seeds
+    assert whole.table.height == whole.final().height * 3
+    assert set(whole.table["status"]) == {"finished"}
+
+
+def test_a_run_is_what_simulate_gives(whole):
+    task = tj.tasks.quadratic(nodes=40, dim=4, noise=1.0)
+    sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    algorithm = tj.teleportation(active=6, topology="exponential", optimizer=sgd)
+    alone = tj.simulate(algorithm, task, rounds=40, eval_every=20, seed=1, progress=False).history
+    rows = whole.table.filter(
+        (pl.col("nodes") == 40) & (pl.col("noise") == 1) & (pl.col("topology") == "exponential"),
+        (pl.col("learning_rate") == 0.1) & (pl.col("seed") == 1),
+    )
+    # the same numbers in another order of summation
+    assert np.allclose(rows["loss"], alone["loss"], rtol=1e-4)
+    assert rows["bytes"].to_list() == alone["bytes"].to_list()
+
+
+def test_summary_has_students_band(whole):
+    row = whole.summary("loss").row(0, named=True)
+    values = whole.final()["loss"][:2].to_numpy()
+    assert row["mean"] == pytest.approx(values.mean())
+    half = 12.7062 * values.std(ddof=1) / np.sqrt(2)  # t of one degree of freedom at 97.5 %
+    assert row["high"] - row["mean"] == pytest.approx(half, rel=1e-4)
+    assert whole.summary("loss", by="round").height == 3 * whole.summary("loss").height
+    assert len(whole.plot("loss", x="nodes").lines) == 12
+    assert len(whole.plot("loss").lines) == 24
+
+
+def test_finished_cells_are_not_computed_again(spec, tmp_path, whole, monkeypatch):
+    out = tmp_path / "out"
+    run, count = sweep_cells.run_cell, []
+
+    def until_the_third(cell):
+        count.append(cell.index)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+        return run(cell)
+
+    monkeypatch.setattr(sweeping, "run_cell", until_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        tj.sweep(spec, out, progress=False)
+    resumed = tj.sweep(spec, out, progress=False)
+    assert count == [0, 1, 2, 2, 3, 4, 5]
+    assert resumed.table.equals(whole.table)
+    assert pl.read_parquet(out / "table.parquet").equals(whole.table)
+
+
+@pytest.mark.slow
+def test_kill_and_resume(spec, tmp_path, whole):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", "import sys; from telejax.cli import main; sys.exit(main())"]
+    command += ["sweep", str(spec), "--out", str(out), "--no-progress"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not (out / "cell-00001.parquet").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (out / "table.parquet").exists()
+    before = (out / "cell-00000.parquet").stat().st_mtime_ns
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+    assert (out / "cell-00000.parquet").stat().st_mtime_ns == before
+    assert pl.read_parquet(out / "table.parquet").equals(whole.table)
+    assert (out / "sweep.png").exists()
+
+
+def test_shards_join(spec, tmp_path, whole):
+    out = tmp_path / "out"
+    assert tj.sweep(spec, out, shard="1/2", progress=False).missing == CELLS // 2
+    assert main(["sweep", str(spec), "--out", str(out), "--shard", "0/2", "--no-progress"]) == 0
+    assert pl.read_parquet(out / "table.parquet").equals(whole.table)
+    with pytest.raises(ValueError, match="shard is '2/2'"):
+        tj.sweep(spec, out, shard="2/2")
+
+
+@pytest.mark.slow
+def test_process_pool(spec, tmp_path, whole):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        assert tj.sweep(spec, tmp_path / "out", executor=pool, progress=False).table.equals(whole.table)
+
+
+@pytest.mark.slow
+def test_dask(spec, tmp_path, whole):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        outcome = tj.sweep(spec, tmp_path / "out", executor=client.get_executor(), progress=False)
+    assert outcome.table.equals(whole.table)
+
+
+def test_failed_and_diverged_runs_are_told_and_the_rest_goes_on(tmp_path):
+    spec = {
+        "rounds": 400,
+        "task": {"name": "quadratic", "nodes": 10, "heterogeneity": [-1.0, 1.0]},
+        "method": {"name": "teleportation", "topology": "ring", "active": [4, 11]},
+        "optimizer": {"name": "sgd", "learning_rate": [0.1, 100.0]},
+    }
+    outcome = tj.sweep(spec, tmp_path, progress=False)
+    told = {(row["active"], row["heterogeneity"], row["learning_rate"]): row for row in outcome.final().to_dicts()}
+    assert len(told) == 8
+    assert told[4, 1.0, 0.1]["status"] == "finished"
+    assert told[4, 1.0, 100.0]["status"] == "diverged"
+    assert told[4, 1.0, 100.0]["reason"].startswith("non-finite values by round")
+    assert "heterogeneity is -1.0" in told[4, -1.0, 0.1]["reason"]
+    assert "active is 11 and the task has 10 nodes" in told[11, 1.0, 0.1]["reason"]
+    assert outcome.failures().height == 7
+
+
+def test_a_corrupt_part_is_named_and_computed_again(spec, tmp_path, whole):
+    out = tmp_path / "out"
+    tj.sweep(spec, out, progress=False)
+    part = out / "cell-00002.parquet"
+    part.write_bytes(part.read_bytes()[:-10])
+    with pytest.warns(UserWarning, match=r"cell-00002.parquet cannot be read"):
+        again = tj.sweep(spec, out, progress=False)
+    assert again.table.equals(whole.table)
+
+
+def test_another_spec_is_refused_with_what_differs(spec, tmp_path):
+    tj.sweep(spec, tmp_path / "out", shard="0/6", progress=False)
+    spec.write_text(SPEC.replace("0.03", "0.01"))
+    with pytest.raises(ValueError, match=r"learning_rate\.0 was 0.03 and is 0.01"):
+        tj.sweep(spec, tmp_path / "out", progress=False)
+
+
+def test_memory_splits_the_lanes(spec, tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(sweep_cells.execution, "fitting_memory", lambda run_bytes: 1)
+    split = tj.sweep(spec, tmp_path / "out", progress=False).table.sort(pl.all())
+    together = whole.table.sort(pl.all())
+    keys = ["cell", "noise", "learning_rate", "seed", "round"]
+    assert split.select(keys).equals(together.select(keys))
+    assert np.allclose(split.sort(keys)["loss"], together.sort(keys)["loss"], rtol=1e-4)
+
+
+def test_an_unwritable_folder_is_named(spec, tmp_path):
+    with pytest.raises(OSError, match=r"out is .*spec.toml"):
+        tj.sweep(spec, spec / "inside")
+
+
+def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
+    write = pl.DataFrame.write_parquet
+
+    def full(self, file):
+        if "cell-00001" in str(file):
+            raise OSError("No space left on device")
+        write(self, file)
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(OSError, match=r"cell-00001.parquet cannot be written: No space left"):
+        tj.sweep(spec, tmp_path / "out", progress=False)
+    assert sorted(os.listdir(tmp_path / "out")) == ["cell-00000.parquet", "spec.json"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("dim = 4", "dimm = 4", r"line 8, \[task\] dimm: unknown key of quadratic 'dimm'; did you mean 'dim'"),
+        ("dim = 4", "dim = []", r"line 8, \[task\] dim is an empty list"),
+        ("dim = 4", "dim = 4.5", r"line 8, \[task\] dim is 4.5; give an integer"),
+        ("dim = 4", 'dim = "four"', r"line 8, \[task\] dim is 'four'; give an integer"),
+        ("active = 6", "active = true", r"line 14, \[method\] active is True"),
+        ('name = "random_walk"', 'name = "walk"', r"line 17, \[method\] name: unknown method 'walk'"),
+        ("[0.03, 0.1]", '[0.1, "x"]', r"line 21, \[optimizer\] learning_rate is 'x'; give a number"),
+        ("[0.03, 0.1]", "[0.1, 0.1]", r"line 21, \[optimizer\] learning_rate .* only once"),
+        ("rounds = 40", "rounds = [40]", r"line 1, rounds is \[40\]; give an integer"),
+        ("rounds = 40", "rounds = 0", r"line 1, rounds is 0; give at least 1"),
+        ("rounds = 40", "round = 40", r"line 1, round: unknown key 'round'; did you mean 'rounds'"),
+        ("rounds = 40", "rounds = ", r"is not TOML: .*line 1"),
+        ('[optimizer]\nname = "sgd"\n', "[optimizer]\n", r"\[optimizer\] has no name; give one of adagrad"),
+    ],
+)
+def test_wrong_specs_are_told_by_line_and_key(spec, old, new, message):
+    spec.write_text(SPEC.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        SweepSpec.from_toml(spec)
