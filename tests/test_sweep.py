@@ -127,6 +127,7 @@ def test_kill_and_resume(spec, tmp_path, whole):
     assert (out / "sweep.png").exists()
 
 
+@pytest.mark.slow
 def test_shards_join(spec, tmp_path, whole):
     out = tmp_path / "out"
     assert tj.sweep(spec, out, shard="1/2", progress=False).missing == CELLS // 2
@@ -153,6 +154,7 @@ def test_dask(spec, tmp_path, whole):
     assert outcome.table.equals(whole.table)
 
 
+@pytest.mark.slow
 def test_failed_and_diverged_runs_are_told_and_the_rest_goes_on(tmp_path):
     spec = {
         "rounds": 400,
@@ -171,6 +173,7 @@ def test_failed_and_diverged_runs_are_told_and_the_rest_goes_on(tmp_path):
     assert outcome.failures().height == 7
 
 
+@pytest.mark.slow
 def test_a_corrupt_part_is_named_and_computed_again(spec, tmp_path, whole):
     out = tmp_path / "out"
     tj.sweep(spec, out, progress=False)
@@ -188,6 +191,7 @@ def test_another_spec_is_refused_with_what_differs(spec, tmp_path):
         tj.sweep(spec, tmp_path / "out", progress=False)
 
 
+@pytest.mark.slow
 def test_memory_splits_the_lanes(spec, tmp_path, whole, monkeypatch):
     monkeypatch.setattr(sweep_cells.execution, "fitting_memory", lambda run_bytes: 1)
     split = tj.sweep(spec, tmp_path / "out", progress=False).table.sort(pl.all())
