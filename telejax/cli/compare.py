@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
 
-GRIDS = {"digits": (0.1, 0.25, 0.6, 1.5, 4.0), "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3)}
+IMAGE_SETS = ("fashion-mnist", "mnist", "cifar-10")
+
+GRIDS = {
+    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
+    "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
+    **dict.fromkeys(IMAGE_SETS, (0.003, 0.01, 0.03, 0.1, 0.3)),
+}
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,10 @@ class Compare:
     Writes history.parquet, config.json and comparison.png into --out.
     """
 
-    dataset: Literal["digits", "quadratic"] = "digits"
-    """The task: handwritten digits, or the quadratic whose heterogeneity is known exactly."""
+    dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] = "digits"
+    """The task: pictures to classify (small digits are built in), or the quadratic of known heterogeneity."""
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where the files of fashion-mnist, mnist or cifar-10 are; by default $TELEJAX_DATA, then Debian's packages."""
     nodes: int = 100
     """Number of nodes."""
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
@@ -36,7 +44,7 @@ class Compare:
     eval_every: int = 50
     """Rounds between two evaluations."""
     learning_rates: tuple[float, ...] | None = None
-    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic."""
+    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for others."""
     momentum: float = 0.0
     """Momentum of SGD."""
     seeds: int = 3
@@ -44,17 +52,23 @@ class Compare:
     seed: int = 0
     """The first seed, also that of the data split."""
     alpha: float = 0.1
-    """digits: concentration of the Dirichlet split over labels; small for few classes a node."""
-    model: Literal["mlp", "logistic"] = "mlp"
-    """digits: the model."""
+    """Pictures: concentration of the Dirichlet split over labels; small for few classes a node."""
+    model: Literal["mlp", "logistic", "lenet", "vgg"] = "mlp"
+    """Pictures: the model."""
     batch: int = 8
-    """digits: samples a gradient."""
+    """Pictures: samples a gradient."""
+    augment: Literal["crop", "flip", "crop+flip"] | None = None
+    """Pictures: random changes to each batch."""
+    evaluated: int = 10000
+    """Pictures: at most so many samples of each split judge a model; fewer are faster."""
+    node_batch: int | None = None
+    """Pictures: nodes whose gradients are computed side by side; by default the backend's choice."""
     heterogeneity: float = 5.0
     """quadratic: norm of every node's gradient at the optimum."""
     noise: float = 1.0
     """quadratic: root of the expected squared norm of the gradient noise."""
     placement: Literal["sorted", "shuffled"] = "shuffled"
-    """quadratic: whether neighbours in number are alike."""
+    """Whether neighbours in number are alike."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
     """Where to write."""
     force: bool = False
@@ -102,10 +116,14 @@ class Compare:
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
-        for name in ("nodes", "active", "rounds", "eval_every", "seeds", "batch"):
+        for name in ("nodes", "active", "rounds", "eval_every", "seeds", "batch", "evaluated"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
         check_integer("--seed", self.seed, minimum=0)
         check_number("--alpha", self.alpha, exclusive=True)
+        if self.node_batch is not None:
+            check_integer("--node-batch", self.node_batch, minimum=1)
+        if self.data_dir is not None and self.dataset not in IMAGE_SETS:
+            raise ValueError(f"--data-dir is {str(self.data_dir)!r}, and {self.dataset} reads no files; leave it out")
         for rate in self.grid:
             check_number("--learning-rates", rate, exclusive=True)
         if check_number("--momentum", self.momentum) >= 1:
@@ -116,15 +134,35 @@ class Compare:
             check_name("method", spec.partition("/")[0], METHODS)
 
     def build_task(self) -> Any:
-        from telejax import tasks
+        from telejax import data, tasks
 
-        if self.dataset == "digits":
-            return tasks.digits(nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed)
-        return tasks.quadratic(
+        match self.dataset:
+            case "quadratic":
+                return tasks.quadratic(
+                    nodes=self.nodes,
+                    heterogeneity=self.heterogeneity,
+                    noise=self.noise,
+                    placement=self.placement,
+                    seed=self.seed,
+                )
+            case "digits":
+                pictures = data.digits()
+            case "fashion-mnist":
+                pictures = data.fashion_mnist(self.data_dir)
+            case "mnist":
+                pictures = data.mnist(self.data_dir)
+            case "cifar-10":
+                pictures = data.cifar10(self.data_dir)
+        return tasks.classification(
+            pictures,
             nodes=self.nodes,
-            heterogeneity=self.heterogeneity,
-            noise=self.noise,
+            alpha=self.alpha,
             placement=self.placement,
+            model=self.model,
+            batch=self.batch,
+            augment=self.augment,
+            evaluated=self.evaluated,
+            node_batch=self.node_batch,
             seed=self.seed,
         )
 
