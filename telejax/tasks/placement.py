@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from telejax.noise import GOLDEN, scramble
+
 FEISTEL_ROUNDS = 4  # Luby & Rackoff 1988: four rounds of a pseudo-random function make a strong permutation
 
 
@@ -55,8 +57,4 @@ def sorted_or_shuffled(placement: str, nodes: int, seed: int) -> Shuffle | None:
 
 
 def _hash(value: Array, key: Array) -> Array:
-    """A mix of 32 bits in which every input bit reaches every output bit (the finaliser of MurmurHash3)."""
-    value = (value ^ key) * np.uint32(0x9E3779B1)
-    value = (value ^ (value >> 16)) * np.uint32(0x85EBCA6B)
-    value = (value ^ (value >> 13)) * np.uint32(0xC2B2AE35)
-    return value ^ (value >> 16)
+    return scramble((value ^ key) * GOLDEN)

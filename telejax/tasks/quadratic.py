@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, Key
 from scipy.special import i0
 
 from telejax.errors import check_integer, check_name, check_number
+from telejax.noise import fast_normal
 from telejax.sampling import MAX_NODES
 from telejax.tasks.placement import Shuffle, sorted_or_shuffled
 
@@ -132,5 +133,5 @@ def gradient_noise(noise: Array | None, params: Any, key: Key[Array, ""]) -> Flo
     """``<e, params>`` with e ~ N(0, noise^2 / d I): a term of the loss that adds e to its gradient."""
     if noise is None:
         return 0.0
-    e = jax.random.normal(key, params.shape, params.dtype)
+    e = fast_normal(key, params.shape, params.dtype)
     return noise / np.sqrt(params.size) * jnp.vdot(e, params)

@@ -1,0 +1,64 @@
+"""DSGD on a ring of 10^5 nodes, d = 100, against the memory it moves and against plain threefry noise.
+
+    python experiments/benchmarks/dsgd_memory.py
+
+The floor is a compiled loop over the same arrays that copies x and adds a step (x <- x - 0.05 y). The draws are
+those of one round: a folded key a node and d normal numbers under it.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+from rich.console import Console
+from rich.table import Table
+from timing import interleaved
+
+import telejax as tj
+from telejax.noise import fast_normal
+
+NODES, DIM, ROUNDS = 10**5, 100, 100
+
+
+def main() -> None:
+    algorithm = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.05))
+    x, y = jnp.zeros((NODES, DIM)), jnp.ones((NODES, DIM))
+
+    @jax.jit
+    def floor(x: jax.Array, y: jax.Array) -> jax.Array:
+        copied = lambda x: jax.lax.optimization_barrier(x * 1.0001)
+        return jax.lax.fori_loop(0, ROUNDS, lambda _, x: copied(x) - 0.05 * y, x)
+
+    def rounds(noise: float) -> jax.Array:
+        task = tj.tasks.quadratic(nodes=NODES, dim=DIM, placement="sorted", noise=noise)
+        return tj.simulate(algorithm, task, rounds=ROUNDS, eval_every=ROUNDS, progress=False).state.params
+
+    def draw(normal, key: jax.Array) -> jax.Array:
+        return jax.vmap(lambda node: normal(jax.random.fold_in(key, node), (DIM,)))(jnp.arange(NODES))
+
+    key = jax.random.key(0)
+    threefry, fast = (jax.jit(partial(draw, normal)) for normal in (jax.random.normal, fast_normal))
+    times = interleaved(
+        {
+            "copy and axpy": lambda: floor(x, y),
+            "DSGD, noise 0": lambda: rounds(0.0),
+            "DSGD, noise 1": lambda: rounds(1.0),
+            "threefry draw": lambda: threefry(key),
+            "telejax's draw": lambda: fast(key),
+        },
+        repeats=3,
+    )
+    per_round = {name: time / (1 if "draw" in name else ROUNDS) for name, time in times.items()}
+    table = Table("what", "ms a round", title=f"n = {NODES}, d = {DIM}")
+    for name, time in per_round.items():
+        table.add_row(name, f"{time * 1e3:.1f}")
+    console = Console()
+    console.print(table)
+    console.print(f"noise 0: {per_round['copy and axpy'] / per_round['DSGD, noise 0']:.2f} of the copy-and-axpy loop")
+    ratio = per_round["threefry draw"] / per_round["telejax's draw"]
+    console.print(f"draws: {ratio:.1f} times faster than threefry")
+
+
+if __name__ == "__main__":
+    main()
