@@ -23,6 +23,10 @@ import telejax as tj
 RATES = [a * 10.0**-b for b in (1, 2, 3, 4) for a in (1, 0.75, 0.5, 0.25)][:13]  # 0.1, 0.075, ..., 0.0001
 SETTINGS = {"(0, z)": (5.0, 0.0), "(s, 0)": (0.0, 5.0), "(s, z)": (5.0, 5.0)}
 """The paper's (sigma, zeta) as (heterogeneity, noise)."""
+TARGETS = (0.1, 0.01, 0.001)
+"""As shares of the loss at the start."""
+SHOWN = 0.01
+COLOURS = {"ring": "C0", "exponential": "C1", "base:degree=1": "C2"}
 GROUP = ["setting", "placement", "metric", "target", "topology"]
 
 
@@ -83,7 +87,7 @@ def rounds_to_targets(table: pl.DataFrame) -> pl.DataFrame:
     points = [*GROUP, "method", "nodes"]
     found = []
     for metric in ("loss", "loss_slots"):
-        for target in (0.1, 0.02, 0.01):
+        for target in TARGETS:
             run = table.group_by(
                 "setting", "placement", "topology", "method", "nodes", "learning_rate", "seed", maintain_order=True
             ).agg(pl.col("round").filter(pl.col(metric) <= target * start).min().alias("rounds"))
@@ -116,7 +120,7 @@ def verdict(table: pl.DataFrame) -> pl.DataFrame:
 
 def plot(table: pl.DataFrame, path: Path) -> None:
     """Rounds of the mean model to the middle target: settings across, placements down."""
-    shown = table.filter((pl.col("metric") == "loss") & (pl.col("target") == 0.02))
+    shown = table.filter((pl.col("metric") == "loss") & (pl.col("target") == SHOWN))
     figure, grid = plt.subplots(2, len(SETTINGS), figsize=(12, 6.5), layout="constrained", sharex=True, sharey=True)
     for row, placement in zip(grid, ("sorted", "shuffled"), strict=True):
         for axes, setting in zip(row, SETTINGS, strict=True):
@@ -124,13 +128,20 @@ def plot(table: pl.DataFrame, path: Path) -> None:
             for (method, topology), line in part.group_by("method", "topology", maintain_order=True):
                 style = "-" if method == "teleportation" else "--"
                 line = line.sort("nodes")
-                axes.plot(line["nodes"], line["rounds"], style, marker=".", label=f"{method} {topology}")
+                axes.plot(
+                    line["nodes"],
+                    line["rounds"],
+                    style,
+                    marker=".",
+                    color=COLOURS[topology],
+                    label=f"{method} {topology}",
+                )
             axes.set_title(f"(sigma, zeta) = {setting}, {placement}", fontsize="medium")
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
             axes.grid(alpha=0.3)
     figure.supxlabel("nodes")
-    figure.supylabel("rounds to 2 % of the loss at the start")
+    figure.supylabel(f"rounds to {SHOWN:.0%} of the loss at the start")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,13 +154,13 @@ def main(options: Options) -> None:
     table.write_parquet(options.out / "rounds.parquet")
     plot(table, options.figure)
     console = Console(width=140)
-    shown = table.filter((pl.col("metric") == "loss") & (pl.col("target") == 0.02))
+    shown = table.filter((pl.col("metric") == "loss") & (pl.col("target") == SHOWN))
     wide = shown.sort("nodes").pivot("nodes", index=["setting", "placement", "method", "topology"], values="rounds")
     with pl.Config(
         tbl_rows=100, tbl_cols=20, tbl_width_chars=140, tbl_hide_column_data_types=True, tbl_formatting="MARKDOWN",
         float_precision=0,
     ):  # fmt: skip
-        console.print("Rounds of the mean model to 2 % of the loss at the start (null: never, or not run):")
+        console.print(f"Rounds of the mean model to {SHOWN:.0%} of the loss at the start (null: never, or not run):")
         console.print(str(wide.sort("setting", "placement", "method", "topology")))
         console.print("Points where TELEPORTATION needs fewer rounds than DSGD on the same graph, all targets:")
         console.print(str(verdict(table)))
