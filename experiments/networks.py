@@ -53,15 +53,15 @@ class Settings:
     out: Path = Path("runs/networks")
     """A folder for each setting is written here."""
     quick: bool = False
-    """One setting, short: n = 100, alpha = 0.1, 120 rounds, two step sizes, 250 samples evaluated."""
+    """One setting, short: n = 100, alpha = 0.1, 100 rounds, two step sizes, 200 samples evaluated."""
 
     def shortened(self) -> "Settings":
         """The settings of --quick, where it is given; the methods, the folders and the seeds stay."""
         if not self.quick:
             return self
-        chosen: dict[str, Any] = {"nodes": (100,), "alphas": (0.1,), "rounds": 120, "learning_rates": (0.1, 0.01)}
+        chosen: dict[str, Any] = {"nodes": (100,), "alphas": (0.1,), "rounds": 100, "learning_rates": (0.1, 0.01)}
         kept = {name: getattr(self, name) for name in ("methods", "seeds", "active", "data_dir", "out", "quick")}
-        return Settings(**kept, **chosen, rows=3, evaluated=250)
+        return Settings(**kept, **chosen, rows=2, evaluated=200)
 
 
 def choose_active(task: Any, topology: str, optimizer: Any, settings: Settings) -> int:
@@ -98,13 +98,14 @@ def run_method(method: str, task: Any, optimizer: Any, settings: Settings) -> pl
     def one(rate: float, seed: int) -> pl.DataFrame:
         numbered = algorithm.with_learning_rate(rate)
         try:
-            every = settings.rounds // settings.rows
+            every = max(1, settings.rounds // settings.rows)
             return tj.simulate(numbered, task, rounds=rounds, eval_every=every, seed=seed, progress=False).history
         except tj.DivergenceError as error:
             return error.result.history
 
     first = [one(rate, 0) for rate in settings.learning_rates]
     best = min(first, key=lambda run: (run["diverged"][-1], run["validation_loss_slots"][-1]))
+    print(f"{method}: step size {best['learning_rate'][0]:g} of {settings.learning_rates}", flush=True)
     rest = [one(best["learning_rate"][0], seed) for seed in range(1, settings.seeds)]
     return pl.concat([best, *rest])
 
@@ -157,16 +158,9 @@ def write(histories: dict[str, pl.DataFrame], folder: Path) -> None:
     figure, grid = plt.subplots(2, 3, figsize=(14, 7), layout="constrained", sharey="row")
     for row, metric in zip(grid, SCORES[:2], strict=True):
         for axes, x in zip(row, ("round", "gradients", "bytes"), strict=True):
-            per_seed = histories if x != "bytes" else {name: mean_bytes(run) for name, run in histories.items()}
-            plot_histories(per_seed, metric, x, axes)
+            plot_histories(histories, metric, x, axes)
             axes.get_legend().remove()
-            axes.set_xscale("log" if x != "round" else "symlog", **({} if x != "round" else {"linthresh": 100}))
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize="small")
     figure.savefig(folder / "accuracy.png", dpi=120)
     plt.close(figure)
-
-
-def mean_bytes(history: pl.DataFrame) -> pl.DataFrame:
-    """The history with the bytes of each round averaged over seeds, whose hand-offs differ by chance."""
-    return history.with_columns(pl.col("bytes").mean().over("round"))

@@ -1,6 +1,9 @@
 from . import algorithms as algorithms
 from . import data as data
+from . import execution as execution
 from . import models as models
+from . import optimizers as optimizers
+from . import plotting as plotting
 from . import tasks as tasks
 from . import testing as testing
 from . import theory as theory

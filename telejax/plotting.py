@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
+from telejax.data import partition
 from telejax.errors import check_name
 
 LABELS = {
@@ -107,6 +108,37 @@ def plot_bands(
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="x-small")
+    return axes
+
+
+def plot_partition(
+    table: Any, labels: Any, names: Sequence[str] | None = None, axes: matplotlib.axes.Axes | None = None
+) -> matplotlib.axes.Axes:
+    """The mix of labels at each node: one bar a node, stacked by class.
+
+    Args:
+        table: a partition of ``telejax.data``, or ``task.table``: int, shape (nodes, samples of a node).
+        labels: of the training samples, int, shape (samples,).
+        names: of the classes; by default their numbers.
+        axes: where to draw; a new figure by default.
+
+    >>> import telejax as tj
+    >>> labels = tj.data.digits().train.labels
+    >>> axes = plot_partition(tj.data.dirichlet(labels, nodes=20, alpha=0.1), labels)
+    """
+    labels = np.asarray(labels)
+    counts = partition.label_counts(np.asarray(table), labels, int(labels.max()) + 1)
+    axes = axes if axes is not None else plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
+    below = np.zeros(len(counts), np.int64)
+    colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")
+    for one, held in enumerate(counts.T):
+        name = names[one] if names is not None else str(one)
+        axes.bar(np.arange(len(counts)), held, bottom=below, width=0.9, color=colors(one % colors.N), label=name)
+        below += held
+    axes.set_xlabel("node")
+    axes.set_ylabel("samples")
+    axes.margins(x=0.01)
+    axes.legend(fontsize="x-small", title="class", title_fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
     return axes
 
 

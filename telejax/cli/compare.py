@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from telejax.cli.task import TaskOptions
+from telejax.cli.task import FILES, TaskOptions
 from telejax.errors import check_integer, check_name, check_number
 
 if TYPE_CHECKING:
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
 
-GRIDS = {"digits": (0.1, 0.25, 0.6, 1.5, 4.0), "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3)}
+GRIDS = {
+    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
+    "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
+    **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,8 @@ class Compare(TaskOptions):
     eval_every: int = 50
     """Rounds between two evaluations."""
     learning_rates: tuple[float, ...] | None = None
-    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic."""
+    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
+    also 0.001 for the others."""
     momentum: float = 0.0
     """Momentum of SGD."""
     seeds: int = 3

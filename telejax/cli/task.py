@@ -1,53 +1,98 @@
 """The task of a command: options that several subcommands share."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from telejax.errors import check_integer, check_number
 
 if TYPE_CHECKING:
+    from telejax.data import Dataset
     from telejax.tasks.base import Task
+
+FILES = ("fashion-mnist", "mnist", "cifar-10")
+"""Data sets that are read from files."""
 
 
 @dataclass(frozen=True)
 class TaskOptions:
     """What the nodes compute."""
 
-    dataset: Literal["digits", "quadratic"] = "digits"
-    """The task: handwritten digits, or the quadratic whose heterogeneity is known exactly."""
+    dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] = "digits"
+    """The task: pictures to classify (small digits are built in), or the quadratic of known heterogeneity."""
+    data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Where the files of fashion-mnist, mnist or cifar-10 are; by default $TELEJAX_DATA, then Debian's packages."""
     nodes: int = 100
     """Number of nodes."""
     seed: int = 0
     """The first seed, also that of the data split."""
     alpha: float = 0.1
-    """digits: concentration of the Dirichlet split over labels; small for few classes a node."""
-    model: Literal["mlp", "logistic"] = "mlp"
-    """digits: the model."""
+    """Pictures: concentration of the Dirichlet split over labels; small for few classes a node."""
+    model: Literal["mlp", "logistic", "lenet", "vgg"] = "mlp"
+    """Pictures: the model."""
     batch: int = 8
-    """digits: samples a gradient."""
+    """Pictures: samples a gradient."""
+    augment: Literal["crop", "flip", "crop+flip"] | None = None
+    """Pictures: random changes to each batch."""
+    evaluated: int = 10_000
+    """Pictures: at most so many samples of each split judge a model; fewer are faster."""
+    node_batch: int | None = None
+    """Pictures: nodes whose gradients are computed side by side; by default the backend's choice."""
     heterogeneity: float = 5.0
     """quadratic: norm of every node's gradient at the optimum."""
     noise: float = 1.0
     """quadratic: root of the expected squared norm of the gradient noise."""
     placement: Literal["sorted", "shuffled"] = "shuffled"
-    """quadratic: whether neighbours in number are alike."""
+    """Whether neighbours in number are alike."""
 
     def check_task(self) -> None:
         """Refuse what can be refused before jax is imported."""
-        for name in ("nodes", "batch"):
+        for name in ("nodes", "batch", "evaluated"):
             check_integer(f"--{name}", getattr(self, name), minimum=1)
+        if self.node_batch is not None:
+            check_integer("--node-batch", self.node_batch, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
         check_number("--alpha", self.alpha, exclusive=True)
+        if self.data_dir is not None and self.dataset not in FILES:
+            raise ValueError(
+                f"--data-dir is {str(self.data_dir)!r} and --dataset {self.dataset} reads no files; leave it out, or "
+                f"give --dataset {', '.join(FILES[:-1])} or {FILES[-1]}"
+            )
 
     def build_task(self) -> "Task":
         from telejax import tasks
 
-        if self.dataset == "digits":
-            return tasks.digits(nodes=self.nodes, alpha=self.alpha, model=self.model, batch=self.batch, seed=self.seed)
-        return tasks.quadratic(
+        if self.dataset == "quadratic":
+            return tasks.quadratic(
+                nodes=self.nodes,
+                heterogeneity=self.heterogeneity,
+                noise=self.noise,
+                placement=self.placement,
+                seed=self.seed,
+            )
+        return tasks.classification(
+            self.read_data(),
             nodes=self.nodes,
-            heterogeneity=self.heterogeneity,
-            noise=self.noise,
+            alpha=self.alpha,
             placement=self.placement,
+            model=self.model,
+            batch=self.batch,
+            augment=self.augment,
+            evaluated=self.evaluated,
+            node_batch=self.node_batch,
             seed=self.seed,
         )
+
+    def read_data(self) -> "Dataset":
+        from telejax import data
+
+        match self.dataset:
+            case "fashion-mnist":
+                return data.fashion_mnist(self.data_dir)
+            case "mnist":
+                return data.mnist(self.data_dir)
+            case "cifar-10":
+                return data.cifar10(self.data_dir)
+        return data.digits()

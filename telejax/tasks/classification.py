@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from telejax import execution
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation
-from telejax.data.datasets import Dataset, Split
+from telejax.data.datasets import Dataset
 from telejax.errors import check_integer
 from telejax.models.network import Network, as_network, check_fits
 
@@ -36,10 +37,10 @@ class Samples:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Judged:
-    """Which samples judge a model, and what each counts; the weights sum to one."""
+    """Which samples judge a model, and what each counts in each split."""
 
     rows: Int[Array, " judged"]
-    weights: Float[Array, " judged"]
+    weights: Float[Array, "judged 3"]
 
 
 @jax.tree_util.register_dataclass
@@ -56,36 +57,34 @@ class Classification:
     name: str = field(metadata={"static": True})
     """Name of the data set."""
     table: Int[Array, "nodes samples_per_node"]
-    """The samples of each node, as rows of ``train``; -1 at the end of shorter rows."""
+    """The samples of each node, as rows of ``samples``; -1 at the end of shorter rows."""
     sizes: Int[Array, " nodes"] | None
     """Samples of each node where they differ."""
     mean: Float[Array, " channels"]
     std: Float[Array, " channels"]
-    train: Samples
-    validation: Samples
-    test: Samples
-    judged: dict[str, Judged]
-    """For "train", "validation" and "test", what evaluation reads."""
+    samples: Samples
+    """Training, validation and test samples, one after the other, so that one pass judges a model on all."""
+    judged: Judged
 
     def init(self, key: Key[Array, ""]) -> Any:
         """The model's parameters."""
-        return self.network.init(key, self._read(self.train.inputs[:1]))
+        return self.network.init(key, self._read(self.samples.inputs[:1]))
 
     def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
         """Mean cross-entropy of a batch of the node's samples, drawn with replacement and augmented."""
         held = self.table.shape[1] if self.sizes is None else self.sizes[node]
         chosen = self.table[node, jax.random.randint(key, (self.batch,), 0, held)]
-        inputs = self._read(self.train.inputs[chosen])
+        inputs = self._read(self.samples.inputs[chosen])
         if self.augment is not None:
             inputs = self.augment(jax.random.fold_in(key, 1), inputs)
-        return jnp.mean(_cross_entropy(self.network.apply(params, inputs), self.train.labels[chosen]))
+        return jnp.mean(_cross_entropy(self.network.apply(params, inputs), self.samples.labels[chosen]))
 
     def evaluate(self, params: Any) -> dict[str, Float[Array, ""]]:
         """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,
         ``validation_accuracy``; ``accuracy`` on the test set; of each split so many samples as ``evaluated`` says."""
-        loss, _ = self._judge(params, "train")
-        validation_loss, validation_accuracy = self._judge(params, "validation")
-        _, accuracy = self._judge(params, "test")
+        totals = execution.sum_over_batches(partial(self._judge, params), self.judged)
+        totals = totals / jnp.sum(self.judged.weights, axis=0)  # whole numbers where nodes are equal: exact
+        (loss, validation_loss, _), (_, validation_accuracy, accuracy) = totals
         return {
             "loss": loss,
             "accuracy": accuracy,
@@ -93,18 +92,12 @@ class Classification:
             "validation_accuracy": validation_accuracy,
         }
 
-    def _judge(self, params: Any, split: str) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Weighted mean loss and accuracy, over batches of samples that fit in the cache."""
-        samples: Samples = getattr(self, split)
-
-        def one_batch(judged: Judged) -> Float[Array, "2"]:
-            logits = self.network.apply(params, self._read(samples.inputs[judged.rows]))
-            labels = samples.labels[judged.rows]
-            right = jnp.argmax(logits, axis=-1) == labels
-            return jnp.stack([judged.weights @ _cross_entropy(logits, labels), judged.weights @ right])
-
-        totals = execution.sum_over_batches(one_batch, self.judged[split])
-        return totals[0], totals[1]
+    def _judge(self, params: Any, judged: Judged) -> Float[Array, "2 3"]:
+        """Weighted sums of loss and of right answers, for each split."""
+        labels = self.samples.labels[judged.rows]
+        logits = self.network.apply(params, self._read(self.samples.inputs[judged.rows]))
+        scores = jnp.stack([_cross_entropy(logits, labels), jnp.argmax(logits, axis=-1) == labels])
+        return scores @ judged.weights
 
     def _read(self, inputs: Array) -> Float[Array, "batch ..."]:
         """Floats, normalised; uint8 is stored as it is and read as 0 to 1."""
@@ -163,9 +156,6 @@ def classification(
     check_fits(network, data.train.inputs.shape[1:], data.classes)
     table = _deal(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
-    random = np.random.default_rng([seed, 1])
-    weights = np.where(table >= 0, 1 / (len(table) * sizes[:, None]), 0.0).ravel()
-    held = np.flatnonzero(weights)
     real = jnp.result_type(float)
     task = Classification(
         nodes=len(table),
@@ -178,16 +168,8 @@ def classification(
         sizes=None if (sizes == sizes[0]).all() else jnp.asarray(sizes, jnp.int32),
         mean=jnp.asarray(data.mean, real),
         std=jnp.asarray(data.std, real),
-        train=_on_device(data.train),
-        validation=_on_device(data.validation),
-        test=_on_device(data.test),
-        judged={
-            "train": _judged(random, table.ravel()[held], weights[held], evaluated),
-            **{
-                name: _judged(random, np.arange(len(split)), np.full(len(split), 1 / len(split)), evaluated)
-                for name, split in (("validation", data.validation), ("test", data.test))
-            },
-        },
+        samples=_on_device(data),
+        judged=_judged(data, table, evaluated, seed),
     )
     return replace(task, node_batch=_measured_batch(task)) if node_batch == "measure" else task
 
@@ -232,19 +214,35 @@ def _deal(
     return partition.place(table, labels, placement)
 
 
-def _judged(
-    random: np.random.Generator, rows: NDArray[np.integer], weights: NDArray[np.float64], evaluated: int
-) -> Judged:
-    """All rows, or ``evaluated`` of them drawn without replacement, their weights summing to one again."""
-    if evaluated < len(rows):
-        chosen = np.sort(random.choice(len(rows), evaluated, replace=False))
-        rows, weights = rows[chosen], weights[chosen]
-    return Judged(jnp.asarray(rows, jnp.int32), jnp.asarray(weights / weights.sum(), jnp.result_type(float)))
+def _judged(data: Dataset, table: partition.Table, evaluated: int, seed: int) -> Judged:
+    """All samples that nodes hold, or ``evaluated`` of each split drawn without replacement."""
+    random = np.random.default_rng([seed, 1])
+    held = table >= 0
+    size = held.sum(axis=1, keepdims=True)
+    share = np.where(held, size.max() / size, 0.0)[held]  # every node counts the same
+    begin = np.cumsum([0, len(data.train), len(data.validation)])
+    rows = [
+        table[held],
+        *(start + np.arange(len(one)) for start, one in zip(begin[1:], (data.validation, data.test), strict=True)),
+    ]
+    weights = [
+        np.outer(counts, unit)
+        for counts, unit in zip([share, *(np.ones(len(r)) for r in rows[1:])], np.eye(3), strict=True)
+    ]
+    for split, candidates in enumerate(rows):
+        if evaluated < len(candidates):
+            chosen = np.sort(random.choice(len(candidates), evaluated, replace=False))
+            rows[split], weights[split] = candidates[chosen], weights[split][chosen]
+    return Judged(
+        jnp.asarray(np.concatenate(rows), jnp.int32), jnp.asarray(np.concatenate(weights), jnp.result_type(float))
+    )
 
 
-def _on_device(split: Split) -> Samples:
-    kept = jnp.uint8 if split.inputs.dtype == np.uint8 else jnp.result_type(float)
-    return Samples(jnp.asarray(split.inputs, kept), jnp.asarray(split.labels, jnp.int32))
+def _on_device(data: Dataset) -> Samples:
+    splits = (data.train, data.validation, data.test)
+    inputs = np.concatenate([split.inputs for split in splits])
+    kept = jnp.uint8 if inputs.dtype == np.uint8 else jnp.result_type(float)
+    return Samples(jnp.asarray(inputs, kept), jnp.asarray(np.concatenate([s.labels for s in splits]), jnp.int32))
 
 
 def _checked_batch(node_batch: Any) -> int | None:
