@@ -4,8 +4,7 @@
 
 All take the same step on the same shapes (28 x 28 x 1, 44 470 parameters, GroupNorm). They run in turn, so that a
 drift of the machine's speed meets them all, and the shortest time counts. The lines of torch need torch
-(``pip install torch==2.13.0`` for the version reported) and are left out without it. "two devices" needs
-``JAX_NUM_CPU_DEVICES=2``: jax then sees the CPU as two devices, which each take half of the nodes.
+(``pip install torch==2.13.0`` for the version reported) and are left out without it.
 """
 
 import importlib.util
@@ -91,7 +90,7 @@ def torch_step(threads: int) -> Callable[[], Any]:
 
 def main() -> None:
     lenet = models.LeNet(10)
-    ours = "telejax" if jax.device_count() == 1 else f"telejax, {jax.device_count()} devices"
+    ours = "telejax"
     steps = {
         ours: jax_step(lenet, "telejax"),
         "telejax's LeNet, one vmap": jax_step(lenet, "vmap"),
