@@ -5,7 +5,9 @@ answer with an all-gather of all parameters; as shifts by a fixed offset, each d
 rows that cross the boundary (a collective permute).
 """
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -49,6 +51,18 @@ def _named(devices: str) -> Mesh:
         remedy = f"; start Python with JAX_NUM_CPU_DEVICES={count} in the environment" if platform == "cpu" else ""
         raise ValueError(f"devices is {devices!r} and jax sees {len(found)}{remedy or '; give at most that many'}")
     return Mesh(np.array(found[: int(count)]), ("slots",))
+
+
+def one_device_a_core() -> int:
+    """Make each core of the CPU a jax device, so that loops over nodes are divided over them; how many there are.
+
+    XLA divides single operations over cores, but a loop over nodes (:mod:`telejax.execution`), which convolutions
+    with their own weights take, runs on one core a device. To be called before jax computes anything; afterwards the
+    devices stay as they are.
+    """
+    with suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    return jax.local_device_count("cpu")
 
 
 @dataclass(frozen=True)
@@ -118,24 +132,41 @@ class Shifts:
         return branches[0](x) if len(branches) == 1 else jax.lax.switch(round % len(branches), branches, x)
 
     def _mixed(self, shifts: Sequence[Shift], block: Array) -> Array:
-        terms = [jnp.asarray(weight, block.dtype) * self._shifted(block, offset) for offset, weight in shifts]
-        return sum(terms[1:], terms[0])
+        """Lay out what this device hears after its own rows, then read both row by row.
 
-    def _shifted(self, block: Array, offset: int) -> Array:
-        """This device's rows of x[(a + offset) % slots]: the end of one device's block and the start of the next's."""
+        Read as slices, the update that made the block would be computed again for every shift.
+        """
         (axis,) = self.mesh.axis_names
         devices, rows = self.mesh.size, block.shape[0]
+        pieces, length, indices = [block], rows, []
+        for offset, _ in shifts:
+            places = []
+            for start, stop, away in self._parts(offset, rows):
+                if away % devices == 0:
+                    places.append(jnp.arange(start, stop))
+                    continue
+                route = [((to + away) % devices, to) for to in range(devices)]
+                pieces.append(jax.lax.ppermute(block[start:stop], axis, route))
+                places.append(jnp.arange(length, length + stop - start))
+                length += stop - start
+            indices.append(jnp.concatenate(places))
+        laid_out = jnp.concatenate(pieces)
+        weights = [jnp.asarray(weight, block.dtype) for _, weight in shifts]
+        terms = [
+            weight * laid_out.at[index].get(mode="promise_in_bounds")
+            for weight, index in zip(weights, indices, strict=True)
+        ]
+        return sum(terms[1:], terms[0])
+
+    def _parts(self, offset: int, rows: int) -> list[tuple[int, int, int]]:
+        """Rows x[(a + offset) % slots] of a device's a: the end of one device's block, then the start of the next's.
+
+        Each part is (start, stop, devices away).
+        """
         nearest = (offset + self.slots // 2) % self.slots - self.slots // 2
         away, start = divmod(nearest, rows)
-
-        def fetched(piece: Array, away: int) -> Array:
-            if away % devices == 0:
-                return piece
-            return jax.lax.ppermute(piece, axis, [((to + away) % devices, to) for to in range(devices)])
-
-        if start == 0:
-            return fetched(block, away)
-        return jnp.concatenate([fetched(block[start:], away), fetched(block[:start], away + 1)])
+        parts = [(start, rows, away), (0, start, away + 1)]
+        return [part for part in parts if part[0] < part[1]]
 
 
 def circulant_rounds(mixing: Neighbours) -> tuple[tuple[Shift, ...], ...] | None:

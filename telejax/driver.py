@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
-from telejax import budgets
+from telejax import budgets, execution
 from telejax.algorithms.base import Plan, State
 from telejax.checkpoint import Checkpoints
 from telejax.devices import Placement, slot_mesh
@@ -326,7 +326,10 @@ def _advance(
         measured = evaluate(state, task, groups)
         return (_bare(state), *measured), (state.holders, state.round, handoffs)
 
-    out, (holders, round, handoffs) = lanes.run(advance, _bare(state), keys, variants.own, state.holders, state.round)
+    with execution.over(placement.mesh):
+        out, (holders, round, handoffs) = lanes.run(
+            advance, _bare(state), keys, variants.own, state.holders, state.round
+        )
     bare, metrics, means = out
     state, measured = placement.constrain(replace(bare, holders=holders, round=round), (handoffs, metrics, means))
     return state, *measured

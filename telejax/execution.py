@@ -7,13 +7,17 @@ accelerator wants as much at once as fits.
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import psutil
 from jax.extend.core import subjaxprs
+from jax.sharding import Mesh
 
 BYTES_AT_ONCE = {"cpu": 4 * 2**20}
 BYTES_AT_ONCE_ACCELERATOR = 2 * 2**30
@@ -38,12 +42,11 @@ def dividing_batch(piece_bytes: int, pieces: int) -> int:
 def map_pieces(function: Callable[[Any], Any], xs: Any) -> Any:
     """``jax.vmap(function)(xs)``, in batches whose largest intermediates fit in the cache together."""
     pieces = jax.tree.leaves(xs)[0].shape[0]
-    batch = dividing_batch(largest_intermediate(function, _one_of(xs)), pieces)
-    return jax.vmap(function)(xs) if batch == pieces else jax.lax.map(function, xs, batch_size=batch)
+    return _in_batches(function, (xs,), dividing_batch(largest_intermediate(function, _one_of(xs)), pieces))
 
 
 def map_nodes(function: Callable[..., Any], xs: tuple[Any, ...], batch: int | None = None) -> Any:
-    """``jax.vmap(function)(*xs)``, one batch of nodes after another, each device taking its share of them.
+    """``jax.vmap(function)(*xs)``, one batch of nodes after another where all at once would be slower.
 
     Args:
         function: what a node computes.
@@ -52,23 +55,39 @@ def map_nodes(function: Callable[..., Any], xs: tuple[Any, ...], batch: int | No
             good part of a CPU's cache. A batch that does not divide the nodes leaves a shorter one at the end.
     """
     nodes = jax.tree.leaves(xs)[0].shape[0]
-    devices = jax.device_count()
-    if devices == 1 or nodes % devices:
-        return _in_batches(function, xs, batch)
-    mesh = jax.make_mesh((devices,), ("nodes",), axis_types=(jax.sharding.AxisType.Auto,))
-    share = jax.P("nodes")
-    own_part = lambda *part: _in_batches(function, part, batch)
-    return jax.shard_map(own_part, mesh=mesh, in_specs=share, out_specs=share)(*xs)
-
-
-def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int | None) -> Any:
-    nodes = jax.tree.leaves(xs)[0].shape[0]
     if batch is None:
         batch = node_batch(largest_intermediate(function, *_one_of(xs)), nodes)
-    if batch >= nodes:
+    return _in_batches(function, xs, batch)
+
+
+@contextmanager
+def over(mesh: Mesh | None) -> Iterator[None]:
+    """While tracing: divide loops over the devices of this mesh; None for all of this process."""
+    token = _mesh.set(mesh)
+    try:
+        yield
+    finally:
+        _mesh.reset(token)
+
+
+_mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
+
+
+def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int) -> Any:
+    """Batch after batch; the compiler divides a vmap over devices but not a loop, so each loops over its share."""
+    pieces = jax.tree.leaves(xs)[0].shape[0]
+    if batch >= pieces:
         return jax.vmap(function)(*xs)
     one = lambda x: function(*x)
-    return jax.lax.map(one, xs) if batch == 1 else jax.lax.map(one, xs, batch_size=batch)
+    loop = lambda *part: jax.lax.map(one, part) if batch == 1 else jax.lax.map(one, part, batch_size=batch)
+    mesh = _mesh.get() or Mesh(np.array(jax.local_devices()), ("pieces",))
+    if mesh.size == 1 or pieces < mesh.size:
+        return loop(*xs)
+    share = jax.P(*mesh.axis_names)
+    missing = -pieces % mesh.size
+    filled = jax.tree.map(lambda x: jnp.concatenate([x, x[:missing]]), xs) if missing else xs
+    out = jax.shard_map(loop, mesh=mesh, in_specs=share, out_specs=share)(*filled)
+    return jax.tree.map(lambda x: x[:pieces], out) if missing else out
 
 
 def node_batch(piece_bytes: int, nodes: int) -> int:

@@ -48,12 +48,13 @@ def test_largest_intermediate_looks_into_loops():
 
 
 SIMULATE = """
-import jax, optax, telejax as tj
+import dataclasses, jax, optax, telejax as tj
 from telejax import execution
 sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
-algorithm = tj.teleportation(active=4, topology="ring", optimizer=sgd)
-run = tj.simulate(algorithm, tj.tasks.digits(), rounds=4, seeds=2, tune=[0.1, 0.2], progress=False)
-text = jax.jit(lambda x: execution.map_nodes(jax.numpy.sin, (x,))).lower(jax.numpy.arange(6.0)).as_text()
+algorithm = tj.teleportation(active=5, topology="ring", optimizer=sgd)
+task = dataclasses.replace(tj.tasks.digits(), node_batch=1)
+run = tj.simulate(algorithm, task, rounds=4, seeds=2, tune=[0.1, 0.2], progress=False)
+text = jax.jit(lambda x: execution.map_nodes(jax.numpy.sin, (x,), 1)).lower(jax.numpy.arange(7.0)).as_text()
 print(run.history["loss"][-1], "num_partitions = 2" in text)
 """
 

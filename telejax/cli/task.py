@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FILES = ("fashion-mnist", "mnist", "cifar-10")
 """Data sets that are read from files."""
+CONVOLUTIONAL = ("lenet", "vgg")
+"""Models whose gradients run node after node on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class TaskOptions:
 
     def build_task(self) -> "Task":
         from telejax import tasks
+        from telejax.devices import one_device_a_core
 
         if self.dataset == "quadratic":
             return tasks.quadratic(
@@ -72,6 +75,8 @@ class TaskOptions:
                 placement=self.placement,
                 seed=self.seed,
             )
+        if self.model in CONVOLUTIONAL:
+            one_device_a_core()
         return tasks.classification(
             self.read_data(),
             nodes=self.nodes,
