@@ -15,7 +15,7 @@ SCORES = ("accuracy", "accuracy_slots", "accuracy_worst")
 def table(histories: dict[str, pl.DataFrame], title: str, rounds: int) -> Table:
     """Each method at round ``rounds`` and, where it runs on, at its last round: mean ± deviation over seeds."""
     shown = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("method", "step size", "round", "mean model", "slots' mean", "worst slot", "gradients", "MB"):
+    for name in ("method", "step size", "round", "mean model", "slots' mean", "worst slot", "gradients", "GB"):
         shown.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
     for method, history in histories.items():
         for at in sorted({rounds, history["round"].max()}):
@@ -26,7 +26,7 @@ def table(histories: dict[str, pl.DataFrame], title: str, rounds: int) -> Table:
                 f"{at:,}",
                 *(mean_and_spread(rows[name].mean(), rows[name].std(), digits=3) for name in SCORES),
                 f"{rows['gradients'].mean() or 0:,.0f}",
-                f"{(rows['bytes'].mean() or 0) / 1e6:,.0f}",
+                f"{(rows['bytes'].mean() or 0) / 1e9:.3g}",
             )
     return shown
 
@@ -58,11 +58,15 @@ def write(histories: dict[str, pl.DataFrame], folder: Path) -> None:
     named = [history.select(pl.lit(method).alias("method"), pl.all()) for method, history in histories.items()]
     pl.concat(named).write_parquet(folder / "history.parquet")
     figure, grid = plt.subplots(2, 3, figsize=(14, 7), layout="constrained", sharey="row")
+    later = {method: history.filter(pl.col("round") > 0) for method, history in histories.items()}  # for log axes
     for row, metric in zip(grid, SCORES[:2], strict=True):
         for axes, x in zip(row, ("round", "gradients", "bytes"), strict=True):
-            plot_histories(histories, metric, x, axes)
+            plot_histories(later, metric, x, axes)
+            axes.set_xscale("log")
             axes.get_legend().remove()
+            for line in axes.lines:
+                line.set(marker=".", markersize=4)
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize="small")
-    figure.savefig(folder / "accuracy.png", dpi=120)
+    figure.savefig(folder / "accuracy.png", dpi=100)
     plt.close(figure)

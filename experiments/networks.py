@@ -35,8 +35,8 @@ METHODS = (
     "token",
     "all-reduce",
 )
-AT_ONCE = 2  # methods, one a core: a CPU runs the gradients of one method on about one core
-SEARCH_ROWS = 8  # evaluations in a search: the last quarter of them judges
+AT_ONCE = 2  # runs, one a core: a CPU computes the gradients of one run on about one core
+SEARCH_ROWS = 4  # evaluations in a search: the last quarter of them judges
 
 
 @dataclass(frozen=True)
@@ -122,28 +122,35 @@ def run_setting(task: Any, optimizer: Any, settings: Settings, folder: Path) -> 
     runs = len(settings.learning_rates) + settings.seeds - 1
     progress = Progress(runs * sum(costs.values()), runs * len(methods))
 
-    def all_runs(name: str) -> pl.DataFrame:
-        """The history of a method at its best step size: all seeds."""
+    def one(name: str, rate: float, seed: int) -> pl.DataFrame:
+        algorithm = methods[name].with_learning_rate(rate)
+        compute = lambda: simulate(algorithm, task, horizons[name], seed, settings)
+        history, computed = kept.run(f"{name}-{rate:g}-{seed}", compute)
+        what = f"{name}, step size {rate:g}, seed {seed}, slots' accuracy {history['accuracy_slots'][-1]:.3f}"
+        progress.tell(what, costs[name], computed)
+        return history
 
-        def one(rate: float, seed: int) -> pl.DataFrame:
-            algorithm = methods[name].with_learning_rate(rate)
-            compute = lambda: simulate(algorithm, task, horizons[name], seed, settings)
-            history, computed = kept.run(f"{name}-{rate:g}-{seed}", compute)
-            what = f"{name}, step size {rate:g}, seed {seed}, slots' accuracy {history['accuracy_slots'][-1]:.3f}"
-            progress.tell(what, costs[name], computed)
-            return history
+    def all_of(runs: list[tuple[str, float, int]]) -> dict[str, list[pl.DataFrame]]:
+        """Neighbours in the list are of different methods, so that no program is compiled twice at once."""
+        found: dict[str, list[pl.DataFrame]] = {name: [] for name in methods}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for (name, *_), history in zip(runs, pool.map(lambda run: one(*run), runs), strict=True):
+                found[name].append(history)
+        return found
 
-        first = [one(rate, 0) for rate in settings.learning_rates]
-        best = min(first, key=lambda run: (run["diverged"][-1], run["validation_loss_slots"][-1]))
-        return pl.concat([best, *(one(best["learning_rate"][0], seed) for seed in range(1, settings.seeds))])
+    def best(runs: list[pl.DataFrame]) -> pl.DataFrame:
+        return min(runs, key=lambda run: (run["diverged"][-1], run["validation_loss_slots"][-1]))
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(methods, pool.map(all_runs, methods), strict=True))
+    tried = all_of([(name, rate, 0) for rate in settings.learning_rates for name in methods])
+    first = {name: best(runs) for name, runs in tried.items()}
+    others = [(name, first[name]["learning_rate"][0], seed) for seed in range(1, settings.seeds) for name in methods]
+    rest = all_of(others)
+    return {name: pl.concat([first[name], *rest[name]]) for name in methods}
 
 
 def simulate(algorithm: Any, task: Any, rounds: int, seed: int, settings: Settings) -> pl.DataFrame:
-    """The history of one run, also where it diverges; longer runs than the others are evaluated less often."""
-    every = max(1, settings.rounds // settings.rows if rounds == settings.rounds else settings.rounds // 2)
+    """The history of one run, also where it diverges; those that run on are evaluated less often."""
+    every = max(1, settings.rounds // settings.rows) if rounds == settings.rounds else settings.rounds
     try:
         return tj.simulate(algorithm, task, rounds=rounds, eval_every=every, seed=seed, progress=False).history
     except tj.DivergenceError as error:

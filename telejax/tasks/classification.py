@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from telejax import execution
 from telejax.data import datasets, partition
-from telejax.data.augmentation import Augmentation, as_augmentation
+from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
 from telejax.errors import check_integer
 from telejax.models.network import Network, as_network, check_fits
@@ -155,6 +155,9 @@ def classification(
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
     network = as_network(model, data.classes)
     check_fits(network, data.train.inputs.shape[1:], data.classes)
+    augmentation = as_augmentation(augment)
+    if augmentation is not None:
+        check_keeps_shape(augmentation, data.train.inputs.shape[1:])
     table = _deal(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
     real = jnp.result_type(float)
@@ -162,7 +165,7 @@ def classification(
         nodes=len(table),
         batch=batch,
         network=network,
-        augment=as_augmentation(augment),
+        augment=augmentation,
         node_batch=None if node_batch == "measure" else _checked_batch(node_batch),
         name=data.name,
         table=jnp.asarray(table, jnp.int32),
