@@ -4,8 +4,7 @@ python experiments/cifar10.py --data-dir FOLDER --quick
 python experiments/cifar10.py --data-dir FOLDER             # for an accelerator
 """
 
-import tyro
-from networks import Settings, run_all
+from networks import Settings, command, run_all
 
 import telejax as tj
 from telejax.optimizers import decayed_sgd
@@ -14,7 +13,7 @@ from telejax.optimizers import decayed_sgd
 def main(settings: Settings) -> None:
     data = tj.data.cifar10(settings.data_dir)
 
-    def make_task(nodes: int, alpha: float, evaluated: int) -> tj.tasks.Classification:
+    def make_task(nodes: int, alpha: float, evaluated: tuple[int, int, int]) -> tj.tasks.Classification:
         return tj.tasks.classification(
             data, nodes=nodes, alpha=alpha, model="vgg", batch=32, augment="crop+flip", evaluated=evaluated, seed=0
         )
@@ -23,4 +22,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    command(main, __doc__)

@@ -5,8 +5,7 @@ python experiments/fashion_mnist.py             # n = 25, 100, 400 and alpha = 0
 """
 
 import optax
-import tyro
-from networks import Settings, run_all
+from networks import Settings, command, run_all
 
 import telejax as tj
 
@@ -14,7 +13,7 @@ import telejax as tj
 def main(settings: Settings) -> None:
     data = tj.data.fashion_mnist(settings.data_dir)
 
-    def make_task(nodes: int, alpha: float, evaluated: int) -> tj.tasks.Classification:
+    def make_task(nodes: int, alpha: float, evaluated: tuple[int, int, int]) -> tj.tasks.Classification:
         return tj.tasks.classification(
             data, nodes=nodes, alpha=alpha, model="lenet", batch=32, evaluated=evaluated, seed=0
         )
@@ -23,4 +22,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Settings, description=__doc__))
+    command(main, __doc__)

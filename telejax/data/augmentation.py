@@ -61,3 +61,15 @@ def as_augmentation(given: str | Augmentation | None) -> Augmentation | None:
     if given is None or callable(given):
         return given
     raise ValueError(f"augment is {given!r}; give one of {', '.join(AUGMENTATIONS)} or a function of key and images")
+
+
+def check_keeps_shape(augment: Augmentation, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless a batch of inputs of ``shape`` keeps its shape; computes nothing."""
+    inputs = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
+    remedy = "leave it out, or give images of shape (height, width, channels) and a function that keeps their shape"
+    try:
+        changed = jax.eval_shape(augment, jax.random.key(0), inputs).shape
+    except Exception as error:  # a user's own function may raise anything
+        raise ValueError(f"augment does not take inputs of shape {shape} ({error}); {remedy}") from error
+    if changed != inputs.shape:
+        raise ValueError(f"augment makes {changed} of a batch of shape {inputs.shape}; {remedy}")

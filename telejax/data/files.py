@@ -25,8 +25,8 @@ def find(names: Sequence[str], places: Sequence[Path], remedy: str) -> Path:
         for name in names:
             if (place / name).is_file():
                 return place / name
-    looked = ", ".join(str(place) for place in places) or f"no folder (data_dir and ${VARIABLE} are not set)"
-    raise FileNotFoundError(f"no {' or '.join(names)} in {looked}; {remedy}")
+    looked = f" in {', '.join(map(str, places))}" if places else f": neither a folder is given nor ${VARIABLE} set"
+    raise FileNotFoundError(f"no {' or '.join(names)}{looked}; {remedy}")
 
 
 def read(path: Path) -> bytes:

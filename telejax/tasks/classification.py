@@ -1,6 +1,6 @@
 """Classification of labelled samples that are dealt out over the nodes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from telejax import execution
 from telejax.data import datasets, partition
-from telejax.data.augmentation import Augmentation, as_augmentation
+from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
 from telejax.errors import check_integer
 from telejax.models.network import Network, as_network, check_fits
@@ -116,7 +116,7 @@ def classification(
     model: Model = "mlp",
     batch: int = 8,
     augment: str | Augmentation | None = None,
-    evaluated: int | None = None,
+    evaluated: int | Sequence[int] | None = None,
     node_batch: int | Literal["measure"] | None = None,
     seed: int = 0,
 ) -> Classification:
@@ -134,8 +134,9 @@ def classification(
             function from ``nnx.Rngs`` to an nnx module.
         batch: samples a gradient, drawn with replacement from the node's own.
         augment: "crop", "flip", "crop+flip", or a function of a key and a batch of (normalised) inputs.
-        evaluated: at most so many samples of each split judge a model, drawn once with ``seed``; by default 10 000,
-            which is all of the usual test sets, and of training sets up to that size. Evaluation then is exact.
+        evaluated: at most so many samples of each split judge a model, drawn once with ``seed``, or three such numbers
+            (training, validation, test); by default 10 000, which is all of the usual test sets, and of training
+            sets up to that size. Evaluation then is exact.
         node_batch: nodes whose gradients are computed side by side; by default the backend's choice, "measure" times
             it now (about a minute for a network on a CPU).
         seed: of the split over nodes and of the samples evaluated.
@@ -151,9 +152,12 @@ def classification(
     """
     batch = check_integer("batch", batch, minimum=1)
     seed = check_integer("seed", seed, minimum=0)
-    evaluated = EVALUATED if evaluated is None else check_integer("evaluated", evaluated, minimum=1)
+    most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
     network = as_network(model, data.classes)
     check_fits(network, data.train.inputs.shape[1:], data.classes)
+    augmentation = as_augmentation(augment)
+    if augmentation is not None:
+        check_keeps_shape(augmentation, data.train.inputs.shape[1:])
     table = _deal(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
     real = jnp.result_type(float)
@@ -161,7 +165,7 @@ def classification(
         nodes=len(table),
         batch=batch,
         network=network,
-        augment=as_augmentation(augment),
+        augment=augmentation,
         node_batch=None if node_batch == "measure" else _checked_batch(node_batch),
         name=data.name,
         table=jnp.asarray(table, jnp.int32),
@@ -169,7 +173,7 @@ def classification(
         mean=jnp.asarray(data.mean, real),
         std=jnp.asarray(data.std, real),
         samples=_on_device(data),
-        judged=_judged(data, table, evaluated, seed),
+        judged=_judged(data, table, most, seed),
     )
     return replace(task, node_batch=_measured_batch(task)) if node_batch == "measure" else task
 
@@ -214,8 +218,8 @@ def _deal(
     return partition.place(table, labels, placement)
 
 
-def _judged(data: Dataset, table: partition.Table, evaluated: int, seed: int) -> Judged:
-    """All samples that nodes hold, or ``evaluated`` of each split drawn without replacement."""
+def _judged(data: Dataset, table: partition.Table, most: Sequence[int], seed: int) -> Judged:
+    """All samples that nodes hold, or ``most`` of each split, drawn without replacement."""
     random = np.random.default_rng([seed, 1])
     held = table >= 0
     size = held.sum(axis=1, keepdims=True)
@@ -230,8 +234,8 @@ def _judged(data: Dataset, table: partition.Table, evaluated: int, seed: int) ->
         for counts, unit in zip([share, *(np.ones(len(r)) for r in rows[1:])], np.eye(3), strict=True)
     ]
     for split, candidates in enumerate(rows):
-        if evaluated < len(candidates):
-            chosen = np.sort(random.choice(len(candidates), evaluated, replace=False))
+        if most[split] < len(candidates):
+            chosen = np.sort(random.choice(len(candidates), most[split], replace=False))
             rows[split], weights[split] = candidates[chosen], weights[split][chosen]
     return Judged(
         jnp.asarray(np.concatenate(rows), jnp.int32), jnp.asarray(np.concatenate(weights), jnp.result_type(float))
@@ -243,6 +247,15 @@ def _on_device(data: Dataset) -> Samples:
     inputs = np.concatenate([split.inputs for split in splits])
     kept = jnp.uint8 if inputs.dtype == np.uint8 else jnp.result_type(float)
     return Samples(jnp.asarray(inputs, kept), jnp.asarray(np.concatenate([s.labels for s in splits]), jnp.int32))
+
+
+def _checked_evaluated(evaluated: Any) -> list[int]:
+    given = list(evaluated) if isinstance(evaluated, Sequence) else [evaluated] * 3
+    if len(given) != 3:
+        raise ValueError(
+            f"evaluated is {evaluated!r}; give one number, or three: training, validation and test samples"
+        )
+    return [check_integer("evaluated", most, minimum=1) for most in given]
 
 
 def _checked_batch(node_batch: Any) -> int | None:

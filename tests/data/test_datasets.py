@@ -13,6 +13,17 @@ from telejax.data import files, idx
 DEBIAN = "/usr/share/datasets/fashion-mnist"
 
 
+def test_parts_of_the_digits_do_not_overlap() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = data.digits()
+    assert [len(part) for part in (digits.train, digits.validation, digits.test)] == [1400, 197, 200]
+    rows = np.concatenate([part.inputs for part in (digits.train, digits.validation, digits.test)])
+    everything = load_digits().data / 16
+    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, everything.astype(np.float32).tolist()))
+    assert digits.classes == 10
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_idx_files_packed_or_not(tmp_path, packed):
     read = data.fashion_mnist(write_mnist(tmp_path, packed=packed))

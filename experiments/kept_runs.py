@@ -1,0 +1,61 @@
+"""Histories of finished runs, kept in a folder so that a killed experiment goes on, and the time that is left."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from telejax.fingerprint import difference
+
+
+class KeptRuns:
+    """A folder of runs of one kind: ``identity`` tells what they are, and runs of another kind are refused."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
+        self.folder, told = folder, folder / "settings.json"
+        folder.mkdir(parents=True, exist_ok=True)
+        if told.exists() and (changed := difference(json.loads(told.read_text()), identity)):
+            raise ValueError(f"{folder} holds runs of other settings: {changed}; choose another --out, or delete it")
+        _write_whole(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
+
+    def run(self, name: str, compute: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
+        """The history of this name, and whether it had to be computed."""
+        path = self.folder / f"{name.replace('/', '-').replace(':', '-')}.parquet"
+        if path.exists():
+            return pl.read_parquet(path), False
+        history = compute()
+        _write_whole(path, history.write_parquet)
+        return history, True
+
+
+class Progress:
+    """Tells after each run how many are done and about how long the rest takes, in proportion to gradients."""
+
+    def __init__(self, gradients: int, runs: int) -> None:
+        self.gradients, self.runs = gradients, runs
+        self.done = self.computed = self.left = 0
+        self.left = gradients
+        self.start, self.lock = time.perf_counter(), threading.Lock()
+
+    def tell(self, what: str, gradients: int, computed: bool) -> None:
+        """One run is done; runs that were found kept took no time."""
+        with self.lock:
+            self.done += 1
+            self.left -= gradients
+            self.computed += gradients * computed
+            elapsed = time.perf_counter() - self.start
+            left = f", about {elapsed * self.left / self.computed:.0f} s left" if self.computed else ""
+            kept = "" if computed else " (kept from before)"
+            print(f"[{self.done}/{self.runs}] {elapsed:.0f} s{left}: {what}{kept}", flush=True)
+
+
+def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write aside, then rename, so that a kill leaves no half of a file."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    write(aside)
+    aside.replace(path)
