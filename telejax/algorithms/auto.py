@@ -10,7 +10,9 @@ of candidate k's objective over the later half of the search so far::
 
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
-less and less often while its answer stays the same. This goes past the paper, whose Algorithm 2 runs all
+less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
+trial alone, until it falls no more, and gives way to the winner only if that was better by a standard error. This
+goes past the paper, whose Algorithm 2 runs all
 candidates to the end, and at most two passes of them.
 """
 
@@ -108,7 +110,8 @@ class _Search:
         """Change ``stage`` to what runs in the next window."""
         scores = self._scores(history, done)
         leader = min(scores, key=scores.__getitem__)
-        stalled = not self._falls(history, leader, done)
+        watched = self.stage.groups[0] if leader == self.rival else leader  # the rival stands still, its trial may fall
+        stalled = not self._falls(history, watched, done)
         if len(scores) == 1:
             if stalled and done - self.opened >= self.pause * self.window:
                 self._open(leader, done)
@@ -129,6 +132,9 @@ class _Search:
         return line
 
     def _choice(self, scores: dict[int, Score]) -> int:
+        if self.rival in scores:  # measured at another time: the trial, which costs gradients alone, wins in doubt
+            trial = self.stage.groups[0]
+            return self.rival if self._clearly_within(scores[self.rival], scores[trial]) else trial
         return min(self._within(scores, errors=0.0), key=self.sizes.__getitem__)
 
     def _within(self, scores: dict[int, Score], errors: float) -> list[int]:
@@ -139,6 +145,10 @@ class _Search:
             group for group, one in scores.items() if one.mean - errors * np.hypot(one.error, lowest.error) <= bound
         ]
         return near or list(scores)  # none where all diverged
+
+    def _clearly_within(self, one: Score, other: Score) -> bool:
+        """Whether a candidate is within the tolerance of another one by a standard error."""
+        return one.mean + np.hypot(one.error, other.error) <= (1 + self.plan.tolerance) * other.mean
 
     def _settle(self, winner: int, done: int) -> None:
         before = self.rival if self.rival is not None else self.before
@@ -185,8 +195,6 @@ class _Search:
 
     def _falls(self, history: pl.DataFrame, group: int, done: int) -> bool:
         """Whether the objective of a candidate is lower in the last quarter of the search than in the one before."""
-        if group not in self.stage.groups:
-            return False
         start, middle = done - (done - self.opened) / 2, done - (done - self.opened) / 4
         earlier, later = self._mean(history, start, middle), self._mean(history, middle, done)
         return group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean
