@@ -32,7 +32,7 @@ import tyro
 import telejax as tj
 from telejax.found import judge
 
-RATES = (0.025, 0.05, 0.1, 0.2)
+RATES = (0.00625, 0.0125, 0.025, 0.05)
 DIGITS_RATES = (0.1, 0.25, 0.6, 1.5)
 PLACES = {16: "sorted", 64: "shuffled", 256: "sorted", 1024: "shuffled"}
 ZETA_SIGMA = ((5.0, 5.0), (5.0, 1.0), (2.0, 5.0), (10.0, 2.0), (1.0, 2.0))

@@ -3,17 +3,16 @@
 The candidates run side by side (:mod:`telejax.algorithms.joint`). After every window of rounds, with o_k the mean
 of candidate k's objective over the later half of the search so far::
 
-    within(e) = {k : o_k - e <= (1 + tolerance) min o}
-    while the lowest objective falls: keep within(standard error of the difference) and, of the
-    rest, the better ones up to half                                                              halve
-    once it has stopped falling: keep min(within(0)) alone                                        settle
+    near = {k : o_k - e <= (1 + tolerance) min o}
+    while the lowest objective falls: keep near and, of the rest, the better ones up to half        halve
+    once it has stopped falling: keep min {k : o_k + e <= (1 + tolerance) o_j for all j > k}      settle
 
+with e the standard error of the difference: in doubt the larger candidate, which costs gradients alone.
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
 less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
-trial alone, until it falls no more, and gives way to the winner only if that was better by a standard error. This
-goes past the paper, whose Algorithm 2 runs all
-candidates to the end, and at most two passes of them.
+trial alone until it falls no more. This goes past the paper, whose Algorithm 2 runs all candidates to the end, and
+at most two passes of them.
 """
 
 import itertools
@@ -118,7 +117,7 @@ class _Search:
         elif stalled and done - self.opened >= self.length * self.window:
             self._settle(self._choice(scores), done)
         elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
-            within = self._within(scores, errors=1.0)
+            within = self._within(scores)
             better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
             self._keep([group for group in self.stage.groups if group in within or group in better])
 
@@ -132,18 +131,19 @@ class _Search:
         return line
 
     def _choice(self, scores: dict[int, Score]) -> int:
-        if self.rival in scores:  # measured at another time: the trial, which costs gradients alone, wins in doubt
-            trial = self.stage.groups[0]
-            return self.rival if self._clearly_within(scores[self.rival], scores[trial]) else trial
-        return min(self._within(scores, errors=0.0), key=self.sizes.__getitem__)
+        """The smallest candidate that is within the tolerance of every larger one by a standard error."""
+        by_size = sorted(scores, key=self.sizes.__getitem__)
+        return next(
+            group
+            for place, group in enumerate(by_size)
+            if all(self._clearly_within(scores[group], scores[larger]) for larger in by_size[place + 1 :])
+        )
 
-    def _within(self, scores: dict[int, Score], errors: float) -> list[int]:
-        """The candidates within the tolerance of the lowest, give or take so many standard errors."""
+    def _within(self, scores: dict[int, Score]) -> list[int]:
+        """The candidates within the tolerance of the lowest, give or take a standard error."""
         lowest = min(scores.values())
         bound = (1 + self.plan.tolerance) * lowest.mean
-        near = [
-            group for group, one in scores.items() if one.mean - errors * np.hypot(one.error, lowest.error) <= bound
-        ]
+        near = [group for group, one in scores.items() if one.mean - np.hypot(one.error, lowest.error) <= bound]
         return near or list(scores)  # none where all diverged
 
     def _clearly_within(self, one: Score, other: Score) -> bool:
