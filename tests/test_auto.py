@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import telejax as tj
+from telejax.algorithms.auto import _Search
 from telejax.history import COUNTERS, follow
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
@@ -45,9 +46,9 @@ def test_costs_are_those_of_all_candidates(run):
     assert first["messages_gossip"].item() == 20 * ring
     assert 0.9 * 19 * 63 < first["messages_handoff"].item() <= 19 * 63
     assert history["bytes"].to_list() == (history["messages"] * 6 * 4).to_list()
-    # losers leave: fewer gradients a round at the end than at the start, and never more than all nodes
+    # losers leave, so that there are rounds with fewer gradients than at the start; and never more than all nodes
     spent = history["gradients"].diff().drop_nulls() / 5
-    assert spent[-1] < spent[0] and spent.max() <= 64
+    assert spent.min() < spent[0] and spent.max() <= 64
 
 
 @pytest.mark.slow
@@ -100,6 +101,30 @@ def test_a_rival_that_did_not_run_goes_on_from_the_trial():
         64,
     ]
     assert run.history["round"].is_unique().all()
+
+
+@pytest.mark.parametrize(
+    ("winner", "trial", "runs_next", "decided"),
+    [
+        ((1.0, 1.0, 0.01), (1.5, 1.5, 0.01), 32, True),
+        ((1.0, 1.0, 0.01), (0.5, 0.5, 0.01), 64, True),
+        ((1.0, 1.0, 0.4), (1.0, 1.0, 0.4), 64, True),  # in doubt the larger: it costs gradients alone
+        ((1.0, 1.0, 0.01), (2.5, 1.2, 0.01), 64, False),  # still on its way down
+    ],
+)
+def test_a_trial_gives_way_only_when_it_has_settled_and_is_clearly_worse(winner, trial, runs_next, decided):
+    search = _Search(auto(candidates=(32, 64)).bind(TASK), nodes=64, window=10)
+    search._open(0, done=40)
+    assert search.rival == 0 and search.stage.groups == (1,)
+    random = np.random.default_rng(0)
+    rows = []
+    for group, (first, last, noise), (start, end) in ((0, winner, (0, 40)), (1, trial, (40, 70))):
+        rounds = np.arange(start + 1, end + 1)
+        loss = np.linspace(first, last, len(rounds)) + noise * random.normal(size=len(rounds))
+        rows.append(pl.DataFrame({"round": rounds, "group": group, "loss_slots": loss, "diverged": False}))
+    search.decide(pl.concat(rows), 70)
+    assert search.sizes[search.stage.groups[0]] == runs_next
+    assert (search.rival is None) == decided
 
 
 def test_follow_adds_up_groups_and_keeps_the_lineage():

@@ -3,15 +3,16 @@
 The candidates run side by side (:mod:`telejax.algorithms.joint`). After every window of rounds, with o_k the mean
 of candidate k's objective over the later half of the search so far::
 
-    within(e) = {k : o_k - e <= (1 + tolerance) min o}
-    while the lowest objective falls: keep within(standard error of the difference) and, of the
-    rest, the better ones up to half                                                              halve
-    once it has stopped falling: keep min(within(0)) alone                                        settle
+    near = {k : o_k - e <= (1 + tolerance) min o}
+    while the lowest objective falls: keep near and, of the rest, the better ones up to half        halve
+    once it has stopped falling: keep min {k : o_k + e <= (1 + tolerance) o_j for all j > k}      settle
 
+with e the standard error of the difference: in doubt the larger candidate, which costs gradients alone.
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
-less and less often while its answer stays the same. This goes past the paper, whose Algorithm 2 runs all
-candidates to the end, and at most two passes of them.
+less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
+trial alone until it falls no more. This goes past the paper, whose Algorithm 2 runs all candidates to the end, and
+at most two passes of them.
 """
 
 import itertools
@@ -108,14 +109,15 @@ class _Search:
         """Change ``stage`` to what runs in the next window."""
         scores = self._scores(history, done)
         leader = min(scores, key=scores.__getitem__)
-        stalled = not self._falls(history, leader, done)
+        watched = self.stage.groups[0] if leader == self.rival else leader  # the rival stands still, its trial may fall
+        stalled = not self._falls(history, watched, done)
         if len(scores) == 1:
             if stalled and done - self.opened >= self.pause * self.window:
                 self._open(leader, done)
         elif stalled and done - self.opened >= self.length * self.window:
             self._settle(self._choice(scores), done)
         elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
-            within = self._within(scores, errors=1.0)
+            within = self._within(scores)
             better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
             self._keep([group for group in self.stage.groups if group in within or group in better])
 
@@ -129,16 +131,24 @@ class _Search:
         return line
 
     def _choice(self, scores: dict[int, Score]) -> int:
-        return min(self._within(scores, errors=0.0), key=self.sizes.__getitem__)
+        """The smallest candidate that is within the tolerance of every larger one by a standard error."""
+        by_size = sorted(scores, key=self.sizes.__getitem__)
+        return next(
+            group
+            for place, group in enumerate(by_size)
+            if all(self._clearly_within(scores[group], scores[larger]) for larger in by_size[place + 1 :])
+        )
 
-    def _within(self, scores: dict[int, Score], errors: float) -> list[int]:
-        """The candidates within the tolerance of the lowest, give or take so many standard errors."""
+    def _within(self, scores: dict[int, Score]) -> list[int]:
+        """The candidates within the tolerance of the lowest, give or take a standard error."""
         lowest = min(scores.values())
         bound = (1 + self.plan.tolerance) * lowest.mean
-        near = [
-            group for group, one in scores.items() if one.mean - errors * np.hypot(one.error, lowest.error) <= bound
-        ]
+        near = [group for group, one in scores.items() if one.mean - np.hypot(one.error, lowest.error) <= bound]
         return near or list(scores)  # none where all diverged
+
+    def _clearly_within(self, one: Score, other: Score) -> bool:
+        """Whether a candidate is within the tolerance of another one by a standard error."""
+        return one.mean + np.hypot(one.error, other.error) <= (1 + self.plan.tolerance) * other.mean
 
     def _settle(self, winner: int, done: int) -> None:
         before = self.rival if self.rival is not None else self.before
@@ -185,8 +195,6 @@ class _Search:
 
     def _falls(self, history: pl.DataFrame, group: int, done: int) -> bool:
         """Whether the objective of a candidate is lower in the last quarter of the search than in the one before."""
-        if group not in self.stage.groups:
-            return False
         start, middle = done - (done - self.opened) / 2, done - (done - self.opened) / 4
         earlier, later = self._mean(history, start, middle), self._mean(history, middle, done)
         return group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean
