@@ -26,6 +26,7 @@ SETTINGS = {"(0, z)": (5.0, 0.0), "(s, 0)": (0.0, 5.0), "(s, z)": (5.0, 5.0)}
 TARGETS = (0.1, 0.01, 0.001)
 """As shares of the loss at the start."""
 SHOWN = 0.01
+NAMES = {"teleportation": "TELEPORTATION", "decentralized_sgd": "DSGD"}
 COLOURS = {"ring": "C0", "exponential": "C1", "base:degree=1": "C2"}
 GROUP = ["setting", "placement", "metric", "target", "topology"]
 
@@ -33,7 +34,7 @@ GROUP = ["setting", "placement", "metric", "target", "topology"]
 @dataclass(frozen=True)
 class Options:
     quick: bool = False
-    """Few sizes, a grid of seven step sizes, ring and exponential only."""
+    """Few sizes, every second step size of the grid, ring and exponential only, at most 1000 rounds."""
     dsgd_up_to: int = 2**20
     """The largest n for DSGD, which keeps n copies."""
     rounds: int = 4000
@@ -51,9 +52,9 @@ class Options:
 def runs(options: Options) -> pl.DataFrame:
     """All histories, from one sweep for each setting and method."""
     rates = RATES[::2] if options.quick else RATES
-    rounds = min(options.rounds, 1500) if options.quick else options.rounds
-    exponents = (4, 6, 8, 10) if options.quick else range(4, 21, 2)
-    large = (14, 20, 27) if options.quick else (22, 24, 27)
+    rounds = min(options.rounds, 1000) if options.quick else options.rounds
+    exponents = (4, 6, 8, 10, 12) if options.quick else range(4, 21, 2)
+    large = (17, 22, 27) if options.quick else (22, 24, 27)
     topologies = ["ring", "exponential"] if options.quick else ["ring", "exponential", "base:degree=1"]
     frames = []
     for setting, (zeta, sigma) in SETTINGS.items():
@@ -63,7 +64,7 @@ def runs(options: Options) -> pl.DataFrame:
         ):
             spec = {
                 "rounds": rounds,
-                "eval_every": 10,
+                "eval_every": 2,
                 "seeds": list(range(options.seeds)),
                 "task": {
                     "name": "quadratic",
@@ -119,7 +120,8 @@ def verdict(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def plot(table: pl.DataFrame, path: Path) -> None:
-    """Rounds of the mean model to the middle target: settings across, placements down."""
+    """Rounds of the mean model to the middle target, with their deviation over seeds: settings across, placements
+    down."""
     shown = table.filter((pl.col("metric") == "loss") & (pl.col("target") == SHOWN))
     figure, grid = plt.subplots(2, len(SETTINGS), figsize=(12, 6.5), layout="constrained", sharex=True, sharey=True)
     for row, placement in zip(grid, ("sorted", "shuffled"), strict=True):
@@ -128,13 +130,15 @@ def plot(table: pl.DataFrame, path: Path) -> None:
             for (method, topology), line in part.group_by("method", "topology", maintain_order=True):
                 style = "-" if method == "teleportation" else "--"
                 line = line.sort("nodes")
-                axes.plot(
+                axes.errorbar(
                     line["nodes"],
                     line["rounds"],
-                    style,
+                    yerr=line["std"],
+                    linestyle=style,
                     marker=".",
+                    capsize=2,
                     color=COLOURS[topology],
-                    label=f"{method} {topology}",
+                    label=f"{NAMES[method]} {topology}",
                 )
             axes.set_title(f"(sigma, zeta) = {setting}, {placement}", fontsize="medium")
             axes.set_xscale("log", base=2)
