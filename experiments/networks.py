@@ -95,7 +95,7 @@ class Settings:
 
 def run_all(settings: Settings, make_task: Callable[[int, float, tuple[int, int, int]], Any], optimizer: Any) -> None:
     """Run every setting, print a table of each and write its history and picture."""
-    settings, console = settings.shortened(), Console(width=110)
+    settings, console = settings.shortened(), Console(width=120)
     start = time.perf_counter()
     for nodes in settings.nodes:
         for alpha in settings.alphas:

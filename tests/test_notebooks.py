@@ -12,7 +12,7 @@ NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALLER = {
     "01_quickstart": ("ROUNDS = 300", "ROUNDS = 20"),
     "02_how_many_active_nodes": ("NODES, ROUNDS, SEEDS = 256, 300, 4", "NODES, ROUNDS, SEEDS = 16, 48, 1"),
-    "03_fashion_mnist": ("ROUNDS = 150", "ROUNDS = 5"),
+    "03_fashion_mnist": ("ROUNDS, EVALUATED = 150, 500", "ROUNDS, EVALUATED = 5, 20"),
 }
 SHOWN = {
     "01_quickstart": ["validation_loss_slots", "TELEPORTATION ring k=8"],
