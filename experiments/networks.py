@@ -65,7 +65,7 @@ class Settings:
     out: Path = Path("runs/networks")
     """A folder for each setting is written here."""
     quick: bool = False
-    """One setting, short: n = 100, alpha = 0.1, 100 rounds, few samples evaluated, k of 2 to 16."""
+    """One setting, short: n = 100, alpha = 0.1, 80 rounds, few samples evaluated, k of 2 to 16."""
 
     def shortened(self) -> "Settings":
         """The settings of --quick, where it is given; the methods, the folders, the seeds and k stay."""
@@ -75,7 +75,7 @@ class Settings:
             self,
             nodes=(100,),
             alphas=(0.1,),
-            rounds=100,
+            rounds=80,
             longest=100.0,
             rows=2,
             evaluated=(100, 200, 300),
