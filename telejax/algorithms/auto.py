@@ -11,8 +11,8 @@ with e the standard error of the difference: in doubt the larger candidate, whic
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
 less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
-trial alone until it falls no more. This goes past the paper, whose Algorithm 2 runs all candidates to the end, and
-at most two passes of them.
+trial alone until it falls no more; a leader that is the largest only for want of room does not wait for a stall.
+This goes past the paper, whose Algorithm 2 runs all candidates to the end, and at most two passes of them.
 """
 
 import itertools
@@ -119,7 +119,15 @@ class _Search:
         elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
             within = self._within(scores)
             better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
+            if self._had_no_room(leader):
+                self._open(leader, done)
+                return
             self._keep([group for group in self.stage.groups if group in within or group in better])
+
+    def _had_no_room(self, leader: int) -> bool:
+        """Whether the largest candidate of the search leads only because no larger one fitted in beside it."""
+        larger = [size for size in self.plan.candidates or () if size > self.sizes[leader]]
+        return bool(larger) and self.sizes[leader] == max(self.sizes.values())
 
     def lineage(self, history: pl.DataFrame, done: int) -> Sequence[int]:
         """The groups whose parameters led to the chosen one of the last stage, oldest first."""
