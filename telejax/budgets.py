@@ -14,10 +14,15 @@ MAX_SEED = 2**32 - 1
 MAX_COUNT = 2**31 - 1  # of the int32 counters on the device
 
 
-def check_horizons(rounds: int | None, gradients: int | None, plan: Plan, task: Task) -> tuple[int, ...]:
-    """Rounds of each group of the plan, from exactly one of the two budgets."""
+def check_one_budget(rounds: int | None, gradients: int | None) -> None:
+    """Raise a ValueError unless exactly one of the two budgets is given."""
     if (rounds is None) == (gradients is None):
         raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
+
+
+def check_horizons(rounds: int | None, gradients: int | None, plan: Plan, task: Task) -> tuple[int, ...]:
+    """Rounds of each group of the plan, from exactly one of the two budgets."""
+    check_one_budget(rounds, gradients)
     return plan.horizons(task.nodes, rounds, gradients)
 
 

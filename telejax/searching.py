@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
-from telejax.algorithms.base import Algorithm
 from telejax.algorithms.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.algorithms.joint import joint_teleportation
+from telejax.budgets import check_one_budget
 from telejax.driver import simulate
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
 from telejax.found import SearchResult, judge
@@ -88,12 +88,16 @@ def search(
     optimizer = as_optimizer(optimizer)
     chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
     split = passes(chosen, task.nodes)
+    check_one_budget(rounds, gradients)
+    if gradients is not None:
+        remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
+        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy)
 
     def run(together: list[int]) -> tuple[Result, bool]:
         algorithm = joint_teleportation(
             active=together, topology=topology, optimizer=optimizer, state_travels=state_travels
         )
-        horizon = longest(algorithm, task, rounds, gradients)
+        horizon = max(algorithm.horizons(task.nodes, rounds, gradients))
         try:
             result = simulate(
                 algorithm,
@@ -134,10 +138,3 @@ def search(
         )
     used = sum(run.rounds for run in runs)
     return SearchResult(grid=judge(histories), histories=histories, rounds_used=used, config=config)
-
-
-def longest(algorithm: Algorithm, task: Task, rounds: int | None, gradients: int | None) -> int:
-    """The most rounds that the budget gives one of the algorithm's groups."""
-    if (rounds is None) == (gradients is None):
-        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
-    return max(algorithm.horizons(task.nodes, rounds, gradients))

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from telejax.algorithms.candidates import check_candidates
+from telejax.budgets import check_one_budget
 from telejax.errors import check_integer, check_number
 from telejax.measuring import Problem, measure
 from telejax.topology import TopologyLike, resolve
@@ -120,8 +121,7 @@ def bounds(
     >>> bounds(problem, nodes=8, rounds=100)["active"].to_list()
     [1, 2, 4, 8]
     """
-    if (rounds is None) == (gradients is None):
-        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
+    check_one_budget(rounds, gradients)
     rows = []
     for k in check_candidates(candidates, check_integer("nodes", nodes, minimum=1)):
         graph = resolve(topology, k)

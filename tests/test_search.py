@@ -217,7 +217,7 @@ def test_all_candidates_diverged():
         ({"tolerance": -0.1}, "tolerance is -0.1"),
         ({"rounds": 0}, "rounds is 0"),
         ({"gradients": 100}, "exactly one of the two budgets"),
-        ({"rounds": None, "gradients": 8}, "gradients is 8; give at least 16"),
+        ({"rounds": None, "gradients": 8}, "gradients is 8; give at least 32"),
         ({"seeds": 0}, "seeds is 0"),
     ],
 )
@@ -254,6 +254,31 @@ def test_command_line(tmp_path, capsys):
     assert cli.main([*words.split(), "--force", "--candidates", "64", "--out", str(out)]) == 2
     assert "candidates holds 64" in capsys.readouterr().err
     assert cli.main(["search", "--rounds", "5", "--gradients", "5"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--candidates", "candidates is empty"),
+        ("--candidates 4 4", "candidates is [4, 4]"),
+        ("--candidates 2 3 --topology hypercube", "cannot be built for candidates [3]"),
+        ("--momentum 1", "--momentum is 1.0"),
+        ("--learning-rates", "--learning-rates is empty"),
+        ("--nodes 1", "nodes is 1"),
+    ],
+)
+def test_wrong_values_exit_with_2(words, message, tmp_path, capsys):
+    out = str(tmp_path / "out")
+    assert cli.main(["search", "--dataset", "quadratic", "--nodes", "8", "--out", out, *words.split()]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err and printed.err.startswith("telejax: ") and printed.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_default_step_sizes_fit_the_data_set():
+    assert cli.Search(dataset="fashion-mnist").grid[0] == 0.001
+    assert cli.Search(dataset="digits").grid == cli.Compare(dataset="digits").grid
+    assert cli.Search(dataset="quadratic", learning_rates=(0.2,)).grid == (0.2,)
 
 
 def test_help_does_not_import_jax():

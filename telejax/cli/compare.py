@@ -6,19 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from telejax.cli.task import FILES, TaskOptions
-from telejax.errors import check_integer, check_name, check_number
+from telejax.cli.task import TaskOptions
+from telejax.errors import check_integer, check_name
 
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
 
 METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
-
-GRIDS = {
-    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
-    "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
-    **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
-}
 
 
 @dataclass(frozen=True)
@@ -36,11 +30,6 @@ class Compare(TaskOptions):
     """Rounds of every method."""
     eval_every: int = 50
     """Rounds between two evaluations."""
-    learning_rates: tuple[float, ...] | None = None
-    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
-    also 0.001 for the others."""
-    momentum: float = 0.0
-    """Momentum of SGD."""
     seeds: int = 3
     """Number of seeds."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
@@ -83,33 +72,20 @@ class Compare(TaskOptions):
             )
         return 1 if diverged else 0
 
-    @property
-    def grid(self) -> tuple[float, ...]:
-        """The step sizes to try."""
-        return GRIDS[self.dataset] if self.learning_rates is None else self.learning_rates
-
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
         self.check_task()
         for name in ("active", "rounds", "eval_every", "seeds"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
-        for rate in self.grid:
-            check_number("--learning-rates", rate, exclusive=True)
-        if check_number("--momentum", self.momentum) >= 1:
-            raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
-        if not self.methods or not self.grid:
-            raise ValueError("--methods or --learning-rates is empty; give at least one of each, or leave it out")
+        if not self.methods:
+            raise ValueError("--methods is empty; give at least one method, or leave it out")
         for spec in self.methods:
             check_name("method", spec.partition("/")[0], METHODS)
 
     def build_methods(self) -> "list[Algorithm]":
-        import optax
-
         from telejax import algorithms
-        from telejax.optimizers import optimizer
 
-        numbers = {"momentum": self.momentum} if self.momentum else {}
-        sgd = optimizer(optax.sgd, learning_rate=self.grid[0], **numbers)
+        sgd = self.build_optimizer()
         built: list[Algorithm] = []
         for spec in self.methods:
             name, _, topology = spec.partition("/")

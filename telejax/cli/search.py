@@ -14,6 +14,7 @@ from telejax.errors import check_integer, check_number
 class Search(TaskOptions):
     """Find how many nodes should be active: all candidates at once, on disjoint nodes.
 
+    Each candidate is judged at its best step size of the grid.
     Writes table.csv, history.parquet, config.json and search.png into --out.
     """
 
@@ -25,10 +26,6 @@ class Search(TaskOptions):
     """In place of rounds: stochastic gradients of every candidate, which buy fewer active nodes more rounds."""
     candidates: tuple[int, ...] | None = None
     """Numbers of active nodes; by default 1, 2, 4, ... up to all."""
-    learning_rates: tuple[float, ...] = (0.1, 0.25, 0.6, 1.5)
-    """The grid of step sizes; each candidate is judged at its best one."""
-    momentum: float = 0.0
-    """Momentum of SGD."""
     objective: Literal["slots", "mean"] = "slots"
     """The loss of the active nodes' own models, or of their mean."""
     tolerance: float = 0.05
@@ -48,25 +45,22 @@ class Search(TaskOptions):
         self.check()
         import sys
 
-        import optax
         from rich.console import Console
 
         from telejax.errors import DivergenceError
         from telejax.files import check_free
-        from telejax.optimizers import optimizer
         from telejax.searching import search
 
         check_free(self.out, self.force)
-        numbers = {"momentum": self.momentum} if self.momentum else {}
         try:
             found = search(
                 self.build_task(),
                 self.topology,
-                optimizer=optimizer(optax.sgd, learning_rate=self.learning_rates[0], **numbers),
+                optimizer=self.build_optimizer(),
                 rounds=500 if self.rounds is None and self.gradients is None else self.rounds,
                 gradients=self.gradients,
                 candidates=self.candidates,
-                learning_rates=self.learning_rates,
+                learning_rates=self.grid,
                 objective=self.objective,
                 tolerance=self.tolerance,
                 seed=self.seed,
@@ -98,7 +92,3 @@ class Search(TaskOptions):
         check_number("--tolerance", self.tolerance)
         for k in self.candidates or ():
             check_integer("--candidates", k, minimum=1)
-        if not self.learning_rates:
-            raise ValueError("--learning-rates is empty; give at least one step size")
-        for rate in self.learning_rates:
-            check_number("--learning-rates", rate, exclusive=True)

@@ -1,4 +1,4 @@
-"""The task of a command: options that several subcommands share."""
+"""The task of a command and how its nodes learn: options that several subcommands share."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +10,23 @@ from telejax.errors import check_integer, check_number
 
 if TYPE_CHECKING:
     from telejax.data import Dataset
+    from telejax.optimizers import Optimizer
     from telejax.tasks.base import Task
 
 FILES = ("fashion-mnist", "mnist", "cifar-10")
 """Data sets that are read from files."""
 
+GRIDS = {
+    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
+    "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
+    **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
+}
+"""Step sizes to try by default."""
+
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What the nodes compute."""
+    """What the nodes compute, and with which step sizes."""
 
     dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] = "digits"
     """The task: pictures to classify (small digits are built in), or the quadratic of known heterogeneity."""
@@ -46,6 +54,16 @@ class TaskOptions:
     """quadratic: root of the expected squared norm of the gradient noise."""
     placement: Literal["sorted", "shuffled"] = "shuffled"
     """Whether neighbours in number are alike."""
+    learning_rates: tuple[float, ...] | None = None
+    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
+    also 0.001 for the others."""
+    momentum: float = 0.0
+    """Momentum of SGD."""
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The step sizes to try."""
+        return GRIDS[self.dataset] if self.learning_rates is None else self.learning_rates
 
     def check_task(self) -> None:
         """Refuse what can be refused before jax is imported."""
@@ -55,11 +73,25 @@ class TaskOptions:
             check_integer("--node-batch", self.node_batch, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
         check_number("--alpha", self.alpha, exclusive=True)
+        if not self.grid:
+            raise ValueError("--learning-rates is empty; give at least one step size, or leave it out")
+        for rate in self.grid:
+            check_number("--learning-rates", rate, exclusive=True)
+        if check_number("--momentum", self.momentum) >= 1:
+            raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
         if self.data_dir is not None and self.dataset not in FILES:
             raise ValueError(
                 f"--data-dir is {str(self.data_dir)!r} and --dataset {self.dataset} reads no files; leave it out, or "
                 f"give --dataset {', '.join(FILES[:-1])} or {FILES[-1]}"
             )
+
+    def build_optimizer(self) -> "Optimizer":
+        import optax
+
+        from telejax.optimizers import optimizer
+
+        numbers = {"momentum": self.momentum} if self.momentum else {}
+        return optimizer(optax.sgd, learning_rate=self.grid[0], **numbers)
 
     def build_task(self) -> "Task":
         from telejax import tasks
