@@ -18,25 +18,26 @@ import telejax as tj
 from telejax.files import new_folder
 from telejax.found import choose, judge
 
+ROUNDS = 400
 PROBLEMS = (
-    {"nodes": 64, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
-    {"nodes": 512, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
+    {"nodes": 64, "rounds": ROUNDS, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
+    {"nodes": 512, "rounds": ROUNDS, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
     {"nodes": 512, "rounds": 100, "zeta": 5.0, "sigma": 5.0, "topology": "ring"},
-    {"nodes": 512, "rounds": 400, "zeta": 1.0, "sigma": 5.0, "topology": "ring"},
-    {"nodes": 512, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "exponential"},
-    {"nodes": 512, "rounds": 400, "zeta": 5.0, "sigma": 5.0, "topology": "one_peer_exponential"},
+    {"nodes": 512, "rounds": ROUNDS, "zeta": 1.0, "sigma": 5.0, "topology": "ring"},
+    {"nodes": 512, "rounds": ROUNDS, "zeta": 5.0, "sigma": 5.0, "topology": "exponential"},
+    {"nodes": 512, "rounds": ROUNDS, "zeta": 5.0, "sigma": 5.0, "topology": "one_peer_exponential"},
 )
 
 
 @dataclass(frozen=True)
 class Options:
     out: Path = Path("runs/active_nodes")
-    learning_rates: tuple[float, ...] = (0.025, 0.05, 0.1, 0.2)
+    learning_rates: tuple[float, ...] = (0.0004, 0.00125, 0.003, 0.00625, 0.0125, 0.025, 0.05, 0.1)
     seeds: int = 4
     grid_seeds: int = 8
     dim: int = 10
     gradients: int | None = None
-    """In place of the rounds of each problem."""
+    """In place of the rounds of each problem; one that differs in rounds alone is then left out."""
     problems: int = len(PROBLEMS)
     """How many of the problems."""
     force: bool = False
@@ -44,7 +45,7 @@ class Options:
 
 def main(options: Options) -> None:
     tables = []
-    chosen = PROBLEMS[: options.problems]
+    chosen = [one for one in PROBLEMS if options.gradients is None or one["rounds"] == ROUNDS][: options.problems]
     figure, grid = plt.subplots(
         -(-len(chosen) // 3),
         min(3, len(chosen)),
@@ -57,6 +58,8 @@ def main(options: Options) -> None:
         print(tables[-1], flush=True)
     with new_folder(options.out, options.force) as folder:
         pl.concat(tables).write_csv(folder / "active_nodes.csv", float_precision=5)
+        for empty in grid.ravel()[len(chosen) :]:
+            empty.axis("off")
         figure.savefig(folder / "active_nodes.png", dpi=120)
 
 
@@ -96,7 +99,8 @@ def panel(problem: dict, axes: plt.Axes, options: Options) -> pl.DataFrame:
         axes.errorbar(curve["active"], curve[name], yerr=curve[f"{name}_se"], fmt="-o", markersize=3, label=label)
     for k, label, style in ((found.best, "searched", "-"), (true, "true", "--"), (predicted, "predicted", ":")):
         axes.axvline(k, label=f"{label}: {k}", linestyle=style, color="black", alpha=0.7)
-    axes.set(xscale="log", yscale="log", xlabel="active nodes k", ylabel="final loss")
+    axes.set_xscale("log", base=2)
+    axes.set(yscale="log", xlabel="active nodes k", ylabel="final loss")
     spent = f"{options.gradients} gradients" if options.gradients else f"T={problem['rounds']}"
     axes.set_title(
         f"n={task.nodes}, {spent}, zeta={problem['zeta']:g}, sigma={problem['sigma']:g}, {problem['topology']}",

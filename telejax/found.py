@@ -122,7 +122,7 @@ class SearchResult:
             pad_edge=False,
         )
         for name in ("active", "step size", "slots' own loss", "mean model's loss", "rounds", "gradients", "MB", ""):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap="loss" not in name)
         for row in self.table.iter_rows(named=True):
             losses = [mean_and_spread(row[name], row[f"{name}_se"], digits=3) for name in OBJECTIVES]
             table.add_row(

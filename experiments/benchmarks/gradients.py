@@ -41,7 +41,7 @@ class PlainLeNet(nn.Module):
 
 
 def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
-    """A compiled step of all models; ``how`` is vmap, loop (lax.map) or telejax (its own choice)."""
+    """A compiled step of all models; ``how`` is vmap, loop (a map), telejax (its own choice) or this on one device."""
 
     def one(params: Any, inputs: jax.Array, labels: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
@@ -50,10 +50,15 @@ def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
 
         return jax.tree.map(lambda x, g: x - RATE * g, params, jax.grad(loss)(params))
 
+    def on_one_device(*xs: Any) -> Any:
+        with execution.over(jax.make_mesh((1,), ("nodes",))):
+            return execution.map_nodes(one, xs)
+
     ways = {
         "vmap": jax.vmap(one),
         "loop": lambda *xs: jax.lax.map(lambda x: one(*x), xs),
         "telejax": lambda *xs: execution.map_nodes(one, xs),
+        "one device": on_one_device,
     }
     step = jax.jit(ways[how])
     keys = jax.random.split(jax.random.key(0), NODES)
@@ -95,6 +100,7 @@ def main() -> None:
     ours = f"telejax, {one_device_a_core()} devices"
     steps = {
         ours: jax_step(lenet, "telejax"),
+        "telejax, one device": jax_step(lenet, "one device"),
         "telejax's LeNet, one vmap": jax_step(lenet, "vmap"),
         "plain convolutions, loop": jax_step(models.LeNet(10, form="plain"), "loop"),
         "flax convolutions, loop": jax_step(PlainLeNet(), "loop"),
