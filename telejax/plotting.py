@@ -9,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from telejax.data import partition
 from telejax.errors import check_name
 
 LABELS = {
@@ -126,8 +125,10 @@ def plot_partition(
     >>> labels = tj.data.digits().train.labels
     >>> axes = plot_partition(tj.data.dirichlet(labels, nodes=20, alpha=0.1), labels)
     """
+    from telejax.data.partition import label_counts  # telejax.data imports jax, which pictures of graphs do without
+
     labels = np.asarray(labels)
-    counts = partition.label_counts(np.asarray(table), labels, int(labels.max()) + 1)
+    counts = label_counts(np.asarray(table), labels, int(labels.max()) + 1)
     axes = axes if axes is not None else plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")

@@ -20,6 +20,7 @@ import reference
 
 import telejax as tj
 from telejax import mixing
+from telejax.noise import fast_normal
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -217,7 +218,7 @@ def draw_noise(case: Case, keys: jax.Array) -> np.ndarray:
 def _normals(data_keys, steps):
     def one(key, node, step):
         node_key = jax.random.fold_in(key, node)
-        return jax.random.normal(node_key if steps == 1 else jax.random.fold_in(node_key, step), (DIM,))
+        return fast_normal(node_key if steps == 1 else jax.random.fold_in(node_key, step), (DIM,))
 
     over = jax.vmap(jax.vmap(jax.vmap(one, (None, None, 0)), (None, 0, None)), (0, None, None))
     return over(data_keys, jnp.arange(NODES), jnp.arange(steps))
