@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from telejax import execution
+from telejax.devices import one_device_a_core
 
 
 def work(weights, x):
@@ -69,3 +70,13 @@ def test_two_devices_share_the_nodes():
     (one, alone), (two, shared) = run("1"), run("2")
     assert (alone, shared) == ("False", "True")
     assert float(two) == pytest.approx(float(one), rel=1e-4)  # float32 sums in another order
+
+
+def test_a_device_for_each_core_before_jax_starts_and_none_more_afterwards():
+    script = (
+        "import os; from telejax.devices import one_device_a_core; "
+        "assert one_device_a_core() == one_device_a_core() == os.cpu_count()"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
+    assert one_device_a_core() == jax.local_device_count("cpu")  # jax has started here
