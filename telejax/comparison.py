@@ -109,8 +109,9 @@ class Comparison:
             ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consen-\nsus"]
         )
         goal = f"{self.target:.0%}" if accuracy else f"{self.target:.2g}"
+        seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
         table = Table(
-            title=f"{self.config['title']}, {self.config['seeds']} seeds: mean ± standard deviation",
+            title=f"{self.config['title']}, {seeds}: mean ± standard deviation",
             title_justify="left",
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
