@@ -36,7 +36,8 @@ def slot_mesh(mesh: Mesh | None, devices: str | None) -> Mesh | None:
         return _named(devices)
     if mesh is not None and len(mesh.axis_names) != 1:
         raise ValueError(f"mesh has the axes {mesh.axis_names}; give a mesh of one axis, over which slots are sharded")
-    return mesh
+    # the compiler places what is not placed here, also where the axis was made explicit, as jax.make_mesh does
+    return None if mesh is None else Mesh(mesh.devices, mesh.axis_names)
 
 
 def _named(devices: str) -> Mesh:
@@ -57,11 +58,12 @@ def one_device_a_core() -> int:
     """Make each core of the CPU a jax device, so that loops over nodes are divided over them; how many there are.
 
     XLA divides single operations over cores, but a loop over nodes (:mod:`telejax.execution`), which convolutions
-    with their own weights take, runs on one core a device. To be called before jax computes anything; afterwards the
-    devices stay as they are.
+    with their own weights take, runs on one core a device. To be called before jax computes anything; afterwards, or
+    where ``JAX_NUM_CPU_DEVICES`` is set, the devices stay as they are.
     """
-    with suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # not set
+        with suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     return jax.local_device_count("cpu")
 
 

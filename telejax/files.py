@@ -32,7 +32,9 @@ class new_folder:
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise a FileExistsError if ``path`` exists and may not be replaced, an OSError if it cannot be written."""
     if path.exists() and not overwrite:
-        raise FileExistsError(f"the folder {str(path)!r} exists; choose another, or allow it to be overwritten")
+        raise FileExistsError(
+            f"the folder {str(path)!r} exists; choose another, or overwrite it (overwrite=True, --force)"
+        )
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     try:
         Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=parent)).rmdir()

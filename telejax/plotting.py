@@ -25,6 +25,9 @@ LABELS = {
     "grad_norm_sq": "squared gradient norm of the mean model",
 }
 
+INSIDE, BESIDE = 10, 30
+"""Lines whose legend fits inside the picture, and in one column beside it."""
+
 
 def plot_histories(
     histories: Mapping[str, pl.DataFrame],
@@ -91,9 +94,11 @@ def plot_bands(
         lines: the columns that tell one line from another.
         axes: where to draw; a new figure by default.
     """
-    axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
+    beside = -(-len(parts) // BESIDE) if len(parts) > INSIDE else 0  # columns of a legend beside the picture
+    if axes is None:
+        axes = plt.subplots(figsize=(7 + 4 * beside, 6 if beside else 4.5), layout="constrained")[1]
     for values, part in parts.items():
         label = ", ".join(f"{name} {value}" for name, value in zip(lines, values, strict=True) if value is not None)
         part = part.sort(x).with_columns(pl.col("low", "high").fill_null(pl.col("mean")))
@@ -106,7 +111,10 @@ def plot_bands(
     if known.height and "accuracy" not in metric and bool((known["mean"] > 0).all()):
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="x-small")
+    if beside:
+        axes.legend(fontsize="xx-small", loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=beside)
+    else:
+        axes.legend(fontsize="x-small")
     return axes
 
 

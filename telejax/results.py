@@ -100,8 +100,12 @@ class Result:
         )
 
     def summary(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
-        """Mean and standard deviation over seeds of the last row, for each step size and group."""
-        chosen = [name for name in metrics or _measured(self.history) if name in self.history.columns]
+        """Mean and standard deviation over seeds of the last row, for each step size and group.
+
+        Raises:
+            ValueError: a column that the history does not have.
+        """
+        chosen = [check_name("column", name, self.history.columns) for name in metrics or _measured(self.history)]
         return (
             self.final()
             .group_by("learning_rate", "group", maintain_order=True)

@@ -174,7 +174,11 @@ def _part(section: str, number: int, given: Any, known: dict[str, Callable[..., 
         raise ValueError(f"[{section}] has no name; give one of {', '.join(known)}")
     place = where(section, number, "name")
     name = _values(given["name"], (str,), place, single=True)[0]
-    kinds = parameters(known[_located(place, check_name, section, name, known)])
+    factory = known[_located(place, check_name, section, name, known)]
+    kinds = parameters(factory)
+    needed = [key for key in kinds if inspect.signature(factory).parameters[key].default is inspect.Parameter.empty]
+    if missing := [key for key in needed if key not in given]:
+        raise ValueError(f"{place}: {name} needs {' and '.join(missing)}; give a value, or a list of them")
     values: Table = {}
     for key, value in given.items():
         if key != "name":

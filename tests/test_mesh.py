@@ -47,6 +47,8 @@ lanes = {"seeds": 2, "tune": [0.02, 0.05]}
 np.testing.assert_allclose(
     run(methods[0], task, devices="cpu:4", **lanes), run(methods[0], task, **lanes), rtol=1e-6, atol=1e-6
 )
+explicit = jax.make_mesh((4,), ("nodes",))  # whose axis the compiler would not place by itself
+np.testing.assert_allclose(run(methods[0], task, mesh=explicit), run(methods[0], task), rtol=1e-6, atol=1e-6)
 state = tj.simulate(methods[0], task, rounds=5, mesh=mesh, progress=False).state
 assert {shard.data.shape for shard in state.params.addressable_shards} == {(8, 6)}
 

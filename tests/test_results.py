@@ -69,6 +69,8 @@ def test_summary_is_over_seeds() -> None:
     assert row["runs"] == 2 and row["diverged"] == 0
     assert row["loss"] == pytest.approx(3.0) and row["loss_std"] == pytest.approx(np.sqrt(2.0))
     assert result().summary().filter(learning_rate=0.5)["diverged"][0] == 1
+    with pytest.raises(ValueError, match="unknown column 'los'; did you mean 'loss'"):
+        result().summary(["los"])
     assert result().summary(["accuracy"]).columns == [
         "learning_rate",
         "group",
@@ -104,7 +106,7 @@ def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
 def test_an_existing_folder_is_kept_unless_overwriting_is_asked_for(simulated: tj.Result, tmp_path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="run' exists; choose another, or allow it to be overwritten"):
+    with pytest.raises(FileExistsError, match="run' exists; choose another, or overwrite it"):
         simulated.save(tmp_path / "run")
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
     simulated.save(tmp_path / "run", overwrite=True)

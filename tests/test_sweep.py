@@ -227,6 +227,7 @@ def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
         ("dim = 4", "dim = []", r"line 8, \[task\] dim is an empty list"),
         ("dim = 4", "dim = 4.5", r"line 8, \[task\] dim is 4.5; give an integer"),
         ("dim = 4", 'dim = "four"', r"line 8, \[task\] dim is 'four'; give an integer"),
+        ("active = 6\n", "", r"line 12, \[method\] name: teleportation needs active; give a value"),
         ("active = 6", "active = true", r"line 14, \[method\] active is True"),
         ('name = "random_walk"', 'name = "walk"', r"line 17, \[method\] name: unknown method 'walk'"),
         ("[0.03, 0.1]", '[0.1, "x"]', r"line 21, \[optimizer\] learning_rate is 'x'; give a number"),

@@ -34,15 +34,25 @@ class Sweep:
 
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         console = Console()
+        written = [f"{self.out}/table.parquet"]
         if outcome.missing:
             console.print(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
             return 0
-        with pl.Config(tbl_rows=40, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_cols=12):
+        with pl.Config(
+            tbl_rows=60,
+            tbl_cols=12,
+            tbl_width_chars=console.width,
+            float_precision=4,
+            fmt_str_lengths=200,
+            tbl_hide_dataframe_shape=True,
+            tbl_hide_column_data_types=True,
+        ):
             if self.metric in outcome.table.columns:
                 console.print(str(outcome.summary(self.metric)))
                 (self.out / "sweep.png").write_bytes(figure_png(outcome.plot(self.metric)))
+                written.append("sweep.png")
             failures = outcome.failures()
             if failures.height:
                 console.print(f"{failures.height} runs failed or diverged:\n{failures}")
-        console.print(f"Written: {self.out}/table.parquet and sweep.png", soft_wrap=True)
-        return 0
+        console.print(f"Written: {' and '.join(written)}", soft_wrap=True)
+        return 0 if len(written) > 1 else 1
