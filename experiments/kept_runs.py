@@ -1,7 +1,6 @@
 """Histories of finished runs, kept in a folder so that a killed experiment goes on, and the time that is left."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from telejax.files import write_whole
 from telejax.fingerprint import difference
 
 
@@ -21,7 +21,7 @@ class KeptRuns:
         folder.mkdir(parents=True, exist_ok=True)
         if told.exists() and (changed := difference(json.loads(told.read_text()), identity)):
             raise ValueError(f"{folder} holds runs of other settings: {changed}; choose another --out, or delete it")
-        _write_whole(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
+        write_whole(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
 
     def run(self, name: str, compute: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
         """The history of this name, and whether it had to be computed."""
@@ -29,7 +29,7 @@ class KeptRuns:
         if path.exists():
             return pl.read_parquet(path), False
         history = compute()
-        _write_whole(path, history.write_parquet)
+        write_whole(path, history.write_parquet)
         return history, True
 
 
@@ -52,10 +52,3 @@ class Progress:
             left = f", about {elapsed * self.left / self.computed:.0f} s left" if self.computed else ""
             kept = "" if computed else " (kept from before)"
             print(f"[{self.done}/{self.runs}] {elapsed:.0f} s{left}: {what}{kept}", flush=True)
-
-
-def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write aside, then rename, so that a kill leaves no half of a file."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    write(aside)
-    aside.replace(path)

@@ -60,6 +60,9 @@ def map_nodes(function: Callable[..., Any], xs: tuple[Any, ...], batch: int | No
     return _in_batches(function, xs, batch)
 
 
+_mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
+
+
 @contextmanager
 def over(mesh: Mesh | None) -> Iterator[None]:
     """While tracing: divide loops over the devices of this mesh; None for all of this process."""
@@ -68,9 +71,6 @@ def over(mesh: Mesh | None) -> Iterator[None]:
         yield
     finally:
         _mesh.reset(token)
-
-
-_mesh: ContextVar[Mesh | None] = ContextVar("mesh", default=None)
 
 
 def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int) -> Any:

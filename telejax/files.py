@@ -3,7 +3,10 @@
 import os
 import shutil
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 class new_folder:
@@ -27,6 +30,17 @@ class new_folder:
             self.aside.rename(self.path)
         else:
             shutil.rmtree(self.aside)
+
+
+def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
+    """``write`` a file aside and put it in place when it is whole; a kill or a full disk leaves the one before."""
+    aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        write(aside)
+        aside.replace(file)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def check_free(path: Path, overwrite: bool) -> None:

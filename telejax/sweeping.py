@@ -18,6 +18,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from telejax.errors import check_name
+from telejax.files import write_whole
 from telejax.fingerprint import difference
 from telejax.sweep_cells import run_cell
 from telejax.sweep_spec import Cell, SweepSpec, canonical
@@ -186,7 +187,7 @@ def _claim(folder: Path, spec: SweepSpec) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
         if before is None:
-            _replace(file, json.dumps(now, indent=2).encode())
+            write_whole(file, lambda aside: aside.write_text(json.dumps(now, indent=2)))
     except OSError as error:
         raise OSError(f"out is {str(folder)!r}, which cannot be written: {error}; choose another folder") from error
     except ValueError as error:
@@ -208,20 +209,11 @@ def _read_part(file: Path) -> pl.DataFrame | None:
 
 def _write(frame: pl.DataFrame, file: Path) -> None:
     try:
-        aside = file.with_name(f".{file.name}.{os.getpid()}")
-        frame.write_parquet(aside)
-        aside.replace(file)
+        write_whole(file, frame.write_parquet)
     except (OSError, pl.exceptions.PolarsError) as error:
-        aside.unlink(missing_ok=True)
         raise OSError(
             f"{file} cannot be written: {error}; finished cells are kept, make room and run the same again"
         ) from error
-
-
-def _replace(file: Path, content: bytes) -> None:
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(file)
 
 
 def _axes(spec: SweepSpec) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ exponent is the slope of log(time a round) over the upper half of each range, wh
 
 import argparse
 import resource
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import optax
 from rich.console import Console
 from rich.table import Table
+from timing import seconds
 
 import telejax as tj
 
@@ -33,14 +33,8 @@ def measure(point: dict[str, int]) -> tuple[float, float]:
     sgd = tj.optimizer(optax.sgd, learning_rate=0.05)
     algorithm = tj.teleportation(active=point["k"], topology="ring", optimizer=sgd)
     rounds = max(10, min(500, 3 * 10**7 // (point["k"] * point["d"])))
-    run = lambda: tj.simulate(algorithm, task, rounds=rounds, eval_every=rounds, progress=False)
-    run()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times) / rounds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    run = lambda: tj.simulate(algorithm, task, rounds=rounds, eval_every=rounds, progress=False).state.params
+    return seconds(run, repeats=REPEATS) / rounds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main() -> None:

@@ -117,12 +117,12 @@ class _Search:
         elif stalled and done - self.opened >= self.length * self.window:
             self._settle(self._choice(scores), done)
         elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
-            within = self._within(scores)
-            better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
             if self._had_no_room(leader):
                 self._open(leader, done)
-                return
-            self._keep([group for group in self.stage.groups if group in within or group in better])
+            else:
+                within = self._within(scores)
+                better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
+                self._keep([group for group in self.stage.groups if group in within or group in better])
 
     def _had_no_room(self, leader: int) -> bool:
         """Whether the largest candidate of the search leads only because no larger one fitted in beside it."""

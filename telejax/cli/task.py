@@ -104,7 +104,6 @@ class TaskOptions:
 
     def build_task(self) -> "Task":
         from telejax import tasks
-        from telejax.devices import one_device_a_core
 
         if self.dataset == "quadratic":
             return tasks.quadratic(
@@ -115,6 +114,8 @@ class TaskOptions:
                 seed=self.seed,
             )
         if self.model in CONVOLUTIONAL:
+            from telejax.devices import one_device_a_core
+
             one_device_a_core()
         return tasks.classification(
             self.read_data(),

@@ -224,19 +224,19 @@ def _judged(data: Dataset, table: partition.Table, most: Sequence[int], seed: in
     held = table >= 0
     size = held.sum(axis=1, keepdims=True)
     share = np.where(held, size.max() / size, 0.0)[held]  # every node counts the same
-    begin = np.cumsum([0, len(data.train), len(data.validation)])
-    rows = [
-        table[held],
-        *(start + np.arange(len(one)) for start, one in zip(begin[1:], (data.validation, data.test), strict=True)),
+    validation, test = len(data.validation), len(data.test)
+    splits: list[tuple[NDArray[np.integer], NDArray[np.float64]]] = [
+        (table[held], share),
+        (len(data.train) + np.arange(validation), np.ones(validation)),
+        (len(data.train) + validation + np.arange(test), np.ones(test)),
     ]
-    weights = [
-        np.outer(counts, unit)
-        for counts, unit in zip([share, *(np.ones(len(r)) for r in rows[1:])], np.eye(3), strict=True)
-    ]
-    for split, candidates in enumerate(rows):
+    rows, weights = [], []
+    for split, (candidates, counts) in enumerate(splits):
         if most[split] < len(candidates):
             chosen = np.sort(random.choice(len(candidates), most[split], replace=False))
-            rows[split], weights[split] = candidates[chosen], weights[split][chosen]
+            candidates, counts = candidates[chosen], counts[chosen]
+        rows.append(candidates)
+        weights.append(np.outer(counts, np.eye(3)[split]))
     return Judged(
         jnp.asarray(np.concatenate(rows), jnp.int32), jnp.asarray(np.concatenate(weights), jnp.result_type(float))
     )
