@@ -26,9 +26,9 @@ from .errors import DivergenceError as DivergenceError
 from .mixing import block_diagonal as block_diagonal
 from .mixing import mix as mix
 from .optimizers import optimizer as optimizer
+from .random.sampling import sample_distinct as sample_distinct
 from .results import Result as Result
 from .results import load as load
-from .sampling import sample_distinct as sample_distinct
 from .searching import SearchResult as SearchResult
 from .searching import search as search
 from .sweep_spec import SweepSpec as SweepSpec

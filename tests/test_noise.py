@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from telejax.noise import fast_normal
+from telejax.random.normal import fast_normal
 
 NODES, DIM = 2000, 500
 

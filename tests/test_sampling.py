@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import telejax as tj
-from telejax.sampling import COMPARED_PAIRWISE, MAX_NODES, first_occurrence
+from telejax.random.sampling import COMPARED_PAIRWISE, MAX_NODES, first_occurrence
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 

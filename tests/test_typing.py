@@ -7,7 +7,7 @@ from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
 
 import telejax as tj
-from telejax import sampling
+from telejax.random import sampling
 
 
 def checked(function):

@@ -19,7 +19,7 @@ from rich.table import Table
 from timing import interleaved
 
 import telejax as tj
-from telejax.noise import fast_normal
+from telejax.random.normal import fast_normal
 
 NODES, DIM, ROUNDS = 10**5, 100, 100
 

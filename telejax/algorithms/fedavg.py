@@ -17,7 +17,7 @@ from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
 from telejax.mixing import Mean, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.sampling import sample_distinct
+from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task
 
 

@@ -24,7 +24,7 @@ from telejax.errors import check_integer
 from telejax.messages import Messages
 from telejax.mixing import Blocks, block_diagonal, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.sampling import sample_distinct
+from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 

@@ -21,9 +21,9 @@ from jaxtyping import Array, Float, Int, Key
 from scipy.special import i0
 
 from telejax.errors import check_integer, check_name, check_number
-from telejax.noise import fast_normal
-from telejax.sampling import MAX_NODES
-from telejax.tasks.placement import Shuffle, sorted_or_shuffled
+from telejax.random.normal import fast_normal
+from telejax.random.permutation import Shuffle, sorted_or_shuffled
+from telejax.random.sampling import MAX_NODES
 
 SUMMED_NODES = 4096  # from here the mean of exp(s cos theta) equals I_0(s) to all digits of a float64
 

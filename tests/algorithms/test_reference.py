@@ -20,7 +20,7 @@ import reference
 
 import telejax as tj
 from telejax import mixing
-from telejax.noise import fast_normal
+from telejax.random.normal import fast_normal
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telejax.tasks.placement import FEISTEL_ROUNDS, Shuffle, sorted_or_shuffled
+from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle, sorted_or_shuffled
 
 PADDED = 1200
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from telejax.noise import GOLDEN, scramble
+from telejax.random.normal import GOLDEN, scramble
 
 FEISTEL_ROUNDS = 4  # Luby & Rackoff 1988: four rounds of a pseudo-random function make a strong permutation
 

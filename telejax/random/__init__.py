@@ -1,0 +1,1 @@
+"""Keyed draws whose cost does not grow with the number of nodes: distinct nodes, normal numbers, permutations."""
