@@ -1,6 +1,5 @@
 from . import algorithms as algorithms
 from . import data as data
-from . import execution as execution
 from . import models as models
 from . import optimizers as optimizers
 from . import plotting as plotting

@@ -18,10 +18,11 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
-from telejax import budgets, execution
+from telejax import budgets
 from telejax.algorithms.base import Plan, State
+from telejax.backend import batched_map as execution
+from telejax.backend.sharding import Placement, slot_mesh
 from telejax.checkpoint import Checkpoints
-from telejax.devices import Placement, slot_mesh
 from telejax.errors import DivergenceError, check_integer
 from telejax.evaluation import evaluate
 from telejax.fingerprint import fingerprint

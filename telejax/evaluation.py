@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from telejax.algorithms.base import State
-from telejax.execution import map_pieces
+from telejax.backend.batched_map import map_pieces
 from telejax.tasks.base import Task
 
 MEAN_MODEL_ONLY = frozenset({"grad_norm_sq"})  # of no use at a slot's own parameters

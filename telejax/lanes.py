@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from telejax import execution
+from telejax.backend import batched_map as execution
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import polars as pl
 
-from telejax import execution
+from telejax.backend import batched_map as execution
 from telejax.driver import simulate_variants
 from telejax.optimizers import optimizer
 from telejax.sweep_spec import METHODS, OPTIMIZERS, TASKS, Cell

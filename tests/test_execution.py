@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from telejax import execution
-from telejax.devices import one_device_a_core
+from telejax.backend import batched_map as execution
+from telejax.backend.sharding import one_device_a_core
 
 
 def work(weights, x):
@@ -50,7 +50,7 @@ def test_largest_intermediate_looks_into_loops():
 
 SIMULATE = """
 import dataclasses, jax, optax, telejax as tj
-from telejax import execution
+from telejax.backend import batched_map as execution
 sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
 algorithm = tj.teleportation(active=5, topology="ring", optimizer=sgd)
 task = dataclasses.replace(tj.tasks.digits(), node_batch=1)
@@ -76,7 +76,7 @@ def test_two_devices_share_the_nodes():
 
 def test_a_device_for_each_core_before_jax_starts_and_none_more_afterwards():
     script = (
-        "import os; from telejax.devices import one_device_a_core; "
+        "import os; from telejax.backend.sharding import one_device_a_core; "
         "assert one_device_a_core() == one_device_a_core() == os.cpu_count()"
     )
     environment = {name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"}

@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import Mesh
 
 import telejax as tj
-from telejax.devices import circulant_rounds
+from telejax.backend.sharding import circulant_rounds
 
 COMMON = """
 import sys, jax, numpy as np, optax, telejax as tj
@@ -54,7 +54,7 @@ assert {shard.data.shape for shard in state.params.addressable_shards} == {(8, 6
 
 # the compiled program: one row of each block crosses each boundary, and nothing is gathered
 from telejax import driver
-from telejax.devices import Placement
+from telejax.backend.sharding import Placement
 from telejax.lanes import Lanes
 from telejax.variants import Variants
 placement, lanes = Placement(mesh, 0), Lanes(None, None, 1, 1)
@@ -142,7 +142,7 @@ def test_wrong_meshes_are_refused():
 
 
 def test_a_mesh_that_does_not_divide_the_slots():
-    from telejax.devices import Placement
+    from telejax.backend.sharding import Placement
 
     class FourDevices:
         size = 4

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.table import Table
 from timing import interleaved
 
-from telejax import execution, models
-from telejax.devices import one_device_a_core
+from telejax import models
+from telejax.backend import batched_map as execution
+from telejax.backend.sharding import one_device_a_core
 
 NODES, BATCH, RATE, REPEATS = 25, 32, 0.1, 15
 

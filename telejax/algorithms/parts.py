@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Params, State
-from telejax.execution import map_nodes
+from telejax.backend.batched_map import map_nodes
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.tasks.base import Task
 

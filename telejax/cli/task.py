@@ -114,7 +114,7 @@ class TaskOptions:
                 seed=self.seed,
             )
         if self.model in CONVOLUTIONAL:
-            from telejax.devices import one_device_a_core
+            from telejax.backend.sharding import one_device_a_core
 
             one_device_a_core()
         return tasks.classification(

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
-from telejax import execution
+from telejax.backend import batched_map as execution
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset

@@ -57,9 +57,9 @@ def _named(devices: str) -> Mesh:
 def one_device_a_core() -> int:
     """Make each core of the CPU a jax device, so that loops over nodes are divided over them; how many there are.
 
-    XLA divides single operations over cores, but a loop over nodes (:mod:`telejax.execution`), which convolutions
-    with their own weights take, runs on one core a device. To be called before jax computes anything; afterwards, or
-    where ``JAX_NUM_CPU_DEVICES`` is set, the devices stay as they are.
+    XLA divides single operations over cores, but a loop over nodes (:mod:`telejax.backend.batched_map`), which
+    convolutions with their own weights take, runs on one core a device. To be called before jax computes anything;
+    afterwards, or where ``JAX_NUM_CPU_DEVICES`` is set, the devices stay as they are.
     """
     if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # not set
         with suppress(RuntimeError):

@@ -1,0 +1,1 @@
+"""What depends on the machine: how much runs side by side, on which devices, in how much memory."""
