@@ -22,8 +22,8 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .driver import simulate as simulate
 from .errors import DivergenceError as DivergenceError
-from .mixing import block_diagonal as block_diagonal
-from .mixing import mix as mix
+from .mixing.forms import block_diagonal as block_diagonal
+from .mixing.forms import mix as mix
 from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct
 from .results import Result as Result

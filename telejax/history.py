@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import polars as pl
 
-from telejax.messages import Messages, total
+from telejax.mixing.accounting import Messages, total
 
 COUNTERS = ("gradients", "messages", "messages_gossip", "messages_handoff", "bytes", "bytes_gossip", "bytes_handoff")
 """Cumulative columns."""
@@ -19,7 +19,7 @@ class Traffic:
     """What one round costs, for each group of slots; bytes and messages are Python integers, of any size."""
 
     messages: tuple[Messages, ...]
-    """Parameter copies sent by mixing in each round of the group's period, see ``telejax.messages``."""
+    """Parameter copies sent by mixing in each round of the group's period, see ``telejax.mixing.accounting``."""
     gradients: tuple[int, ...]
     """Stochastic gradients computed in a round."""
     copy_bytes: int

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import telejax as tj
-from telejax.mixing import Mixing
+from telejax.mixing.forms import Mixing
 
 SLOTS = DIM = 4096
 REPEATS = 7

@@ -12,7 +12,7 @@ from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, Info, State, no_handoffs, pytree
 from telejax.algorithms.parts import local_update
-from telejax.mixing import Mean, mix
+from telejax.mixing.forms import Mean, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.tasks.base import Task
 

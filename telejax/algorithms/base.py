@@ -15,8 +15,8 @@ import polars as pl
 from jaxtyping import Array, Int, Key
 
 from telejax.errors import check_integer
-from telejax.messages import Messages
-from telejax.mixing import Mixing
+from telejax.mixing.accounting import Messages
+from telejax.mixing.forms import Mixing
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.tasks.base import Task
 from telejax.topology import Topology, TopologyLike, resolve

@@ -22,8 +22,8 @@ from telejax.algorithms.base import (
     pytree,
 )
 from telejax.algorithms.parts import local_update
-from telejax.messages import Messages
-from telejax.mixing import Mixing, mix
+from telejax.mixing.accounting import Messages
+from telejax.mixing.forms import Mixing, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike

@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, no_handoffs, pytree
 from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
-from telejax.mixing import Mean, mix
+from telejax.mixing.forms import Mean, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task

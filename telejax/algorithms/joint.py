@@ -21,8 +21,8 @@ from jaxtyping import Array, Key
 from telejax.algorithms.base import STATIC, Algorithm, Info, Stage, Stages, State, copy_bytes, pytree
 from telejax.algorithms.parts import hand_off, local_update
 from telejax.errors import check_integer
-from telejax.messages import Messages
-from telejax.mixing import Blocks, block_diagonal, mix
+from telejax.mixing.accounting import Messages
+from telejax.mixing.forms import Blocks, block_diagonal, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task

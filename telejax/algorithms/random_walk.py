@@ -27,7 +27,7 @@ from telejax.algorithms.base import (
 )
 from telejax.algorithms.parts import handed_off, local_update
 from telejax.errors import check_integer
-from telejax.mixing import Dense, Mixing, Neighbours
+from telejax.mixing.forms import Dense, Mixing, Neighbours
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task

@@ -22,8 +22,8 @@ from telejax.algorithms.auto import AutoTeleportation
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
 from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
-from telejax.messages import Messages
-from telejax.mixing import Mixing, mix
+from telejax.mixing.accounting import Messages
+from telejax.mixing.forms import Mixing, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.sampling import sample_distinct
 from telejax.tasks.base import Task

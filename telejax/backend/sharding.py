@@ -18,7 +18,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from telejax.mixing import STATIC, Neighbours, pytree
+from telejax.mixing.forms import STATIC, Neighbours, pytree
 
 Shift = tuple[int, float]
 """Every slot a hears slot (a + offset) % slots with this weight."""

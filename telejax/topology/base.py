@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import networkx
 
-    from telejax.mixing import Mixing
+    from telejax.mixing.forms import Mixing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -158,7 +158,7 @@ class Topology:
             )
 
     def mixing(self) -> "Mixing":
-        """The matrices as device arrays, in the fastest form for their shape; see ``telejax.mixing``."""
+        """The matrices as device arrays, in the fastest form for their shape; see ``telejax.mixing.forms``."""
         from telejax import mixing  # here, so that graphs can be studied without importing jax
 
         return mixing.from_rounds(self.name, self.rounds)

@@ -1,6 +1,6 @@
 """Rounds without a period: in each, every node hears from at most one partner, drawn anew.
 
-The partners of round t follow from ``fold_in(key(seed), t)``, on the device (``telejax.mixing.Drawn``) and on the
+The partners of round t follow from ``fold_in(key(seed), t)``, on the device (``telejax.mixing.forms.Drawn``) and on the
 host alike, so that ``Topology.matrix(t)`` is what a simulation mixes with in round t.
 """
 

@@ -19,7 +19,7 @@ import pytest
 import reference
 
 import telejax as tj
-from telejax import mixing
+from telejax.mixing import forms as mixing
 from telejax.random.normal import fast_normal
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import telejax as tj
-from telejax.messages import sent, total
+from telejax.mixing.accounting import sent, total
 
 T = tj.topology
 BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]

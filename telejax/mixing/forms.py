@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
-from telejax.messages import Messages, one_after_another, side_by_side
+from telejax.mixing.accounting import Messages, one_after_another, side_by_side
 
 if TYPE_CHECKING:
     from telejax.topology.drawn import Law

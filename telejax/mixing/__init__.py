@@ -1,0 +1,1 @@
+"""Gossip on the device."""
