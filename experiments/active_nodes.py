@@ -15,8 +15,8 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.files import new_folder
 from telejax.found import choose, judge
+from telejax.results.files import new_folder
 
 ROUNDS = 400
 PROBLEMS = (

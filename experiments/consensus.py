@@ -13,7 +13,7 @@ import polars as pl
 import tyro
 
 from telejax.errors import check_integer
-from telejax.files import check_free, new_folder
+from telejax.results.files import check_free, new_folder
 from telejax.topology import NAMES, Topology, from_spec
 
 FLOOR = 1e-28  # of the consensus distance: below is rounding

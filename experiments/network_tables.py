@@ -6,8 +6,8 @@ import matplotlib.pyplot as plt
 import polars as pl
 from rich.table import Table
 
-from telejax.plotting import plot_histories
-from telejax.results import mean_and_spread
+from telejax.results.plots import plot_histories
+from telejax.results.result import mean_and_spread
 
 SCORES = ("accuracy", "accuracy_slots", "accuracy_worst")
 

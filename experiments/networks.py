@@ -24,7 +24,7 @@ from rich.console import Console
 import telejax as tj
 from telejax.errors import check_integer, check_name
 from telejax.fingerprint import fingerprint
-from telejax.results import new_folder
+from telejax.results.result import new_folder
 
 METHODS = (
     "dsgd/ring",

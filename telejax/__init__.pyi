@@ -2,7 +2,6 @@ from . import algorithms as algorithms
 from . import data as data
 from . import models as models
 from . import optimizers as optimizers
-from . import plotting as plotting
 from . import tasks as tasks
 from . import testing as testing
 from . import theory as theory
@@ -26,8 +25,8 @@ from .mixing.forms import block_diagonal as block_diagonal
 from .mixing.forms import mix as mix
 from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct
-from .results import Result as Result
-from .results import load as load
+from .results.result import Result as Result
+from .results.result import load as load
 from .searching import SearchResult as SearchResult
 from .searching import search as search
 from .sweep_spec import SweepSpec as SweepSpec

@@ -15,8 +15,8 @@ from rich.table import Table
 from telejax.algorithms.base import Algorithm
 from telejax.driver import simulate
 from telejax.errors import DivergenceError
-from telejax.files import new_folder
-from telejax.results import HIGHER_IS_BETTER, Result, mean_and_spread
+from telejax.results.files import new_folder
+from telejax.results.result import HIGHER_IS_BETTER, Result, mean_and_spread
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Comparison:
         """The tuned runs, one row a metric: against rounds on the left, against gradients on the right."""
         import matplotlib.pyplot as plt
 
-        from telejax.plotting import plot_histories
+        from telejax.results.plots import plot_histories
 
         histories = {name: run.history for name, run in self.tuned.items()}
         columns = set.intersection(*(set(table.columns) for table in histories.values()))

@@ -29,7 +29,7 @@ from telejax.fingerprint import fingerprint
 from telejax.history import Recorder, Traffic, follow
 from telejax.lanes import Lanes
 from telejax.one_by_one import one_by_one
-from telejax.results import Result
+from telejax.results.result import Result
 from telejax.tasks.base import Task
 from telejax.variants import Variants
 

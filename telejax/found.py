@@ -11,8 +11,8 @@ import rich.box
 from rich.table import Table
 
 from telejax.algorithms.candidates import OBJECTIVES, choose
-from telejax.files import new_folder
-from telejax.results import mean_and_spread
+from telejax.results.files import new_folder
+from telejax.results.result import mean_and_spread
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -94,7 +94,7 @@ class SearchResult:
 
     def plot(self, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
         """Both final objectives against the number of active nodes, the recommended one marked."""
-        from telejax import plotting
+        from telejax.results import plots as plotting
 
         return plotting.plot_search(self, axes)
 
@@ -104,7 +104,7 @@ class SearchResult:
         Raises:
             FileExistsError: the folder exists and ``overwrite`` is False.
         """
-        from telejax import plotting
+        from telejax.results import plots as plotting
 
         with new_folder(path, overwrite) as folder:
             self.table.write_csv(folder / "table.csv")

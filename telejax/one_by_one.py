@@ -9,7 +9,7 @@ import polars as pl
 
 from telejax.algorithms.base import Plan
 from telejax.errors import DivergenceError
-from telejax.results import Result
+from telejax.results.result import Result
 
 
 def one_by_one(

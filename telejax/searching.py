@@ -16,7 +16,7 @@ from telejax.driver import simulate
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
 from telejax.found import SearchResult, judge
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.results import Result
+from telejax.results.result import Result
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 

@@ -18,8 +18,8 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from telejax.errors import check_name
-from telejax.files import write_whole
 from telejax.fingerprint import difference
+from telejax.results.files import write_whole
 from telejax.sweep_cells import run_cell
 from telejax.sweep_spec import Cell, SweepSpec, canonical
 
@@ -79,7 +79,7 @@ class Sweep:
         self, metric: str = "loss", *, x: str = "round", axes: "matplotlib.axes.Axes | None" = None
     ) -> "matplotlib.axes.Axes":
         """Plot ``metric`` along a run (``x="round"``) or its last value against an axis: mean and confidence band."""
-        from telejax.plotting import plot_bands
+        from telejax.results.plots import plot_bands
 
         check_name("axis", x, [*self.axes, "round"])
         lines = [axis for axis in self.axes if axis != x]

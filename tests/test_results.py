@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import telejax as tj
-from telejax import results
+from telejax.results import result as results
 from telejax.testing import TreeTask
 
 HISTORY = pl.DataFrame(

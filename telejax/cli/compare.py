@@ -44,7 +44,7 @@ class Compare(TaskOptions):
         from rich.console import Console
 
         from telejax.comparison import compare
-        from telejax.files import check_free
+        from telejax.results.files import check_free
 
         check_free(self.out, self.force)
         outcome = compare(

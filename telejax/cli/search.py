@@ -48,7 +48,7 @@ class Search(TaskOptions):
         from rich.console import Console
 
         from telejax.errors import DivergenceError
-        from telejax.files import check_free
+        from telejax.results.files import check_free
         from telejax.searching import search
 
         check_free(self.out, self.force)

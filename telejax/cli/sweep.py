@@ -29,7 +29,7 @@ class Sweep:
         import polars as pl
         from rich.console import Console
 
-        from telejax.plotting import figure_png
+        from telejax.results.plots import figure_png
         from telejax.sweeping import sweep
 
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)

@@ -37,7 +37,7 @@ class Topologies:
         from rich.console import Console
         from rich.table import Table
 
-        from telejax.files import check_free, new_folder
+        from telejax.results.files import check_free, new_folder
         from telejax.topology import NAMES, table
 
         check_free(self.out, self.force)
@@ -66,7 +66,7 @@ class Topologies:
         return 0
 
     def _sheet(self, names: tuple[str, ...]) -> bytes:
-        from telejax.plotting import topology_sheet
+        from telejax.results.plots import topology_sheet
         from telejax.topology import Topology, from_spec
 
         drawn: list[Topology] = []

@@ -182,7 +182,7 @@ class Topology:
 
     def draw(self, round: int = 0, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
         """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
-        from telejax import plotting
+        from telejax.results import plots as plotting
 
         return plotting.draw_topology(self, round, axes)
 
@@ -193,6 +193,6 @@ class Topology:
         return f"Topology({self.name!r}, nodes={self.nodes}, period={self.period}, max_degree={self.max_degree})"
 
     def _repr_png_(self) -> bytes:
-        from telejax import plotting
+        from telejax.results import plots as plotting
 
         return plotting.figure_png(self.draw())

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import State
 from telejax.errors import check_name
-from telejax.files import new_folder
+from telejax.results.files import new_folder
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -126,7 +126,7 @@ class Result:
         Returns:
             The matplotlib axes, to change or to save: ``axes.figure.savefig("loss.png")``.
         """
-        from telejax import plotting
+        from telejax.results import plots as plotting
 
         return plotting.plot_histories({self.config["algorithm"]: self.history}, metric, x, axes)
 

@@ -1,0 +1,1 @@
+"""What a run returns: history, models, tables, plots, files."""
