@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from telejax.fingerprint import difference
 from telejax.results.files import write_whole
+from telejax.simulation.fingerprint import difference
 
 
 class KeptRuns:

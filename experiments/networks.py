@@ -23,8 +23,8 @@ from rich.console import Console
 
 import telejax as tj
 from telejax.errors import check_integer, check_name
-from telejax.fingerprint import fingerprint
 from telejax.results.result import new_folder
+from telejax.simulation.fingerprint import fingerprint
 
 METHODS = (
     "dsgd/ring",

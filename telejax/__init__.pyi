@@ -19,7 +19,6 @@ from .algorithms.base import State as State
 from .algorithms.parts import local_update as local_update
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
-from .driver import simulate as simulate
 from .errors import DivergenceError as DivergenceError
 from .mixing.forms import block_diagonal as block_diagonal
 from .mixing.forms import mix as mix
@@ -29,6 +28,7 @@ from .results.result import Result as Result
 from .results.result import load as load
 from .searching import SearchResult as SearchResult
 from .searching import search as search
+from .simulation.simulate import simulate as simulate
 from .sweep_spec import SweepSpec as SweepSpec
 from .sweeping import Sweep as Sweep
 from .sweeping import sweep as sweep

@@ -13,10 +13,10 @@ import rich.box
 from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
-from telejax.driver import simulate
 from telejax.errors import DivergenceError
 from telejax.results.files import new_folder
 from telejax.results.result import HIGHER_IS_BETTER, Result, mean_and_spread
+from telejax.simulation.simulate import simulate
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import jax
 import polars as pl
 
 from telejax.backend import batched_map as execution
-from telejax.driver import simulate_variants
 from telejax.optimizers import optimizer
+from telejax.simulation.hyperparameters import structure_of
+from telejax.simulation.simulate import simulate_variants
 from telejax.sweep_spec import METHODS, OPTIMIZERS, TASKS, Cell
-from telejax.variants import structure_of
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 

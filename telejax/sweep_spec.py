@@ -236,6 +236,6 @@ def _combinations(axes: Table) -> list[dict[str, Any]]:
 
 def canonical(spec: SweepSpec) -> dict[str, Any]:
     """The spec in JSON's types, to be stored and compared."""
-    from telejax.fingerprint import fingerprint
+    from telejax.simulation.fingerprint import fingerprint
 
     return dict(json.loads(json.dumps(fingerprint(spec))))

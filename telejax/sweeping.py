@@ -18,8 +18,8 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from telejax.errors import check_name
-from telejax.fingerprint import difference
 from telejax.results.files import write_whole
+from telejax.simulation.fingerprint import difference
 from telejax.sweep_cells import run_cell
 from telejax.sweep_spec import Cell, SweepSpec, canonical
 

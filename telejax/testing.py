@@ -14,9 +14,9 @@ import numpy as np
 import optax
 
 from telejax.algorithms.base import Algorithm, State
-from telejax.driver import simulate
 from telejax.errors import check_integer
 from telejax.optimizers import Optimizer, optimizer
+from telejax.simulation.simulate import simulate
 from telejax.tasks.base import Task
 from telejax.tasks.quadratic import quadratic
 

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from telejax.algorithms.candidates import check_candidates
-from telejax.budgets import check_one_budget
 from telejax.errors import check_integer, check_number
 from telejax.measuring import Problem, measure
+from telejax.simulation.arguments import check_one_budget
 from telejax.topology import TopologyLike, resolve
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 import telejax as tj
 from telejax.algorithms.auto import _Search
-from telejax.history import COUNTERS, follow
+from telejax.simulation.recorder import COUNTERS, follow
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=4.0, noise=3.0)

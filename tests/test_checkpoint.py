@@ -18,7 +18,7 @@ import telejax as tj
 
 SCRIPT = """
 import sys, optax, telejax as tj
-from telejax import driver
+from telejax.simulation import simulate as driver
 import numpy as np, jax
 
 folder, slow = sys.argv[1], len(sys.argv) > 2

@@ -53,10 +53,10 @@ state = tj.simulate(methods[0], task, rounds=5, mesh=mesh, progress=False).state
 assert {shard.data.shape for shard in state.params.addressable_shards} == {(8, 6)}
 
 # the compiled program: one row of each block crosses each boundary, and nothing is gathered
-from telejax import driver
+from telejax.simulation import simulate as driver
 from telejax.backend.sharding import Placement
-from telejax.lanes import Lanes
-from telejax.variants import Variants
+from telejax.simulation.batching import Lanes
+from telejax.simulation.hyperparameters import Variants
 placement, lanes = Placement(mesh, 0), Lanes(None, None, 1, 1)
 for topology, gathers in (("ring", False), ("torus:rows=4", True)):
     algorithm = placement.spread(dsgd(topology).bind(task))

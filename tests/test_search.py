@@ -290,7 +290,7 @@ def test_help_does_not_import_jax():
 
 
 def test_evaluation_reduces_every_group_apart():
-    from telejax.evaluation import evaluate
+    from telejax.simulation.metrics import evaluate
 
     sizes = (1, 3, 4)
     state = joint(sizes).init(jax.random.key(0), TASK)

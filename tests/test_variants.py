@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import telejax as tj
-from telejax.driver import simulate_variants
-from telejax.variants import Variants, structure_of
+from telejax.simulation.hyperparameters import Variants, structure_of
+from telejax.simulation.simulate import simulate_variants
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=12, dim=3, noise=1.0)

@@ -18,20 +18,20 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
-from telejax import budgets
 from telejax.algorithms.base import Plan, State
 from telejax.backend import batched_map as execution
 from telejax.backend.sharding import Placement, slot_mesh
-from telejax.checkpoint import Checkpoints
 from telejax.errors import DivergenceError, check_integer
-from telejax.evaluation import evaluate
-from telejax.fingerprint import fingerprint
-from telejax.history import Recorder, Traffic, follow
-from telejax.lanes import Lanes
 from telejax.one_by_one import one_by_one
 from telejax.results.result import Result
+from telejax.simulation import arguments as budgets
+from telejax.simulation.batching import Lanes
+from telejax.simulation.checkpoint import Checkpoints
+from telejax.simulation.fingerprint import fingerprint
+from telejax.simulation.hyperparameters import Variants
+from telejax.simulation.metrics import evaluate
+from telejax.simulation.recorder import Recorder, Traffic, follow
 from telejax.tasks.base import Task
-from telejax.variants import Variants
 
 SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
 
@@ -141,7 +141,7 @@ def simulate_variants(
     """Run several algorithms and tasks that differ in numbers alone as one program.
 
     Args:
-        members: pairs of one structure (:func:`telejax.variants.structure_of`), the algorithms bound to their tasks;
+        members: pairs of one structure (:func:`telejax.simulation.hyperparameters.structure_of`), the algorithms bound to their tasks;
             any numbers of the tasks and of the optimizers may differ.
         rounds: rounds to run.
         seeds: seeds of every member.

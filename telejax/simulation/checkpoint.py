@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from telejax.fingerprint import difference
-from telejax.history import Recorder
+from telejax.simulation.fingerprint import difference
+from telejax.simulation.recorder import Recorder
 
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
 

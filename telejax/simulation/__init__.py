@@ -1,0 +1,1 @@
+"""One run: its arguments, its compiled program, its record, its checkpoints."""
