@@ -15,8 +15,8 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.found import choose, judge
 from telejax.results.files import new_folder
+from telejax.studies.search.result import choose, judge
 
 ROUNDS = 400
 PROBLEMS = (

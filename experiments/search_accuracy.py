@@ -30,7 +30,7 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.found import judge
+from telejax.studies.search.result import judge
 
 RATES = (0.00625, 0.0125, 0.025, 0.05)
 DIGITS_RATES = (0.1, 0.25, 0.6, 1.5)

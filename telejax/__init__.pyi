@@ -4,7 +4,6 @@ from . import models as models
 from . import optimizers as optimizers
 from . import tasks as tasks
 from . import testing as testing
-from . import theory as theory
 from . import topology as topology
 from .algorithms import all_reduce_sgd as all_reduce_sgd
 from .algorithms import decentralized_sgd as decentralized_sgd
@@ -17,8 +16,6 @@ from .algorithms.base import Info as Info
 from .algorithms.base import Plan as Plan
 from .algorithms.base import State as State
 from .algorithms.parts import local_update as local_update
-from .comparison import Comparison as Comparison
-from .comparison import compare as compare
 from .errors import DivergenceError as DivergenceError
 from .mixing.forms import block_diagonal as block_diagonal
 from .mixing.forms import mix as mix
@@ -26,10 +23,12 @@ from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct
 from .results.result import Result as Result
 from .results.result import load as load
-from .searching import SearchResult as SearchResult
-from .searching import search as search
 from .simulation.simulate import simulate as simulate
-from .sweep_spec import SweepSpec as SweepSpec
-from .sweeping import Sweep as Sweep
-from .sweeping import sweep as sweep
+from .studies.compare import Comparison as Comparison
+from .studies.compare import compare as compare
+from .studies.search.search import SearchResult as SearchResult
+from .studies.search.search import search as search
+from .studies.sweep.spec import SweepSpec as SweepSpec
+from .studies.sweep.sweep import Sweep as Sweep
+from .studies.sweep.sweep import sweep as sweep
 from .topology import Topology as Topology

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 import telejax as tj
-from telejax.algorithms.auto import _Search
 from telejax.simulation.recorder import COUNTERS, follow
+from telejax.studies.search.auto import _Search
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=4.0, noise=3.0)

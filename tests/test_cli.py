@@ -91,7 +91,7 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(tmp_path: Pat
     def computed(*_, **__) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("telejax.comparison.compare", computed)
+    monkeypatch.setattr("telejax.studies.compare.compare", computed)
     assert compare(*TINY, out=out) == 2
     assert f"the folder {str(out)!r} exists; choose another" in capsys.readouterr().err
     assert (out / "notes.txt").read_text() == "mine"

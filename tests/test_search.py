@@ -15,8 +15,8 @@ import scipy.stats
 
 import telejax as tj
 from telejax import cli
-from telejax.algorithms.candidates import passes
-from telejax.found import judge
+from telejax.studies.search.candidates import passes
+from telejax.studies.search.result import judge
 from telejax.testing import check_algorithm
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)

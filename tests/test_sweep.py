@@ -14,9 +14,10 @@ import polars as pl
 import pytest
 
 import telejax as tj
-from telejax import sweep_cells, sweeping
 from telejax.cli import main
-from telejax.sweep_spec import SweepSpec
+from telejax.studies.sweep import cells as sweep_cells
+from telejax.studies.sweep import sweep as sweeping
+from telejax.studies.sweep.spec import SweepSpec
 
 SPEC = """rounds = 40
 eval_every = 20

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import telejax as tj
-from telejax import theory
+from telejax.studies.theory import bounds as theory
 
 UNIT = theory.Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
 

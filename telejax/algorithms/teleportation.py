@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from telejax.algorithms.auto import AutoTeleportation
 from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
 from telejax.algorithms.parts import check_active, hand_off, local_update
 from telejax.errors import check_integer
@@ -26,6 +25,7 @@ from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing, mix
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.sampling import sample_distinct
+from telejax.studies.search.auto import AutoTeleportation
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 
@@ -81,7 +81,7 @@ def teleportation(
 
     Args:
         active: k, the number of active nodes and of slots; "auto" finds it while running, see
-            :mod:`telejax.algorithms.auto`.
+            :mod:`telejax.studies.search.auto`.
         topology: the graph over the k slots: a Topology, a name, or a function of k.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         state_travels: whether the optimizer state is handed over with the parameters, and counted in the

@@ -43,8 +43,8 @@ class Compare(TaskOptions):
         self.check()
         from rich.console import Console
 
-        from telejax.comparison import compare
         from telejax.results.files import check_free
+        from telejax.studies.compare import compare
 
         check_free(self.out, self.force)
         outcome = compare(

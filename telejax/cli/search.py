@@ -49,7 +49,7 @@ class Search(TaskOptions):
 
         from telejax.errors import DivergenceError
         from telejax.results.files import check_free
-        from telejax.searching import search
+        from telejax.studies.search.search import search
 
         check_free(self.out, self.force)
         try:

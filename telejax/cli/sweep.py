@@ -30,7 +30,7 @@ class Sweep:
         from rich.console import Console
 
         from telejax.results.plots import figure_png
-        from telejax.sweeping import sweep
+        from telejax.studies.sweep.sweep import sweep
 
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         console = Console()

@@ -22,7 +22,6 @@ from telejax.algorithms.base import Plan, State
 from telejax.backend import batched_map as execution
 from telejax.backend.sharding import Placement, slot_mesh
 from telejax.errors import DivergenceError, check_integer
-from telejax.one_by_one import one_by_one
 from telejax.results.result import Result
 from telejax.simulation import arguments as budgets
 from telejax.simulation.batching import Lanes
@@ -31,6 +30,7 @@ from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.hyperparameters import Variants
 from telejax.simulation.metrics import evaluate
 from telejax.simulation.recorder import Recorder, Traffic, follow
+from telejax.studies.search.sequential import one_by_one
 from telejax.tasks.base import Task
 
 SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar

@@ -12,7 +12,7 @@ from telejax.backend import batched_map as execution
 from telejax.optimizers import optimizer
 from telejax.simulation.hyperparameters import structure_of
 from telejax.simulation.simulate import simulate_variants
-from telejax.sweep_spec import METHODS, OPTIMIZERS, TASKS, Cell
+from telejax.studies.sweep.spec import METHODS, OPTIMIZERS, TASKS, Cell
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 

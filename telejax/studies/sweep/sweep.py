@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from telejax.errors import check_name
 from telejax.results.files import write_whole
 from telejax.simulation.fingerprint import difference
-from telejax.sweep_cells import run_cell
-from telejax.sweep_spec import Cell, SweepSpec, canonical
+from telejax.studies.sweep.cells import run_cell
+from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -110,7 +110,7 @@ def sweep(
     recorded with its reason; delete its file to try it again.
 
     Args:
-        spec: a TOML file, its tables as a dictionary, or a :class:`telejax.sweep_spec.SweepSpec`; see README.
+        spec: a TOML file, its tables as a dictionary, or a :class:`telejax.studies.sweep.spec.SweepSpec`; see README.
         out: the folder.
         executor: any ``concurrent.futures`` executor to run the cells, as of Dask, mpi4py or a process pool;
             this process writes what they return.
@@ -218,7 +218,7 @@ def _write(frame: pl.DataFrame, file: Path) -> None:
 
 def _axes(spec: SweepSpec) -> tuple[str, ...]:
     """Columns with several values, in the order of the table."""
-    from telejax.sweep_cells import RENAMED
+    from telejax.studies.sweep.cells import RENAMED
 
     taken: dict[str, set[Any]] = {"method": {part.name for part in spec.methods}}
     for part in spec.methods:

@@ -10,9 +10,9 @@ import polars as pl
 import rich.box
 from rich.table import Table
 
-from telejax.algorithms.candidates import OBJECTIVES, choose
 from telejax.results.files import new_folder
 from telejax.results.result import mean_and_spread
+from telejax.studies.search.candidates import OBJECTIVES, choose
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -24,10 +24,10 @@ import numpy as np
 import polars as pl
 
 from telejax.algorithms.base import Plan, Stage, Stages
-from telejax.algorithms.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.algorithms.joint import JointTeleportation, joint_teleportation
 from telejax.errors import check_integer
 from telejax.optimizers import FixedOptimizer, Optimizer
+from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
 

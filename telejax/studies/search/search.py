@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
-from telejax.algorithms.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.algorithms.joint import joint_teleportation
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
-from telejax.found import SearchResult, judge
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
+from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
+from telejax.studies.search.result import SearchResult, judge
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 

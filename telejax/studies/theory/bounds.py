@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from telejax.algorithms.candidates import check_candidates
 from telejax.errors import check_integer, check_number
-from telejax.measuring import Problem, measure
 from telejax.simulation.arguments import check_one_budget
+from telejax.studies.search.candidates import check_candidates
+from telejax.studies.theory.constants import Problem, measure
 from telejax.topology import TopologyLike, resolve
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
-    from telejax.found import SearchResult
+    from telejax.studies.search.result import SearchResult
 
 __all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]
 

@@ -1,0 +1,1 @@
+"""How many nodes should be active."""

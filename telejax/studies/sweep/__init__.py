@@ -1,0 +1,1 @@
+"""Every combination of the values in a file."""

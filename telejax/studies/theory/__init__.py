@@ -1,0 +1,1 @@
+"""Bounds of the analysis and the constants that they ask for."""
