@@ -21,9 +21,11 @@ from .mixing.forms import block_diagonal as block_diagonal
 from .mixing.forms import mix as mix
 from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct
+from .results import plots as plots
 from .results.result import Result as Result
 from .results.result import load as load
 from .simulation.simulate import simulate as simulate
+from .studies import theory as theory
 from .studies.compare import Comparison as Comparison
 from .studies.compare import compare as compare
 from .studies.search.search import SearchResult as SearchResult

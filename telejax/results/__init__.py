@@ -1,1 +1,1 @@
-"""What a run returns: history, models, tables, plots, files."""
+"""What a run returns: history, models, tables, plots, files. Empty, so that pictures of graphs load without jax."""

@@ -126,9 +126,9 @@ class Result:
         Returns:
             The matplotlib axes, to change or to save: ``axes.figure.savefig("loss.png")``.
         """
-        from telejax.results import plots as plotting
+        from telejax.results import plots
 
-        return plotting.plot_histories({self.config["algorithm"]: self.history}, metric, x, axes)
+        return plots.plot_histories({self.config["algorithm"]: self.history}, metric, x, axes)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write history.parquet, config.json and params.msgpack into a new folder, all or nothing.

@@ -141,7 +141,7 @@ def simulate_variants(
     """Run several algorithms and tasks that differ in numbers alone as one program.
 
     Args:
-        members: pairs of one structure (:func:`telejax.simulation.hyperparameters.structure_of`), the algorithms bound to their tasks;
+        members: pairs of one structure (``structure_of``), the algorithms bound to their tasks;
             any numbers of the tasks and of the optimizers may differ.
         rounds: rounds to run.
         seeds: seeds of every member.

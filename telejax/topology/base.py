@@ -159,9 +159,9 @@ class Topology:
 
     def mixing(self) -> "Mixing":
         """The matrices as device arrays, in the fastest form for their shape; see ``telejax.mixing.forms``."""
-        from telejax import mixing  # here, so that graphs can be studied without importing jax
+        from telejax.mixing import forms  # here, so that graphs can be studied without importing jax
 
-        return mixing.from_rounds(self.name, self.rounds)
+        return forms.from_rounds(self.name, self.rounds)
 
     def to_networkx(self, round: int = 0) -> "networkx.Graph":
         """The graph of a round, self-loops left out: edges j -> i carry ``weight`` = W[i, j].
@@ -182,9 +182,9 @@ class Topology:
 
     def draw(self, round: int = 0, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
         """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
-        from telejax.results import plots as plotting
+        from telejax.results import plots
 
-        return plotting.draw_topology(self, round, axes)
+        return plots.draw_topology(self, round, axes)
 
     def _at(self, round: int) -> FixedRound:
         return self.rounds[round % self.period].at(round)
@@ -193,6 +193,6 @@ class Topology:
         return f"Topology({self.name!r}, nodes={self.nodes}, period={self.period}, max_degree={self.max_degree})"
 
     def _repr_png_(self) -> bytes:
-        from telejax.results import plots as plotting
+        from telejax.results import plots
 
-        return plotting.figure_png(self.draw())
+        return plots.figure_png(self.draw())

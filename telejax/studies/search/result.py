@@ -94,9 +94,9 @@ class SearchResult:
 
     def plot(self, axes: "matplotlib.axes.Axes | None" = None) -> "matplotlib.axes.Axes":
         """Both final objectives against the number of active nodes, the recommended one marked."""
-        from telejax.results import plots as plotting
+        from telejax.results import plots
 
-        return plotting.plot_search(self, axes)
+        return plots.plot_search(self, axes)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write table.csv, history.parquet, config.json and search.png into a new folder, all or nothing.
@@ -104,14 +104,14 @@ class SearchResult:
         Raises:
             FileExistsError: the folder exists and ``overwrite`` is False.
         """
-        from telejax.results import plots as plotting
+        from telejax.results import plots
 
         with new_folder(path, overwrite) as folder:
             self.table.write_csv(folder / "table.csv")
             self.histories.write_parquet(folder / "history.parquet")
             config = {**self.config, "best": self.best, "rounds_used": self.rounds_used}
             (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-            (folder / "search.png").write_bytes(plotting.figure_png(self.plot()))
+            (folder / "search.png").write_bytes(plots.figure_png(self.plot()))
         return Path(path)
 
     def __rich__(self) -> Table:

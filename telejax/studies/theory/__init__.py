@@ -1,1 +1,13 @@
-"""Bounds of the analysis and the constants that they ask for."""
+"""What the analysis predicts: convergence bounds, the number of active nodes that minimises them, their constants."""
+
+from telejax.studies.theory.bounds import (
+    all_reduce,
+    bounds,
+    decentralized_sgd,
+    optimal_active,
+    plot,
+    teleportation,
+)
+from telejax.studies.theory.constants import Problem, measure
+
+__all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]
