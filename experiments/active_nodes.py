@@ -15,7 +15,7 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.results.files import new_folder
+from telejax.results.files import check_free, new_folder
 from telejax.studies.search.result import choose, judge
 
 ROUNDS = 400
@@ -44,6 +44,7 @@ class Options:
 
 
 def main(options: Options) -> None:
+    check_free(options.out, options.force)
     tables = []
     chosen = [one for one in PROBLEMS if options.gradients is None or one["rounds"] == ROUNDS][: options.problems]
     figure, grid = plt.subplots(

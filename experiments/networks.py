@@ -23,7 +23,7 @@ from rich.console import Console
 
 import telejax as tj
 from telejax.errors import check_integer, check_name
-from telejax.results.result import new_folder
+from telejax.results.files import check_free, new_folder
 from telejax.simulation.fingerprint import fingerprint
 
 METHODS = (
@@ -101,6 +101,7 @@ def run_all(settings: Settings, make_task: Callable[[int, float, tuple[int, int,
         for alpha in settings.alphas:
             task = make_task(nodes, alpha, settings.evaluated)
             name = f"{task.name}-n{nodes}-alpha{alpha:g}"
+            check_free(settings.out / name, overwrite=True)
             histories = run_setting(task, optimizer, settings, settings.out / f"{name}-runs")
             title = f"{task.name}, n = {nodes}, alpha = {alpha:g}, {settings.seeds} seeds"
             console.print(table(histories, title, settings.rounds))

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.usefixtures("compiled_fast")
 TINY = ["--dataset", "quadratic", "--nodes", "8", "--active", "2", "--rounds", "6", "--eval-every", "3", "--seeds", "2"]
 TINY += ["--no-progress", "--methods", "dsgd/ring", "teleportation/ring"]
 
+FILES = {".telejax", "comparison.png", "config.json", "history.parquet"}
+
 
 def compare(*arguments: str, out: Path) -> int:
     return main(["compare", *arguments, "--out", str(out)])
@@ -23,7 +25,7 @@ def compare(*arguments: str, out: Path) -> int:
 def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
     out = tmp_path / "new" / "compare"
     assert compare(*TINY, "--learning-rates", "0.02", "0.05", "0.1", out=out) == 0
-    assert sorted(file.name for file in out.iterdir()) == ["comparison.png", "config.json", "history.parquet"]
+    assert {file.name for file in out.iterdir()} == FILES
     history = pl.read_parquet(out / "history.parquet")
     assert history.height == 2 * 2 * 3 * 3  # methods, seeds, step sizes, rows
     assert set(history["method"]) == {"DSGD ring", "TELEPORTATION ring k=2"}
@@ -93,16 +95,17 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(tmp_path: Pat
 
     monkeypatch.setattr("telejax.studies.compare.compare", computed)
     assert compare(*TINY, out=out) == 2
-    assert f"the folder {str(out)!r} exists; choose another" in capsys.readouterr().err
+    assert f"--out is {str(out)!r}, which exists; choose another" in capsys.readouterr().err
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_force_replaces_the_folder(tmp_path: Path) -> None:
+def test_force_replaces_a_folder_of_telejax(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "notes.txt").write_text("mine")
+    for name in FILES - {".telejax"}:  # as before there was a marker
+        (out / name).write_text("old")
     assert compare(*TINY, "--learning-rates", "0.02", "0.05", "0.1", "--force", out=out) == 0
-    assert sorted(file.name for file in out.iterdir()) == ["comparison.png", "config.json", "history.parquet"]
+    assert {file.name for file in out.iterdir()} == FILES
 
 
 def test_a_divergent_run_exits_with_1_and_saves_its_history(tmp_path: Path, capsys) -> None:

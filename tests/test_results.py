@@ -92,7 +92,7 @@ def simulated() -> tj.Result:
 
 def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
     saved = simulated.save(tmp_path / "deep" / "run")
-    assert sorted(file.name for file in saved.iterdir()) == ["config.json", "history.parquet", "params.msgpack"]
+    assert {file.name for file in saved.iterdir()} == {".telejax", "config.json", "history.parquet", "params.msgpack"}
     back = tj.load(saved)
     assert back.history.equals(simulated.history) and back.history.schema == simulated.history.schema
     assert back.config == json.loads(json.dumps(simulated.config))
@@ -106,12 +106,17 @@ def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
 def test_an_existing_folder_is_kept_unless_overwriting_is_asked_for(simulated: tj.Result, tmp_path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="run' exists; choose another, or overwrite it"):
+    with pytest.raises(FileExistsError, match="run', which exists; choose another folder, or overwrite it"):
         simulated.save(tmp_path / "run")
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
-    simulated.save(tmp_path / "run", overwrite=True)
-    assert tj.load(tmp_path / "run").history.equals(simulated.history)
-    assert not (tmp_path / "run" / "notes.txt").exists()
+    with pytest.raises(FileExistsError, match=r"holds what telejax did not write: 'notes.txt'; choose another"):
+        simulated.save(tmp_path / "run", overwrite=True)
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    (tmp_path / "run" / "notes.txt").unlink()
+    for _ in range(2):  # an empty folder, then one of its own
+        simulated.save(tmp_path / "run", overwrite=True)
+        assert tj.load(tmp_path / "run").history.equals(simulated.history)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize("before", [False, True])

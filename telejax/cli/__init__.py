@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.output import discard, flush, tell
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
 from telejax.cli.topologies import Topologies
@@ -22,18 +23,32 @@ SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Sweep | Topologies]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 2 for wrong input, 1 for a run that failed."""
-    options = tyro.extras.subcommand_cli_from_dict(
-        SUBCOMMANDS,
-        prog="telejax",
-        description="Simulate decentralized learning with thousands to millions of nodes.",
-        args=arguments,
-    )
+    """Run the command line; returns the exit code: 2 for wrong input, 1 for a run that failed or could not be written.
+
+    A closed pipe, as after ``| head``, is no error.
+    """
+    try:
+        return _run(arguments)
+    finally:
+        flush()
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = tyro.extras.subcommand_cli_from_dict(
+            SUBCOMMANDS,
+            prog="telejax",
+            description="Simulate decentralized learning with thousands to millions of nodes.",
+            args=arguments,
+        )
+    except BrokenPipeError:  # enough of --help was read
+        discard(sys.stdout)
+        return 0
     try:
         return int(options.run() or 0)
     except (ValueError, OSError) as error:
-        print(f"telejax: {error}", file=sys.stderr)
+        tell(str(error))
         return 2
     except KeyboardInterrupt:
-        print("telejax: interrupted; what was finished before is kept", file=sys.stderr)
+        tell("interrupted; what was finished before is kept")
         return 130

@@ -35,18 +35,17 @@ class Compare(TaskOptions):
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
     """Where to write."""
     force: bool = False
-    """Replace --out if it exists."""
+    """Replace --out if it exists and holds only files of telejax."""
     progress: bool = True
     """Show progress bars."""
 
     def run(self) -> int:
         self.check()
-        from rich.console import Console
-
+        from telejax.cli.output import Output
         from telejax.results.files import check_free
         from telejax.studies.compare import compare
 
-        check_free(self.out, self.force)
+        check_free(self.out, self.force, argument="--out")
         outcome = compare(
             self.build_methods(),
             self.build_task(),
@@ -57,20 +56,20 @@ class Compare(TaskOptions):
             eval_every=self.eval_every,
             progress=self.progress,
         )
-        outcome.save(self.out, overwrite=self.force)
-        console = Console()
-        console.print(outcome)
-        console.print(f"Written: {self.out}/history.parquet, config.json and comparison.png", soft_wrap=True)
+        output = Output()
+        output.print(outcome)
+        output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)
+        output.print_written(self.out, ["history.parquet", "config.json", "comparison.png"])
         if at_edge := outcome.at_edge():
-            console.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
+            output.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
         for name in diverged:
             run = outcome.runs[name]
-            console.print(
+            output.print(
                 f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )
-        return 1 if diverged else 0
+        return 1 if diverged or output.failed else 0
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""

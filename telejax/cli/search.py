@@ -37,21 +37,18 @@ class Search(TaskOptions):
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/search"))
     """Where to write."""
     force: bool = False
-    """Replace --out if it exists."""
+    """Replace --out if it exists and holds only files of telejax."""
     progress: bool = True
     """Show progress bars."""
 
     def run(self) -> int:
         self.check()
-        import sys
-
-        from rich.console import Console
-
+        from telejax.cli.output import Output, tell
         from telejax.errors import DivergenceError
         from telejax.results.files import check_free
         from telejax.studies.search.search import search
 
-        check_free(self.out, self.force)
+        check_free(self.out, self.force, argument="--out")
         try:
             found = search(
                 self.build_task(),
@@ -69,16 +66,16 @@ class Search(TaskOptions):
                 progress=self.progress,
             )
         except DivergenceError as error:
-            print(f"telejax: {error}", file=sys.stderr)
+            tell(str(error))
             return 1
-        found.save(self.out, overwrite=self.force)
-        console = Console()
-        console.print(found)
-        console.print(found.sentence(), soft_wrap=True)
+        output = Output()
+        output.print(found)
+        output.print(found.sentence(), soft_wrap=True)
         if found.at_edge():
-            console.print("Its step size is at the edge of the grid; widen --learning-rates")
-        console.print(f"Written: {self.out}/table.csv, history.parquet, config.json and search.png", soft_wrap=True)
-        return 0
+            output.print("Its step size is at the edge of the grid; widen --learning-rates")
+        output.write(lambda: found.save(self.out, overwrite=self.force), self.out)
+        output.print_written(self.out, ["table.csv", "history.parquet", "config.json", "search.png"])
+        return 1 if output.failed else 0
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""

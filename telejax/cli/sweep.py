@@ -27,32 +27,40 @@ class Sweep:
 
     def run(self) -> int:
         import polars as pl
-        from rich.console import Console
 
-        from telejax.results.plots import figure_png
+        from telejax.cli.output import Output
+        from telejax.results.files import write_picture
         from telejax.studies.sweep.sweep import sweep
 
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
-        console = Console()
-        written = [f"{self.out}/table.parquet"]
+        output = Output()
         if outcome.missing:
-            console.print(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
-            return 0
+            output.print(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
+            return 1 if output.failed else 0
+        measured = self.metric in outcome.table.columns
         with pl.Config(
             tbl_rows=60,
             tbl_cols=12,
-            tbl_width_chars=console.width,
+            tbl_width_chars=output.console.width,
             float_precision=4,
             fmt_str_lengths=200,
             tbl_hide_dataframe_shape=True,
             tbl_hide_column_data_types=True,
         ):
-            if self.metric in outcome.table.columns:
-                console.print(str(outcome.summary(self.metric)))
-                (self.out / "sweep.png").write_bytes(figure_png(outcome.plot(self.metric)))
-                written.append("sweep.png")
+            if measured:
+                output.print(str(outcome.summary(self.metric)))
             failures = outcome.failures()
             if failures.height:
-                console.print(f"{failures.height} runs failed or diverged:\n{failures}")
-        console.print(f"Written: {' and '.join(written)}", soft_wrap=True)
-        return 0 if len(written) > 1 else 1
+                output.print(f"{failures.height} runs failed or diverged:\n{failures}")
+
+        def draw() -> bytes:
+            from telejax.results.plots import figure_png
+
+            picture.unlink(missing_ok=True)  # one from before, perhaps of another metric
+            return figure_png(outcome.plot(self.metric))
+
+        picture = self.out / "sweep.png"
+        if measured:
+            output.write(lambda: write_picture(picture, draw, kept=["table.parquet"]), self.out)
+        output.print_written(self.out, ["table.parquet", *([picture.name] if measured else [])])
+        return 1 if output.failed or not measured else 0

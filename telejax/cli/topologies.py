@@ -28,25 +28,32 @@ class Topologies:
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/topologies"))
     """Where to write."""
     force: bool = False
-    """Replace --out if it exists."""
+    """Replace --out if it exists and holds only files of telejax."""
 
     def run(self) -> int:
         check_integer("--nodes", self.nodes, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
         import rich.box
-        from rich.console import Console
         from rich.table import Table
 
-        from telejax.results.files import check_free, new_folder
+        from telejax.cli.output import Output
+        from telejax.results.files import check_free, new_folder, write_picture
         from telejax.topology import NAMES, table
 
-        check_free(self.out, self.force)
+        check_free(self.out, self.force, argument="--out")
         names = self.names or tuple(NAMES)
         found = table(self.nodes, names, seed=self.seed)
         left_out = found.filter(found["note"].is_not_null()).select("topology", "note").rows()
         if self.names and left_out:  # asked for by name: an error, not a remark
             raise ValueError("; ".join(f"topology {name!r}: {note}" for name, note in left_out))
-        console = Console()
+
+        def write() -> None:
+            with new_folder(self.out, self.force, later=["topologies.png"]) as folder:
+                found.write_csv(folder / "topologies.csv")
+            write_picture(self.out / "topologies.png", lambda: self._sheet(names), kept=["topologies.csv"])
+
+        output = Output()
+        output.write(write, self.out)  # before printing, for a reader such as head may end early
         shown = Table(title=f"{self.nodes} nodes", title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False)
         columns = ("period", "degree", "messages\na round", "p", "rounds\nto 1e-6", "finite\ntime")
         shown.add_column("topology", min_width=max(map(len, names)))
@@ -55,15 +62,12 @@ class Topologies:
         for row in found.iter_rows(named=True):
             if row["note"] is None:
                 shown.add_row(row["topology"], *_cells(row))
-        console.print(shown)
-        console.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
+        output.print(shown)
+        output.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
         for name, note in left_out:
-            console.print(f"{name} left out: {note}", soft_wrap=True)
-        with new_folder(self.out, self.force) as folder:
-            found.write_csv(folder / "topologies.csv")
-            (folder / "topologies.png").write_bytes(self._sheet(names))
-        console.print(f"Written: {self.out}/topologies.csv and topologies.png", soft_wrap=True)
-        return 0
+            output.print(f"{name} left out: {note}", soft_wrap=True)
+        output.print_written(self.out, ["topologies.csv", "topologies.png"])
+        return 1 if output.failed else 0
 
     def _sheet(self, names: tuple[str, ...]) -> bytes:
         from telejax.results.plots import topology_sheet

@@ -1,35 +1,131 @@
-"""Folders of results: written whole or not at all, and never over another by accident."""
+"""Folders of results: written whole or not at all, and never over another by accident or over what is not telejax's."""
 
 import os
+import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+MARKER = ".telejax"
+"""The file that tells a folder of telejax; it lists the files that may be removed with the folder."""
+
+KINDS = (
+    {"history.parquet", "config.json", "params.msgpack"},
+    {"history.parquet", "config.json", "comparison.png"},
+    {"table.csv", "history.parquet", "config.json", "search.png"},
+    {"topologies.csv", "topologies.png"},
+)
+"""What versions before the marker wrote: a result, a comparison, a search, the topologies."""
+
+LITTER = {".DS_Store", "Thumbs.db"}
+"""Files that a file manager leaves in a folder that it showed."""
+
 
 class new_folder:
-    """A context in which a folder is filled aside and put in place only when all of it is written."""
+    """A context in which a folder is filled aside and put in place only when all of it is written.
 
-    def __init__(self, path: str | os.PathLike[str], overwrite: bool) -> None:
-        self.path, self.overwrite = Path(path), overwrite
-        check_free(self.path, overwrite)
+    Args:
+        path: the folder, which is made with its parents.
+        overwrite: replace a folder that telejax wrote and to which nothing was added, or one that is empty.
+        later: names of files that are written into the folder afterwards, and are telejax's too.
+
+    Raises:
+        ValueError: a path that is never replaced, such as the working directory.
+        FileExistsError: a folder that exists and may not be replaced; a file or a symbolic link.
+        OSError: the folder cannot be written. After every error what was there is there still, and nothing else.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], overwrite: bool, later: Sequence[str] = ()) -> None:
+        self.path, self.overwrite, self.later = path, overwrite, later
+        self.target = check_free(path, overwrite)
 
     def __enter__(self) -> Path:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.aside = Path(tempfile.mkdtemp(prefix=f".{self.path.name}-", dir=self.path.parent))
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        self.aside = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))
         return self.aside
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        if failed is None:
-            check_free(self.path, self.overwrite)
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.aside.chmod(0o755)
-            self.aside.rename(self.path)
-        else:
-            shutil.rmtree(self.aside)
+        try:
+            if failed is None:
+                names = {file.name for file in self.aside.iterdir()} | set(self.later)
+                told = "# Written by telejax, which replaces this folder if asked to and if it holds only these files:"
+                (self.aside / MARKER).write_text("\n".join([told, *sorted(names), ""]), encoding="utf-8")
+                self.aside.chmod(0o755)
+                self._put_in_place()
+        finally:
+            shutil.rmtree(self.aside, ignore_errors=True)
+
+    def _put_in_place(self) -> None:
+        """Move the folder before aside, the new one in, and only then remove the one before."""
+        check_free(self.path, self.overwrite)
+        if not self.target.exists():
+            self.aside.rename(self.target)
+            return
+        before = self.aside.with_name(f"{self.aside.name}.before")
+        self.target.rename(before)
+        try:
+            if added := _not_ours(before):  # since the check
+                raise FileExistsError(_refusal("path", self.path, added))
+            self.aside.rename(self.target)
+        except BaseException:
+            before.rename(self.target)
+            raise
+        try:
+            for file in before.iterdir():
+                file.unlink()
+            before.rmdir()
+        except OSError as error:
+            warnings.warn(f"the folder before could not be removed from {str(before)!r}: {error}", stacklevel=4)
+
+
+def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "path") -> Path:
+    """Refuse a folder that cannot be written or may not be replaced; errors name it as ``argument``.
+
+    With ``overwrite``, a folder may be replaced if it is empty or holds only files that telejax wrote: those that its
+    marker lists, or exactly those of a result, comparison, search or table of topologies.
+
+    Returns:
+        The absolute path, with ``..`` and the symbolic links among its parents resolved.
+
+    Raises:
+        ValueError: the path is empty, the working or home directory, a parent of these, or a mount point.
+        FileExistsError: it exists and is a file, a symbolic link or a folder that may not be replaced.
+        OSError: it cannot be written.
+    """
+    told = f"{argument} is {os.fspath(path)!r}"
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise ValueError(f"{told}, which names no folder; give a new folder")
+    try:
+        given = Path(path)
+        target = given.resolve()
+        if reason := _never_replaced(target):
+            raise ValueError(f"{told}, which is {reason}; give a new folder, such as one inside it")
+        if given.is_symlink():
+            raise FileExistsError(
+                f"{told}, which is a symbolic link to {os.readlink(given)!r}; give the folder itself, or choose another"
+            )
+        if target.exists():
+            if not target.is_dir():
+                raise FileExistsError(f"{told}, which exists and is not a folder; choose another")
+            if not overwrite:
+                raise FileExistsError(
+                    f"{told}, which exists; choose another folder, or overwrite it (overwrite=True, --force)"
+                )
+            if added := _not_ours(target):
+                raise FileExistsError(_refusal(argument, path, added))
+        parent = next(folder for folder in target.parents if folder.exists())
+        Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=parent)).rmdir()
+    except FileExistsError:
+        raise
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        why = getattr(error, "strerror", None) or error
+        raise OSError(f"{told}, which cannot be written: {why}; choose another") from error
+    return target
 
 
 def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
@@ -43,14 +139,58 @@ def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
         raise
 
 
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise a FileExistsError if ``path`` exists and may not be replaced, an OSError if it cannot be written."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(
-            f"the folder {str(path)!r} exists; choose another, or overwrite it (overwrite=True, --force)"
-        )
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) -> None:
+    """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts."""
     try:
-        Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=parent)).rmdir()
-    except OSError as error:
-        raise OSError(f"the folder {str(path)!r} cannot be written: {error.strerror}; choose another") from error
+        write_whole(file, lambda aside: aside.write_bytes(draw()))
+    except Exception as error:
+        warnings.warn(
+            f"{file.name} was not written ({type(error).__name__}: {error}); "
+            f"{' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} kept in {str(file.parent)!r}",
+            stacklevel=3,
+        )
+
+
+def _never_replaced(target: Path) -> str | None:
+    """Why a folder is never replaced, whatever is in it."""
+    places = {"the working directory": Path.cwd()}
+    with suppress(RuntimeError):  # there is none
+        places["the home directory"] = Path.home().resolve()
+    for name, place in places.items():
+        if _same(target, place):
+            return name
+        if any(_same(target, parent) for parent in place.parents):
+            return f"a parent of {name}"
+    return "a mount point" if os.path.ismount(target) else None
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one folder, also where capitals do not count."""
+    try:
+        return one == other or one.samefile(other)
+    except OSError:
+        return False
+
+
+def _not_ours(folder: Path) -> list[str]:
+    """What keeps a folder from being replaced: the names of what telejax did not write into it."""
+    files = {entry.name for entry in folder.iterdir() if entry.is_file() and not entry.is_symlink()}
+    rest = {entry.name for entry in folder.iterdir()} - LITTER
+    if MARKER in files:
+        lines = (folder / MARKER).read_text(encoding="utf-8", errors="replace").splitlines()
+        return sorted(rest - _with_unfinished({MARKER, *lines[1:]}, files))
+    return [] if rest in KINDS and rest <= files else sorted(rest)
+
+
+def _with_unfinished(names: Iterable[str], files: set[str]) -> set[str]:
+    """The files of these names, and what :func:`write_whole` leaves of them when it is killed."""
+    ours = "|".join(re.escape(name) for name in names)
+    return {file for file in files if re.fullmatch(rf"(?:{ours})|\.(?:{ours})\.\d+\.\d+", file)}
+
+
+def _refusal(argument: str, path: str | os.PathLike[str], names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+    return (
+        f"{argument} is {os.fspath(path)!r}, which holds what telejax did not write: {shown}; "
+        "choose another folder, or move that away"
+    )

@@ -191,13 +191,15 @@ def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3)
     return figure_png(grid[0, 0])
 
 
-def figure_png(axes: matplotlib.axes.Axes) -> bytes:
+def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
     """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    plt.close(figure)
+    try:
+        figure.savefig(buffer, format="png", dpi=dpi)
+    finally:
+        plt.close(figure)
     return buffer.getvalue()
 
 

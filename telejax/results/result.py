@@ -134,7 +134,10 @@ class Result:
         """Write history.parquet, config.json and params.msgpack into a new folder, all or nothing.
 
         Raises:
-            FileExistsError: the folder exists and ``overwrite`` is False.
+            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
+            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
+                the path is a file or a symbolic link.
+            OSError: the folder cannot be written; what was there before is kept.
         """
         with new_folder(path, overwrite) as folder:
             write_result(self, folder)

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.errors import DivergenceError
-from telejax.results.files import new_folder
+from telejax.results.files import new_folder, write_picture
 from telejax.results.result import HIGHER_IS_BETTER, Result, mean_and_spread
 from telejax.simulation.simulate import simulate
 from telejax.tasks.base import Task
@@ -87,20 +87,26 @@ class Comparison:
         return figure
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet, config.json and comparison.png into a new folder, all or nothing.
+        """Write history.parquet and config.json into a new folder, all or nothing, then comparison.png.
+
+        A picture that cannot be drawn or written is a warning; the data are kept.
 
         Raises:
-            FileExistsError: the folder exists and ``overwrite`` is False.
+            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
+            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
+                the path is a file or a symbolic link.
+            OSError: the folder cannot be written; what was there before is kept.
         """
-        import matplotlib.pyplot as plt
-
-        with new_folder(path, overwrite) as folder:
+        with new_folder(path, overwrite, later=["comparison.png"]) as folder:
             self.history().write_parquet(folder / "history.parquet")
             (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
-            figure = self.plot()
-            figure.savefig(folder / "comparison.png", dpi=150)
-            plt.close(figure)
+        write_picture(Path(path) / "comparison.png", self._picture, kept=["history.parquet", "config.json"])
         return Path(path)
+
+    def _picture(self) -> bytes:
+        from telejax.results.plots import figure_png
+
+        return figure_png(self.plot().axes[0], dpi=150)
 
     def __rich__(self) -> Table:
         accuracy = self.target_metric in HIGHER_IS_BETTER

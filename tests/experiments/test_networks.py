@@ -37,7 +37,7 @@ def test_searches_resumes_and_refuses_other_settings(tmp_path, monkeypatch, caps
     assert "Search on ring: Activate" in printed and "[6/6]" in printed and "dsgd/ring" in printed
     folder = settings.out / "digits-n8-alpha0.1"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert set(before) == {"history.parquet", "accuracy.png"}
+    assert set(before) == {".telejax", "history.parquet", "accuracy.png"}
 
     (lost,) = (settings.out / "digits-n8-alpha0.1-runs").glob("dsgd-ring-0.1-0.parquet")
     lost.unlink()

@@ -10,7 +10,7 @@ import polars as pl
 import rich.box
 from rich.table import Table
 
-from telejax.results.files import new_folder
+from telejax.results.files import new_folder, write_picture
 from telejax.results.result import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
 
@@ -99,20 +99,29 @@ class SearchResult:
         return plots.plot_search(self, axes)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write table.csv, history.parquet, config.json and search.png into a new folder, all or nothing.
+        """Write table.csv, history.parquet and config.json into a new folder, all or nothing, then search.png.
+
+        A picture that cannot be drawn or written is a warning; the data are kept.
 
         Raises:
-            FileExistsError: the folder exists and ``overwrite`` is False.
+            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
+            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
+                the path is a file or a symbolic link.
+            OSError: the folder cannot be written; what was there before is kept.
         """
-        from telejax.results import plots
-
-        with new_folder(path, overwrite) as folder:
+        with new_folder(path, overwrite, later=["search.png"]) as folder:
             self.table.write_csv(folder / "table.csv")
             self.histories.write_parquet(folder / "history.parquet")
             config = {**self.config, "best": self.best, "rounds_used": self.rounds_used}
             (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-            (folder / "search.png").write_bytes(plots.figure_png(self.plot()))
+        kept = ["table.csv", "history.parquet", "config.json"]
+        write_picture(Path(path) / "search.png", self._picture, kept)
         return Path(path)
+
+    def _picture(self) -> bytes:
+        from telejax.results.plots import figure_png
+
+        return figure_png(self.plot())
 
     def __rich__(self) -> Table:
         table = Table(
