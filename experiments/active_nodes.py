@@ -16,7 +16,7 @@ import tyro
 
 import telejax as tj
 from telejax.results.files import check_free, new_folder
-from telejax.studies.search.result import choose, judge
+from telejax.studies.search.result import aggregate, choose
 
 ROUNDS = 400
 PROBLEMS = (
@@ -75,7 +75,7 @@ def panel(problem: dict, axes: plt.Axes, options: Options) -> pl.DataFrame:
         task,
         problem["topology"],
         optimizer=sgd,
-        learning_rates=options.learning_rates,
+        tune=options.learning_rates,
         seeds=options.seeds,
         progress=False,
         **budget,
@@ -92,7 +92,7 @@ def panel(problem: dict, axes: plt.Axes, options: Options) -> pl.DataFrame:
         ).history.drop("group")
         for k in found.table["active"]
     ]
-    curve = judge(pl.concat(alone)).sort("diverged", "slots").group_by("active").first().sort("active")
+    curve = aggregate(pl.concat(alone)).sort("diverged", "slots").group_by("active").first().sort("active")
     true = choose(curve, "slots", found.config["tolerance"])
     constants = tj.theory.measure(task, task.optimum)
     predicted = tj.theory.optimal_active(constants, nodes=task.nodes, topology=problem["topology"], **budget)

@@ -182,7 +182,7 @@ def choose_actives(task: Any, optimizer: Any, settings: Settings, folder: Path) 
             optimizer=optimizer,
             rounds=settings.search_rounds,
             candidates=[k for k in settings.candidates if k <= task.nodes],
-            learning_rates=settings.learning_rates,
+            tune=settings.learning_rates,
             seeds=settings.search_seeds,
             eval_every=max(1, settings.search_rounds // SEARCH_ROWS),
             progress=False,

@@ -15,7 +15,7 @@ candidate. The columns:
 - ``chosen_ok``: ``chosen_gap`` is within 10 % of ``lowest_gap`` or inside its standard error, and that of no k a
   quarter of the chosen one or smaller is;
 - ``auto_k``: the median over seeds of the k at the end of a run of 1.3 T rounds in all (``auto_rounds``) with
-  ``active="auto"``, ``auto_gap`` its objective at the end, ``auto_gap_T`` that of the same runs after T rounds;
+  ``tj.auto``, ``auto_gap`` its objective at the end, ``auto_gap_T`` that of the same runs after T rounds;
 - ``auto_ok``: ``auto_gap`` is within 10 % of ``lowest_gap``;
 - ``auto_gradients``, ``search_gradients``: gradients of one seed, of auto and of all candidates of the search.
 """
@@ -30,7 +30,7 @@ import polars as pl
 import tyro
 
 import telejax as tj
-from telejax.studies.search.result import judge
+from telejax.studies.search.result import aggregate
 
 RATES = (0.00625, 0.0125, 0.025, 0.05)
 DIGITS_RATES = (0.1, 0.25, 0.6, 1.5)
@@ -119,7 +119,7 @@ def compare(task, problem, rates, options: Options, rows_a_run: int) -> dict:
     """The searched, the predicted and the exhaustive best k of one problem, and what auto ends at."""
     sgd = tj.optimizer(optax.sgd, learning_rate=rates[0])
     common = {"rounds": options.rounds, "eval_every": max(1, options.rounds // rows_a_run), "progress": False}
-    found = tj.search(task, optimizer=sgd, learning_rates=rates, seeds=options.seeds, **common)
+    found = tj.search(task, optimizer=sgd, tune=rates, seeds=options.seeds, **common)
     sizes = found.table["active"].to_list()
     alone = [
         tj.simulate(
@@ -132,12 +132,12 @@ def compare(task, problem, rates, options: Options, rows_a_run: int) -> dict:
         ).history.drop("group")
         for k in sizes
     ]
-    grid = judge(pl.concat(alone)).sort("diverged", "slots").group_by("active", maintain_order=True).first()
+    grid = aggregate(pl.concat(alone)).sort("diverged", "slots").group_by("active", maintain_order=True).first()
     gap = dict(zip(grid["active"], grid["slots"], strict=True))
     best = grid.sort("slots").row(0, named=True)
     near = {k for k in sizes if gap[k] <= max(MARGIN * best["slots"], best["slots"] + best["slots_se"])}
     auto = tj.simulate(
-        tj.teleportation(active="auto", topology="ring", optimizer=sgd.with_learning_rate(best["learning_rate"])),
+        tj.auto(topology="ring", optimizer=sgd.with_learning_rate(best["learning_rate"])),
         task,
         seeds=options.auto_seeds,
         **common | {"rounds": AUTO_ROUNDS * options.rounds // 100},

@@ -1,7 +1,5 @@
 """The plan that finds its number of active nodes while it runs."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import optax
@@ -9,15 +7,16 @@ import polars as pl
 import pytest
 
 import telejax as tj
-from telejax.simulation.recorder import COUNTERS, follow
-from telejax.studies.search.auto import _Search
+from telejax.simulation.recorder import COUNTERS
+from telejax.studies.search.phases import followed
+from telejax.studies.search.schedule import Schedule
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=4.0, noise=3.0)
 
 
 def auto(**changes):
-    return replace(tj.teleportation(active="auto", topology="ring", optimizer=SGD), **changes)
+    return tj.auto(**{"topology": "ring", "optimizer": SGD, **changes})
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +64,8 @@ def test_it_ends_as_low_as_the_best_candidate():
 def test_a_seed_of_several_is_the_seed_alone():
     both = tj.simulate(auto(candidates=(1, 8)), TASK, rounds=64, seeds=[3, 5], tune=[0.05, 0.1], progress=False)
     alone = tj.simulate(auto(candidates=(1, 8)), TASK, rounds=64, seed=5, progress=False)
-    lane = both.history.filter((pl.col("seed") == 5) & (pl.col("learning_rate") == 0.1))
-    assert lane["loss"].to_list() == alone.history["loss"].to_list()
+    alone_in_both = both.history.filter((pl.col("seed") == 5) & (pl.col("learning_rate") == 0.1))
+    assert alone_in_both["loss"].to_list() == alone.history["loss"].to_list()
     assert jax.tree.leaves(both.params)[0].shape == (2, 2, 1, 6)
     assert both.tuned().learning_rates[0] in (0.05, 0.1)
 
@@ -92,7 +91,7 @@ def test_a_candidate_without_room_is_tried_alone():
     assert run.history["loss"][-1] < 0.1 * run.history.filter(active=32)["loss"][-1]
 
 
-def test_a_rival_that_did_not_run_goes_on_from_the_trial():
+def test_an_incumbent_that_did_not_run_goes_on_from_the_trial():
     """As above, but for the slots' objective at a tolerance that makes the smaller one win after the trial."""
     run = tj.simulate(auto(candidates=(32, 64), tolerance=1e9), TASK, rounds=320, eval_every=5, progress=False)
     assert set(run.history["active"].to_list()) == {32, 64}
@@ -113,9 +112,9 @@ def test_a_rival_that_did_not_run_goes_on_from_the_trial():
     ],
 )
 def test_a_trial_gives_way_only_when_it_has_settled_and_is_clearly_worse(winner, trial, runs_next, decided):
-    search = _Search(auto(candidates=(32, 64)).bind(TASK), nodes=64, window=10)
+    search = Schedule(auto(candidates=(32, 64)).bind(TASK), nodes=64, window=10)
     search._open(0, done=40)
-    assert search.rival == 0 and search.stage.groups == (1,)
+    assert search.incumbent == 0 and search.phase.groups == (1,)
     random = np.random.default_rng(0)
     rows = []
     for group, (first, last, noise), (start, end) in ((0, winner, (0, 40)), (1, trial, (40, 70))):
@@ -123,21 +122,21 @@ def test_a_trial_gives_way_only_when_it_has_settled_and_is_clearly_worse(winner,
         loss = np.linspace(first, last, len(rounds)) + noise * random.normal(size=len(rounds))
         rows.append(pl.DataFrame({"round": rounds, "group": group, "loss_slots": loss, "diverged": False}))
     search.decide(pl.concat(rows), 70)
-    assert search.sizes[search.stage.groups[0]] == runs_next
-    assert (search.rival is None) == decided
+    assert search.sizes[search.phase.groups[0]] == runs_next
+    assert (search.incumbent is None) == decided
 
 
-def test_follow_adds_up_groups_and_keeps_the_lineage():
+def test_following_adds_up_groups_and_keeps_the_ancestry():
     rows = [(0, 0, 0), (0, 1, 0), (5, 0, 10), (5, 1, 20), (10, 0, 20), (15, 2, 7), (15, 0, 30)]
     table = pl.DataFrame(rows, schema=["round", "group", "gradients"], orient="row")
     table = table.with_columns(pl.col("gradients").alias(name) for name in COUNTERS)
-    run = follow(table, [0, 2])
+    run = followed(table, [0, 2])
     assert run["round"].to_list() == [0, 5, 10, 15]
     assert run["gradients"].to_list() == [0, 30, 40, 57]
 
 
 def test_all_candidates_diverged():
-    plan = auto().with_learning_rate(1e4)
+    plan = auto(optimizer=SGD.with_learning_rate(1e4))
     with pytest.raises(tj.DivergenceError, match="diverged") as caught:
         tj.simulate(plan, TASK, rounds=64, progress=False)
     assert caught.value.result.history["diverged"][-1]
@@ -151,7 +150,10 @@ def test_all_candidates_diverged():
         (lambda: tj.simulate(auto(), TASK, gradients=1000), "gradients is 1000; give rounds"),
         (lambda: tj.simulate(auto(candidates=(1, 65)), TASK, rounds=9), "candidates holds 65"),
         (lambda: tj.simulate(auto(topology=tj.topology.ring(4)), TASK, rounds=9), "cannot be built for candidates"),
-        (lambda: tj.teleportation(active="many", topology="ring", optimizer=SGD), "active is 'many'.*\"auto\""),
+        (lambda: tj.teleportation(active="auto", topology="ring", optimizer=SGD), "active is 'auto'.*telejax.auto"),
+        (lambda: tj.simulate(auto(), TASK, rounds=9, devices="cpu:1"), "devices is 'cpu:1'.*phases"),
+        (lambda: auto(objective="worst"), "unknown objective 'worst'"),
+        (lambda: tj.teleportation(active="many", topology="ring", optimizer=SGD), "active is 'many'.*telejax.auto"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):

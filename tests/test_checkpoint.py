@@ -18,18 +18,19 @@ import telejax as tj
 
 SCRIPT = """
 import sys, optax, telejax as tj
-from telejax.simulation import simulate as driver
+from telejax.simulation.recorder import Recorder
 import numpy as np, jax
 
 folder, slow = sys.argv[1], len(sys.argv) > 2
 if slow:  # tell after every evaluation, and leave time to be killed in
     import time
-    add = driver.Recorder.add
+    add = Recorder.add
     def slow_add(self, *args):
-        add(self, *args)
+        rows = add(self, *args)
         print("round", self.round, flush=True)
         time.sleep(0.3)
-    driver.Recorder.add = slow_add
+        return rows
+    Recorder.add = slow_add
 task = tj.tasks.quadratic(nodes=100, dim=7, noise=1.0)
 adam = tj.optimizer(optax.adam, learning_rate=0.1)
 result = tj.simulate(
@@ -164,17 +165,20 @@ def test_every_needs_a_folder():
         run(None, every=5)
 
 
-@pytest.mark.parametrize("argument", [{"checkpoint": "folder"}, {"devices": "cpu:1"}])
-@pytest.mark.parametrize(
-    ("active", "options"), [("auto", {"rounds": 12}), ("auto", {"rounds": 12, "seeds": 2}), ((1, 2), {"gradients": 12})]
-)
-def test_plans_whose_slots_change_are_refused(argument, active, options, tmp_path, monkeypatch):
+@pytest.mark.parametrize("argument", [{"checkpoint": "folder"}, {"devices": "cpu:1"}, {"until": ("loss", 0.1)}])
+@pytest.mark.parametrize("options", [{"rounds": 12}, {"rounds": 12, "seeds": 2}])
+def test_what_runs_in_phases_refuses_them(argument, options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    make = tj.teleportation if active == "auto" else tj.joint_teleportation
-    plan = make(active=active, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
-    with pytest.raises(ValueError, match=f"{next(iter(argument))} is '.*TELEPORTATION ring .*runs in stages"):
+    plan = tj.auto(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    with pytest.raises(ValueError, match=f"{next(iter(argument))} is .*TELEPORTATION ring .*runs in phases"):
         tj.simulate(plan, tj.tasks.quadratic(nodes=20, dim=3), **options, **argument)
     assert not [*tmp_path.iterdir()]
+
+
+def test_groups_of_several_costs_refuse_a_budget_of_gradients():
+    plan = tj.joint_teleportation(active=(1, 2), topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    with pytest.raises(ValueError, match=r"gradients is 12, and the groups .* compute \[1, 2\] a round; give rounds"):
+        tj.simulate(plan, tj.tasks.quadratic(nodes=20, dim=3), gradients=12)
 
 
 def test_groups_side_by_side_go_on_from_a_checkpoint(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
         "learning_rate"
     ].to_list() == [1, 1]
     config = json.loads((out / "config.json").read_text())
-    assert config["nodes"] == 8 and config["rounds"] == 6 and config["learning_rates"] == [0.02, 0.05, 0.1]
+    assert config["nodes"] == 8 and config["rounds"] == 6 and config["tune"] == {"learning_rate": [0.02, 0.05, 0.1]}
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr()
     assert "TELEPORTATION" in printed.out and "DSGD ring" in printed.out
@@ -56,7 +56,7 @@ def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
         (["--seeds", "0"], "--seeds is 0; give an integer of at least 1"),
         (["--seed", "-1"], "--seed is -1; give an integer of at least 0"),
         (["--learning-rates", "0.1", "-1"], "--learning-rates is -1.0; give a finite number above 0"),
-        (["--learning-rates", "0.1", "0.1"], "tune is [0.1, 0.1]; give at least one step size, and each only once"),
+        (["--learning-rates", "0.1", "0.1"], "tune is (0.1, 0.1); give at least one value, and each only once"),
         (["--noise", "-1"], "noise is -1.0; give a finite number of at least 0"),
         (["--dataset", "digits", "--alpha", "0"], "--alpha is 0.0; give a finite number above 0"),
         (["--dataset", "digits", "--alpha", "-1"], "--alpha is -1.0; give a finite number above 0"),

@@ -168,7 +168,7 @@ def test_task_with_other_parameters_and_a_raw_optimizer_runs() -> None:
         ({"rounds": 5, "seeds": 0}, "seeds is 0; give an integer of at least 1"),
         ({"rounds": 5, "seeds": []}, r"seeds is \[\]; give at least one seed, and each only once"),
         ({"rounds": 5, "seeds": [1, 2, 1]}, r"seeds is \[1, 2, 1\]; give at least one seed, and each only once"),
-        ({"rounds": 5, "tune": []}, r"tune is \[\]; give at least one step size"),
+        ({"rounds": 5, "tune": []}, r"tune is \[\]; give at least one value"),
         ({"rounds": 5, "tune": [0.1, 0.1]}, r"tune is \[0.1, 0.1\]; .*each only once"),
         ({"rounds": 5, "tune": [0.1, 0.0]}, "tune is 0.0; give a finite number above 0"),
         ({"rounds": 5, "tune": [float("nan")]}, "tune is nan; give a finite number above 0"),

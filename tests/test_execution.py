@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from telejax.backend import batched_map as execution
+from telejax.backend import memory
 from telejax.backend.sharding import one_device_a_core
 
 
@@ -27,9 +28,9 @@ def test_map_nodes_equals_vmap(batch):
 
 
 def test_small_pieces_run_at_once_and_large_ones_in_dividing_batches():
-    assert execution.node_batch(100, 10_000) == 10_000
-    assert execution.node_batch(8 * 2**20, 25) == 1
-    assert 25 % execution.node_batch(2**18, 25) == 0
+    assert memory.node_batch(100, 10_000) == 10_000
+    assert memory.node_batch(8 * 2**20, 25) == 1
+    assert 25 % memory.node_batch(2**18, 25) == 0
 
 
 def test_measured_batch_is_a_candidate():
@@ -39,13 +40,13 @@ def test_measured_batch_is_a_candidate():
 def test_sum_over_batches_fills_the_last_one_up():
     data = jnp.arange(10_000.0).reshape(-1, 1)
     wide = lambda x: jnp.sum(jnp.tile(x, (1, 1000)), axis=0)[:3]  # 4 kB a row: ten batches or more
-    assert execution.batch_for(4000, len(data)) < len(data) / 9
+    assert memory.batch_for(4000, len(data)) < len(data) / 9
     np.testing.assert_allclose(execution.sum_over_batches(wide, data), data.sum() * jnp.ones(3), rtol=1e-5)
 
 
 def test_largest_intermediate_looks_into_loops():
     inside = lambda x: jax.lax.map(lambda row: jnp.sum(jnp.outer(row, row)), x)
-    assert execution.largest_intermediate(inside, jnp.zeros((2, 100))) == 40_000
+    assert memory.largest_intermediate(inside, jnp.zeros((2, 100))) == 40_000
 
 
 SIMULATE = """

@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import Mesh
 
 import telejax as tj
-from telejax.backend.sharding import circulant_rounds
+from telejax.mixing.sharded import circulant_rounds
 
 COMMON = """
 import sys, jax, numpy as np, optax, telejax as tj
@@ -43,9 +43,9 @@ methods.append(tj.joint_teleportation(active=(4, 8), topology="ring", optimizer=
 for method in methods:
     # 1e-6: float32 sums in another order, over 30 rounds of a contraction
     np.testing.assert_allclose(run(method, task, mesh=mesh), run(method, task), rtol=1e-6, atol=1e-6)
-lanes = {"seeds": 2, "tune": [0.02, 0.05]}
+axes = {"seeds": 2, "tune": [0.02, 0.05]}
 np.testing.assert_allclose(
-    run(methods[0], task, devices="cpu:4", **lanes), run(methods[0], task, **lanes), rtol=1e-6, atol=1e-6
+    run(methods[0], task, devices="cpu:4", **axes), run(methods[0], task, **axes), rtol=1e-6, atol=1e-6
 )
 explicit = jax.make_mesh((4,), ("nodes",))  # whose axis the compiler would not place by itself
 np.testing.assert_allclose(run(methods[0], task, mesh=explicit), run(methods[0], task), rtol=1e-6, atol=1e-6)
@@ -53,17 +53,14 @@ state = tj.simulate(methods[0], task, rounds=5, mesh=mesh, progress=False).state
 assert {shard.data.shape for shard in state.params.addressable_shards} == {(8, 6)}
 
 # the compiled program: one row of each block crosses each boundary, and nothing is gathered
-from telejax.simulation import simulate as driver
-from telejax.backend.sharding import Placement
-from telejax.simulation.batching import Lanes
-from telejax.simulation.hyperparameters import Variants
-placement, lanes = Placement(mesh, 0), Lanes(None, None, 1, 1)
+from telejax.network import IDEAL
+from telejax.simulation.program import Program
 for topology, gathers in (("ring", False), ("torus:rows=4", True)):
-    algorithm = placement.spread(dsgd(topology).bind(task))
-    variants, key = Variants.of([(algorithm, task)]), jax.random.key(0)
-    state = driver._start(variants, task.init(key), key, lanes=lanes, placement=placement)
-    compiled = driver._advance.lower(variants, state, key, 5, lanes=lanes, placement=placement).compile()
-    text = compiled.as_text()
+    algorithm = dsgd(topology).bind(task)
+    program = Program.build(
+        [(algorithm, task, IDEAL)], [0], seed_axis=False, hyperparameter_axis=False, mesh=mesh, metrics=()
+    )
+    text = program.lowered(program.start()).compile().as_text()
     in_loop = [line for line in text.splitlines() if "all-gather" in line and "f32[32,6]" in line]
     assert bool(in_loop) == gathers, (topology, in_loop)
     if topology == "ring":
@@ -142,10 +139,10 @@ def test_wrong_meshes_are_refused():
 
 
 def test_a_mesh_that_does_not_divide_the_slots():
-    from telejax.backend.sharding import Placement
+    from telejax.backend.sharding import SlotSharding
 
     class FourDevices:
         size = 4
 
     with pytest.raises(ValueError, match="4 devices, which do not divide 6 slots; use 2 devices"):
-        Placement(FourDevices(), 0).check(6)
+        SlotSharding(FourDevices(), 0).check(6)

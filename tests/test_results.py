@@ -39,7 +39,7 @@ def healthy() -> tj.Result:
 def test_tuned_takes_the_lowest_loss_of_the_slots_and_no_diverged_run() -> None:
     tuned = result().tuned()
     assert tuned.learning_rates == [0.1] and tuned.history.height == 6
-    assert tuned.config["tuned"] == {"learning_rate": 0.1, "by": "loss_slots", "among": [0.1, 0.5]}
+    assert tuned.config["tuned"] == {"learning_rate": 0.1, "by": "loss_slots", "among": {"learning_rate": [0.1, 0.5]}}
     assert tuned.params.ravel().tolist() == [0.0, 2.0]
     assert healthy().tuned().learning_rates == [0.5]
     assert healthy().tuned().params.ravel().tolist() == [1.0, 3.0]

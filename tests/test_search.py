@@ -16,7 +16,7 @@ import scipy.stats
 import telejax as tj
 from telejax import cli
 from telejax.studies.search.candidates import passes
-from telejax.studies.search.result import judge
+from telejax.studies.search.result import aggregate
 from telejax.testing import check_algorithm
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
@@ -67,6 +67,16 @@ class WholeNumbers:
         return {"loss": jnp.sum(params**2)}
 
 
+@dataclass(frozen=True)
+class Chosen(tj.Network):
+    """A network on which the active nodes are given."""
+
+    holders: object = None
+
+    def activate(self, key, state, nodes, count):
+        return state, self.holders
+
+
 @pytest.mark.parametrize("travels", [True, False])
 @pytest.mark.parametrize(
     ("topology", "task", "tolerance"),
@@ -76,9 +86,8 @@ class WholeNumbers:
         ("ring", TASK, 1e-5),  # thirds and normal noise: sums in another order differ in the last digits
     ],
 )
-def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tolerance, travels, monkeypatch):
+def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tolerance, travels):
     """Same holders, same keys: the same parameters, momenta and hand-offs, bit for bit where nothing is rounded."""
-    module = sys.modules["telejax.algorithms.teleportation"]
     sizes = [1, 2, 4, 8]
     sgd = tj.optimizer(optax.sgd, learning_rate=0.5 if tolerance == 0 else 0.1, momentum=0.5)
     both = joint(sizes, topology, sgd, state_travels=travels)
@@ -91,9 +100,8 @@ def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tole
         state, info = both.step(key, state, task)
         for place, (one, start, end) in enumerate(zip(single, ends[:-1], ends[1:], strict=True)):
             mine = state.holders[start:end]
-            monkeypatch.setattr(module, "sample_distinct", lambda *_, mine=mine: mine)
-            states[place], told = one.step(key, states[place], task)
-            assert int(told.handoffs[0]) == int(info.handoffs[place])
+            states[place], told = one.step(key, states[place], task, Chosen(holders=mine))
+            assert int(told.counters["handoffs"][0]) == int(info.counters["handoffs"][place])
             theirs = jax.tree.map(lambda x, a=start, b=end: x[a:b], (state.params, state.opt_state))
             alone = jax.tree.leaves((states[place].params, states[place].opt_state))
             for left, right in zip(jax.tree.leaves(theirs), alone, strict=True):
@@ -170,7 +178,7 @@ def test_the_objective_and_the_tolerance_decide():
 
 def test_step_sizes_are_tuned_for_every_candidate():
     rates = [0.01, 0.1]
-    both = tj.search(TASK, optimizer=SGD, rounds=40, candidates=[1, 8], learning_rates=rates, progress=False)
+    both = tj.search(TASK, optimizer=SGD, rounds=40, candidates=[1, 8], tune=rates, progress=False)
     assert both.grid.height == 4
     for rate in rates:
         alone = tj.search(TASK, optimizer=SGD.with_learning_rate(rate), rounds=40, candidates=[1, 8], progress=False)
@@ -192,14 +200,14 @@ def test_equal_gradients_buy_fewer_active_nodes_more_rounds():
 
 
 def test_one_diverged_step_size_does_not_decide():
-    found = tj.search(TASK, optimizer=SGD, rounds=60, learning_rates=[0.1, 1e4], progress=False)
+    found = tj.search(TASK, optimizer=SGD, rounds=60, tune=[0.1, 1e4], progress=False)
     assert found.table["learning_rate"].unique().to_list() == [0.1]
     assert not found.table["diverged"].any()
 
 
 def test_all_candidates_diverged():
     with pytest.raises(tj.DivergenceError, match=r"all candidates .* diverged; step sizes tried: 10000, 20000"):
-        tj.search(TASK, optimizer=SGD, rounds=60, learning_rates=[1e4, 2e4], progress=False)
+        tj.search(TASK, optimizer=SGD, rounds=60, tune=[1e4, 2e4], progress=False)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +245,7 @@ def test_unbuildable_candidates_are_skipped_only_when_asked():
 def test_judge_averages_the_last_quarter():
     rows = {"round": [0, 50, 75, 100], "loss": [9.0, 9.0, 1.0, 3.0], "loss_slots": [9.0, 9.0, 2.0, 4.0]}
     rest = dict.fromkeys(("seed", "active", "gradients", "messages", "bytes"), 1)
-    table = judge(
+    table = aggregate(
         pl.DataFrame(rows).with_columns(learning_rate=0.1, diverged=False, **{k: pl.lit(v) for k, v in rest.items()})
     )
     assert (table["mean"].item(), table["slots"].item()) == (2.0, 3.0)
@@ -291,12 +299,14 @@ def test_help_does_not_import_jax():
 
 
 def test_evaluation_reduces_every_group_apart():
+    from telejax.network import IDEAL
     from telejax.simulation.metrics import evaluate
 
     sizes = (1, 3, 4)
     state = joint(sizes).init(jax.random.key(0), TASK)
     params = jax.random.normal(jax.random.key(1), state.params.shape)
-    metrics, means = evaluate(tj.State(params, None, state.holders, state.round), TASK, sizes)
+    metrics, means, judged = evaluate(state.replace(params=params), joint(sizes), TASK, IDEAL)
+    assert judged is None
     start = 0
     for place, k in enumerate(sizes):
         part = np.asarray(params[start : start + k])

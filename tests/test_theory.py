@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import telejax as tj
-from telejax.studies.theory import bounds as theory
+from telejax.studies import theory
 
 UNIT = theory.Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
 

@@ -28,9 +28,9 @@ def test_sampling():
 def test_every_form_of_mixing_keeps_shape_and_dtype(name):
     form = tj.topology.from_spec(name, 6).mixing()
     apply = checked(type(form).apply)
-    assert apply(form, jnp.ones((6, 2)), jnp.int32(1)).shape == (6, 2)
+    assert apply(form, jnp.ones((6, 2)), jnp.ones((6, 2)), jnp.int32(1)).shape == (6, 2)
     with pytest.raises(TypeCheckError):
-        apply(form, jnp.ones((6, 2)), jnp.ones(3))  # the round is a scalar
+        apply(form, jnp.ones((6, 2)), jnp.ones((6, 2)), jnp.ones(3))  # the round is a scalar
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,7 @@ def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
         return jax.tree.map(lambda x, g: x - RATE * g, params, jax.grad(loss)(params))
 
     def on_one_device(*xs: Any) -> Any:
-        with execution.over(jax.make_mesh((1,), ("nodes",))):
-            return execution.map_nodes(one, xs)
+        return execution.map_nodes(one, xs, mesh=jax.make_mesh((1,), ("nodes",)))
 
     ways = {
         "vmap": jax.vmap(one),

@@ -1,7 +1,7 @@
 """Decentralized learning algorithms, one a file, each reading like its paper."""
 
 from telejax.algorithms.all_reduce import all_reduce_sgd
-from telejax.algorithms.base import Algorithm, Info, Plan, State
+from telejax.algorithms.base import Algorithm
 from telejax.algorithms.decentralized_sgd import decentralized_sgd
 from telejax.algorithms.fedavg import fedavg
 from telejax.algorithms.joint import joint_teleportation
@@ -10,9 +10,6 @@ from telejax.algorithms.teleportation import teleportation
 
 __all__ = [
     "Algorithm",
-    "Info",
-    "Plan",
-    "State",
     "all_reduce_sgd",
     "decentralized_sgd",
     "fedavg",

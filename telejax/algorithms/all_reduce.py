@@ -7,19 +7,20 @@ Its traffic is counted as that of an all-reduce, which moves 2 (n - 1) parameter
 
 from dataclasses import dataclass
 
-import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 
-from telejax.algorithms.base import Algorithm, Info, State, no_handoffs, pytree
+from telejax.algorithms.base import AllNodes
 from telejax.algorithms.parts import local_update
-from telejax.mixing.forms import Mean, mix
+from telejax.mixing.forms import Mean
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.state import Info, State, pytree
 from telejax.tasks.base import Task
 
 
 @pytree
 @dataclass(frozen=True)
-class AllReduceSGD(Algorithm):
+class AllReduceSGD(AllNodes):
     """See :func:`all_reduce_sgd`."""
 
     optimizer: Optimizer | FixedOptimizer
@@ -28,17 +29,12 @@ class AllReduceSGD(Algorithm):
     def name(self) -> str:
         return "all-reduce SGD"
 
-    def slots(self, nodes: int) -> int:
-        return nodes
-
-    def first_holders(self, nodes: int) -> Int[Array, " slots"]:
-        return jnp.arange(nodes, dtype=jnp.int32)
-
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         holders = self.first_holders(task.nodes)
         params, opt_state = local_update(key, state.params, state.opt_state, holders, task, self.optimizer)
-        params = mix(Mean.over(task.nodes), params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, no_handoffs())
+        mean = Mean("all-reduce", task.nodes, self.gossip_messages(task.nodes)[0], transport="all_reduce")
+        state, params, _ = network.gossip(key, mean, params, state, self.copy_bytes(state))
+        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((2 * (nodes - 1),),)

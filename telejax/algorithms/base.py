@@ -1,87 +1,45 @@
-"""What every algorithm shares: the state of the slots, the accounting of a round, and the base class.
+"""What every algorithm shares: the base class, its accounting, and how a graph waits for the number of nodes.
 
 A method is three choices: how many slots (parameter copies) there are, who holds them in a round, and how
 they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_messages``.
 """
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, final
 
 import jax
 import jax.numpy as jnp
-import polars as pl
-from jaxtyping import Array, Int, Key
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Int, Key
 
-from telejax.errors import check_integer
+from telejax.backend.memory import tree_bytes
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer
+from telejax.state import Info, Params, State
 from telejax.tasks.base import Task
-from telejax.topology import Topology, TopologyLike, resolve
+from telejax.topology import Stochastic, Topology, TopologyLike, check_stochastic, resolve
 
-Params = Any
-"""Any pytree of float arrays; in a state, each leaf has the slot axis first."""
-
-STATIC = {"static": True}
-pytree = jax.tree_util.register_dataclass
+START = np.uint32(2**31 + 2**16)  # folded into the key of task.init for what a method draws at its start
 
 
-@pytree
-@dataclass(frozen=True)
-class State:
-    """Everything the next round needs.
+class Algorithm(ABC):
+    """A frozen pytree with an optimizer; subclasses are dataclasses that add their own structure.
 
-    ``holders`` and ``round`` may depend on the key and the task, but not on the parameters: runs that differ
-    in their step size share them.
-    """
-
-    params: Params
-    """Pytree with leaves (slots, ...): the parameters of each slot."""
-    opt_state: Any
-    """Pytree with leaves (slots, ...): the optimizer state of each slot."""
-    holders: Int[Array, " slots"]
-    """int32: the node that held each slot in the last round; -1 before the first."""
-    round: Int[Array, ""]
-    """int32: rounds done."""
-
-
-@pytree
-@dataclass(frozen=True)
-class Info:
-    """What happened in a round, for accounting and tests."""
-
-    holders: Int[Array, " slots"]
-    """int32: the nodes that worked in this round."""
-    handoffs: Int[Array, " groups"]
-    """int32: slots that changed hands, per group."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A stretch of a run in which nothing changes shape."""
-
-    algorithm: "Algorithm"
-    rounds: int
-    groups: tuple[int, ...]
-    """An id for each group; one that was there in the stage before goes on with its counters."""
-    slots: tuple[int, ...] | None = None
-    """For each slot, the slot of the stage before whose state it goes on from; None where nothing changes."""
-
-
-Stages = Generator[Stage, pl.DataFrame, Sequence[int] | None]
-
-
-class Plan(ABC):
-    """What :func:`telejax.simulate` runs: one stage after another, the next chosen from the history so far.
-
-    An algorithm is the plan of a single stage. A frozen dataclass.
+    Numbers that one might tune are leaves; counts, shapes and functions are static fields.
     """
 
     optimizer: Optimizer | FixedOptimizer
-    decides = False
-    """Whether the stages depend on the history, so that each seed and step size takes its own."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "init" in cls.__dict__:
+            raise TypeError(f"{cls.__name__} overrides init, which is final; override start(key, params, task) instead")
 
     @property
     @abstractmethod
@@ -89,36 +47,15 @@ class Plan(ABC):
         """A short label for tables and plots."""
 
     @abstractmethod
-    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
-        """Rounds of each group within the budget, of which exactly one kind is given."""
-
-    @abstractmethod
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
-        """The stages in order; what the generator is sent back is the history after each.
-
-        It may return groups, each of which went on from the parameters of the one before: the history then
-        follows them as one run, whose counters are those of all groups together.
-        """
-
-    def bind(self, task: Task) -> Self:
-        """Check the plan against the task and fix what depends on its number of nodes."""
-        return self
-
-    def with_learning_rate(self, learning_rate: Any) -> Self:
-        """The same plan with another step size."""
-        return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))  # type: ignore[type-var]
-
-
-class Algorithm(Plan):
-    """A frozen pytree with an optimizer; subclasses are dataclasses that add their own structure."""
-
-    @abstractmethod
     def slots(self, nodes: int) -> int:
         """Number of parameter copies that a run with ``nodes`` nodes holds."""
 
     @abstractmethod
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
-        """One round; ``key`` is the key of this round, used for nothing else."""
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
+        """One round; ``key`` is the key of this round, used for nothing else.
+
+        A method for ideal networks only may leave ``network`` out.
+        """
 
     @abstractmethod
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
@@ -129,25 +66,22 @@ class Algorithm(Plan):
         return (self.slots(nodes),)
 
     def bind(self, task: Task) -> Self:
+        """Check the algorithm against the task and fix what depends on its number of nodes."""
         self.slots(task.nodes)
         return self
 
-    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
-        """The same rounds for every group, or the rounds that the same gradients buy each."""
-        a_round = self.gradients(nodes)
-        if rounds is not None:
-            return (check_integer("rounds", rounds, minimum=1),) * len(a_round)
-        remedy = f"give at least {max(a_round)}, the gradients of one round of {self.name}"
-        gradients = check_integer("gradients", gradients, minimum=max(a_round), remedy=remedy)
-        return tuple(gradients // one for one in a_round)
-
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
-        yield Stage(self, horizons[0], groups=tuple(range(len(horizons))))
-        return None
+    def on_mesh(self, mesh: Mesh) -> Self:
+        """The same algorithm with every mixing in the form that suits slots sharded over a mesh."""
+        is_mixing = lambda x: isinstance(x, Mixing)
+        return jax.tree.map(lambda x: x.sharded(mesh) if is_mixing(x) else x, self, is_leaf=is_mixing)
 
     def gradients(self, nodes: int) -> tuple[int, ...]:
         """For each group, stochastic gradients computed in a round."""
         return self.groups(nodes)
+
+    def first_gradients(self, nodes: int) -> tuple[int, ...]:
+        """For each group, stochastic gradients that :meth:`start` computes; counted in the row of round 0."""
+        return (0,) * len(self.groups(nodes))
 
     def copy_bytes(self, state: State) -> int:
         """Bytes of one message of gossip: one copy of the parameters."""
@@ -157,23 +91,36 @@ class Algorithm(Plan):
         """Bytes of one hand-off: one copy of the parameters, and of what travels with them."""
         return copy_bytes(state.params)
 
+    def with_learning_rate(self, learning_rate: Any) -> Self:
+        """The same algorithm with another step size."""
+        return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))  # type: ignore[type-var]
+
+    @final
     def init(self, key: Key[Array, ""], task: Task) -> State:
-        """All slots start from the same parameters.
+        """The state before the first round: the parameters of ``task.init``, then :meth:`start`.
 
         Args:
-            key: typed PRNG key for ``task.init``.
-            task: see ``telejax.tasks.base.Task``.
+            key: typed PRNG key for ``task.init``; that of ``start`` is folded from it.
+            task: see :class:`telejax.tasks.Task`.
 
         Returns:
             A state whose leaves have the slot axis first, ``round`` 0.
         """
-        return self.start(task.init(key), task.nodes)
+        return self.start(start_key(key), task.init(key), task)
 
-    def start(self, params: Params, nodes: int) -> State:
-        """The state before the first round, all slots at one copy of the parameters."""
-        slots = self.slots(nodes)
+    def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
+        """The one hook for the first state; by default all slots at one copy of the parameters.
+
+        A method with a memory calls ``super().start(...)`` and replaces ``memory``.
+
+        Args:
+            key: for what the method draws at its start.
+            params: one copy of the parameters.
+            task: whose gradients may be taken; count them in :meth:`first_gradients`.
+        """
+        slots = self.slots(task.nodes)
         params = jax.tree.map(lambda x: jnp.repeat(x[None], slots, axis=0), params)
-        return State(params, self.init_optimizer(params), self.first_holders(nodes), jnp.int32(0))
+        return State(params, self.init_optimizer(params), self.first_holders(task.nodes), jnp.int32(0))
 
     def init_optimizer(self, params: Params) -> Any:
         """A new optimizer state for each slot."""
@@ -183,15 +130,39 @@ class Algorithm(Plan):
         """Holders before the first round: nobody, where they are drawn every round."""
         return jnp.full(self.slots(nodes), -1, jnp.int32)
 
+    def models(self, state: State) -> Params:
+        """What is judged, leaves (slots, ...): the parameters by default, the ratio x / w in push-sum."""
+        return state.params
+
+    def judged(self, state: State, task: Task) -> Bool[Array, " slots"] | None:
+        """Which slots are judged, bool (slots,); None for all."""
+        return None
+
+
+class AllNodes(Algorithm):
+    """An algorithm in which every node holds a slot of its own, slot i at node i."""
+
+    def slots(self, nodes: int) -> int:
+        return nodes
+
+    def first_holders(self, nodes: int) -> Int[Array, " slots"]:
+        return jnp.arange(nodes, dtype=jnp.int32)
+
+
+def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """The key of :meth:`Algorithm.start`, from that of ``task.init``."""
+    return jax.random.fold_in(key, START)
+
+
+def takes_network(algorithm: Algorithm) -> bool:
+    """Whether the algorithm's step has a place for a network."""
+    parameters = inspect.signature(algorithm.step).parameters.values()
+    return len(parameters) > 3 or any(one.kind is one.VAR_KEYWORD or one.name == "network" for one in parameters)
+
 
 def copy_bytes(tree: Any) -> int:
     """Bytes of one slot's part of a pytree with leaves (slots, ...)."""
-    return sum(leaf.size * leaf.dtype.itemsize // leaf.shape[0] for leaf in jax.tree.leaves(tree))
-
-
-def no_handoffs() -> Int[Array, " groups"]:
-    """The hand-offs of a round in which every slot stays where it is."""
-    return jnp.zeros(1, jnp.int32)
+    return sum(tree_bytes(leaf) // leaf.shape[0] for leaf in jax.tree.leaves(tree))
 
 
 @dataclass(frozen=True)
@@ -199,18 +170,42 @@ class NodeTopology:
     """The graph over all nodes, given before their number is known: a name or a function of it."""
 
     topology: str | Callable[[int], Topology]
+    stochastic: Stochastic = "both"
 
     def mixing(self, nodes: int) -> Mixing:
-        return resolve(self.topology, nodes).mixing()
+        return resolve(self.topology, nodes, self.stochastic).mixing()
 
 
-def node_mixing(topology: TopologyLike) -> Mixing | NodeTopology:
-    """Device arrays of a Topology; a name or a function waits until the number of nodes is known."""
-    return topology.mixing() if isinstance(topology, Topology) else NodeTopology(topology)
+jax.tree_util.register_static(NodeTopology)
+
+
+def node_mixing(topology: TopologyLike, stochastic: Stochastic = "both") -> Mixing | NodeTopology:
+    """Device arrays of a Topology; a name or a function waits until the number of nodes is known.
+
+    Args:
+        topology: a Topology, a name, or a function of the number of nodes.
+        stochastic: which sums of the weights are one; "column" or "row" for a method on directed graphs.
+
+    Raises:
+        ValueError: a directed topology where the method takes none.
+
+    >>> node_mixing("ring")
+    NodeTopology(topology='ring', stochastic='both')
+    """
+    if isinstance(topology, Topology):
+        return check_stochastic(topology, stochastic).mixing()
+    return NodeTopology(topology, stochastic)
 
 
 def bind_mixing(mixing: Mixing | NodeTopology, nodes: int) -> Mixing:
-    """The mixing over exactly ``nodes`` nodes."""
+    """The mixing over exactly ``nodes`` nodes.
+
+    Raises:
+        ValueError: a topology of another size.
+
+    >>> bind_mixing(node_mixing("ring"), 5).slots
+    5
+    """
     if isinstance(mixing, NodeTopology):
         return mixing.mixing(nodes)
     if mixing.slots != nodes:
@@ -219,6 +214,3 @@ def bind_mixing(mixing: Mixing | NodeTopology, nodes: int) -> Mixing:
             f"{nodes} nodes, or pass its name to have it built"
         )
     return mixing
-
-
-jax.tree_util.register_static(NodeTopology)

@@ -8,30 +8,22 @@ X. Lian et al. 2017 (arXiv 1705.09056), A. Koloskova et al. 2020 (arXiv 2003.104
 from dataclasses import dataclass, replace
 from typing import Self
 
-import jax.numpy as jnp
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Key
 
-from telejax.algorithms.base import (
-    Algorithm,
-    Info,
-    NodeTopology,
-    State,
-    bind_mixing,
-    no_handoffs,
-    node_mixing,
-    pytree,
-)
+from telejax.algorithms.base import AllNodes, NodeTopology, bind_mixing, node_mixing
 from telejax.algorithms.parts import local_update
 from telejax.mixing.accounting import Messages
-from telejax.mixing.forms import Mixing, mix
+from telejax.mixing.forms import Mixing
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.state import Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
 
 
 @pytree
 @dataclass(frozen=True)
-class DecentralizedSGD(Algorithm):
+class DecentralizedSGD(AllNodes):
     """See :func:`decentralized_sgd`."""
 
     optimizer: Optimizer | FixedOptimizer
@@ -45,17 +37,12 @@ class DecentralizedSGD(Algorithm):
     def bind(self, task: Task) -> Self:
         return replace(self, mixing=bind_mixing(self.mixing, task.nodes))
 
-    def slots(self, nodes: int) -> int:
-        return nodes
-
-    def first_holders(self, nodes: int) -> Int[Array, " slots"]:
-        return jnp.arange(nodes, dtype=jnp.int32)
-
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         holders = self.first_holders(task.nodes)
         params, opt_state = local_update(key, state.params, state.opt_state, holders, task, self.optimizer)
-        params = mix(bind_mixing(self.mixing, task.nodes), params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, no_handoffs())
+        mixing = bind_mixing(self.mixing, task.nodes)
+        state, params, _ = network.gossip(key, mixing, params, state, self.copy_bytes(state))
+        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (bind_mixing(self.mixing, nodes).messages,)

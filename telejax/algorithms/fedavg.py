@@ -9,15 +9,15 @@ B. McMahan et al. 2017, arXiv 1602.05629. The server sends k copies and receives
 
 from dataclasses import dataclass, field
 
-import jax
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, no_handoffs, pytree
-from telejax.algorithms.parts import check_active, hand_off, local_update
+from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_integer
-from telejax.mixing.forms import Mean, mix
+from telejax.mixing.forms import Mean
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.random.sampling import sample_distinct
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 
 
@@ -41,15 +41,16 @@ class FedAvg(Algorithm):
     def gradients(self, nodes: int) -> tuple[int, ...]:
         return (self.clients * self.local_steps,)
 
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
-        activate_key, data_key = jax.random.split(key)
-        holders = sample_distinct(activate_key, task.nodes, self.clients)
-        state, _ = hand_off(state, holders, self.optimizer, self.state_travels)
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
+        state, holders = network.activate(key, state, task.nodes, self.clients)
+        state, changed = network.hand_off(key, state, holders, self.copy_bytes(state))
+        state = refreshed(state, changed, self.optimizer, self.state_travels)
         params, opt_state = local_update(
-            data_key, state.params, state.opt_state, holders, task, self.optimizer, self.local_steps
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps
         )
-        params = mix(Mean.over(self.clients), params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, no_handoffs())
+        server = Mean("server", self.clients, self.gossip_messages(task.nodes)[0], transport="server")
+        state, params, _ = network.gossip(key, server, params, state, self.copy_bytes(state), steps=self.local_steps)
+        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((2 * self.clients,),)

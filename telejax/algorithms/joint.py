@@ -13,18 +13,17 @@ arXiv 2501.15259.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import STATIC, Algorithm, Info, Stage, Stages, State, copy_bytes, pytree
-from telejax.algorithms.parts import hand_off, local_update
+from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.parts import data_key, local_update, refreshed
 from telejax.errors import check_integer
 from telejax.mixing.accounting import Messages
-from telejax.mixing.forms import Blocks, block_diagonal, mix
+from telejax.mixing.compose import Blocks, block_diagonal
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.random.sampling import sample_distinct
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 
@@ -55,14 +54,16 @@ class JointTeleportation(Algorithm):
     def groups(self, nodes: int) -> tuple[int, ...]:
         return self.active
 
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
-        activate_key, data_key = jax.random.split(key)
-        holders = sample_distinct(activate_key, task.nodes, sum(self.active))
-        state, moved = hand_off(state, holders, self.optimizer, self.state_travels)
-        params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
-        params = mix(self.mixing, params, state.round)
-        handoffs = jnp.stack([jnp.sum(one, dtype=jnp.int32) for one in jnp.split(moved, np.cumsum(self.active)[:-1])])
-        return State(params, opt_state, holders, state.round + 1), Info(holders, handoffs)
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
+        state, holders = network.activate(key, state, task.nodes, sum(self.active))
+        state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))
+        state = refreshed(state, moved, self.optimizer, self.state_travels)
+        params, opt_state = local_update(
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer
+        )
+        state, params, _ = network.gossip(key, self.mixing, params, state, self.copy_bytes(state))
+        state = state.replace(params=params, opt_state=opt_state, round=state.round + 1)
+        return network.report(state, groups=self.active, handoffs=moved)
 
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return tuple(part.messages for part in self.mixing.parts)
@@ -70,26 +71,12 @@ class JointTeleportation(Algorithm):
     def handoff_bytes(self, state: State) -> int:
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
 
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
-        """A candidate whose budget is spent leaves; the others go on."""
-        groups, done = tuple(range(len(self.active))), 0
-        stage = Stage(self, min(horizons), groups)
-        while True:
-            yield stage
-            done += stage.rounds
-            left = [place for place, group in enumerate(stage.groups) if horizons[group] > done]
-            if not left:
-                return None
-            groups = tuple(stage.groups[place] for place in left)
-            stage = stage.algorithm.keep(left, min(horizons[group] for group in groups) - done, groups)  # type: ignore[attr-defined]
-
-    def keep(self, places: Sequence[int], rounds: int, groups: tuple[int, ...]) -> Stage:
-        """A next stage with the groups at these places alone; a place may appear more than once."""
+    def keep(self, places: Sequence[int]) -> tuple["JointTeleportation", tuple[int, ...]]:
+        """The candidates at these places alone, and the slots they go on from; a place may appear more than once."""
         ends = np.cumsum((0, *self.active))
         slots = tuple(int(slot) for place in places for slot in range(ends[place], ends[place + 1]))
-        parts = [self.mixing.parts[place] for place in places]
-        active = tuple(self.active[place] for place in places)
-        return Stage(replace(self, mixing=block_diagonal(parts), active=active), rounds, groups, slots)
+        mixing = block_diagonal([self.mixing.parts[place] for place in places])
+        return replace(self, mixing=mixing, active=tuple(self.active[place] for place in places)), slots
 
 
 def joint_teleportation(
@@ -97,8 +84,7 @@ def joint_teleportation(
 ) -> JointTeleportation:
     """TELEPORTATION with each of several numbers of active nodes, side by side on disjoint nodes.
 
-    A budget of ``gradients`` in :func:`telejax.simulate` is one for each of them: a smaller k then runs more
-    rounds.
+    All run the same rounds; :func:`telejax.search` also gives each the same gradients.
 
     Args:
         active: k of each candidate.

@@ -1,17 +1,16 @@
-"""The steps that several algorithms take: hand-off and local update."""
+"""The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
-from telejax.algorithms.base import Params, State
 from telejax.backend.batched_map import map_nodes
 from telejax.optimizers import FixedOptimizer, Optimizer
-from telejax.tasks.base import Task
+from telejax.state import Params, State
+from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
 
 def check_active(active: int, nodes: int, name: str = "active") -> int:
@@ -21,23 +20,22 @@ def check_active(active: int, nodes: int, name: str = "active") -> int:
     return active
 
 
-def handed_off(state: State, holders: Int[Array, " slots"]) -> Array:
-    """Whether each slot changes hands, bool (slots,): no slot does before the first round."""
-    return (holders != state.holders) & (state.round > 0)
+def data_key(key: Key[Array, ""]) -> Key[Array, ""]:
+    """The key of the data in a round whose nodes are drawn; ``Network.activate`` takes the other half."""
+    return jax.random.split(key)[1]
 
 
-def hand_off(
-    state: State, holders: Int[Array, " slots"], optimizer: Optimizer | FixedOptimizer, state_travels: bool
-) -> tuple[State, Array]:
-    """Slots move to their new holders; also returns which of them did, bool (slots,).
+def refreshed(
+    state: State, moved: Bool[Array, " slots"], optimizer: Optimizer | FixedOptimizer, state_travels: bool
+) -> State:
+    """The optimizer state after a hand-off: it travels with the parameters, or starts afresh where a slot moved.
 
-    The parameters of slot a are at row a whoever holds it; only the optimizer state may be left behind.
+    The parameters of slot a are at row a whoever holds it.
     """
-    moved = handed_off(state, holders)
     if state_travels:
-        return state, moved
+        return state
     fresh = jax.vmap(optimizer.build().init)(state.params)
-    return replace(state, opt_state=refresh_optimizer(fresh, state.opt_state, moved)), moved
+    return state.replace(opt_state=refresh_optimizer(fresh, state.opt_state, moved))
 
 
 def refresh_optimizer(fresh: Any, opt_state: Any, moved: Array) -> Any:
@@ -49,6 +47,58 @@ def refresh_optimizer(fresh: Any, opt_state: Any, moved: Array) -> Any:
         return jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
     return jax.tree.map(choose, fresh, opt_state, is_leaf=lambda x: isinstance(x, optax.ScaleByScheduleState))
+
+
+def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"], task: Task) -> Params:
+    """``g_a = grad F_holder(a)(x_a; xi)`` for every slot, with the draws of :func:`local_update`.
+
+    Args:
+        key: of the data of this round, used for nothing else.
+        params: leaves (slots, ...).
+        holders: int32 (slots,), the node whose data each slot meets.
+        task: whose loss, or ``gradient``, is taken.
+
+    Returns:
+        Stochastic gradients like ``params``.
+
+    >>> import jax, jax.numpy as jnp, telejax as tj
+    >>> task = tj.tasks.quadratic(nodes=4, dim=3)
+    >>> tj.gradients(jax.random.key(0), jnp.zeros((2, 3)), jnp.array([0, 3]), task).shape
+    (2, 3)
+    """
+    gradient = gradient_of(task)
+    one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
+    members = OptionalMembers.of(task)
+    return map_nodes(one, (params, holders), members.node_batch, members.mesh)
+
+
+def apply_gradients(
+    grads: Params, params: Params, opt_state: Any, optimizer: Optimizer | FixedOptimizer
+) -> tuple[Params, Any]:
+    """The optimizer's step on every slot, whatever direction it is given.
+
+    Args:
+        grads: leaves (slots, ...): gradients, or a tracker or any other direction in their place.
+        params: likewise.
+        opt_state: likewise, as of ``Algorithm.init_optimizer``.
+        optimizer: of :func:`telejax.optimizer`.
+
+    Returns:
+        The new parameters and optimizer states.
+
+    >>> import jax, jax.numpy as jnp, optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.5)
+    >>> x = jnp.ones((2, 3))
+    >>> tj.apply_gradients(x, x, jax.vmap(sgd.build().init)(x), sgd)[0][0].tolist()
+    [0.5, 0.5, 0.5]
+    """
+    transformation = optimizer.build()
+
+    def one(grads: Params, params: Params, opt_state: Any) -> tuple[Params, Any]:
+        change, opt_state = transformation.update(grads, opt_state, params)
+        return optax.apply_updates(params, change), opt_state
+
+    return jax.vmap(one)(grads, params, opt_state)
 
 
 def local_update(
@@ -64,9 +114,21 @@ def local_update(
 
     A node's randomness is keyed by the round, the node and the local step, so that it does not depend on
     which slot the node holds. A task may say in ``node_batch`` how many nodes compute side by side.
+
+    Args:
+        key: of the data of this round, used for nothing else.
+        params: leaves (slots, ...).
+        opt_state: likewise.
+        holders: int32 (slots,), the node whose data each slot meets.
+        task: whose loss, or ``gradient``, is taken.
+        optimizer: of :func:`telejax.optimizer`.
+        steps: of every node, one after another.
+
+    Returns:
+        The new parameters and optimizer states.
     """
     transformation = optimizer.build()
-    gradient = jax.grad(task.loss)
+    gradient = gradient_of(task)
 
     def update(params: Params, opt_state: Any, node: Array) -> tuple[Params, Any]:
         node_key = jax.random.fold_in(key, node)
@@ -76,4 +138,5 @@ def local_update(
             params = optax.apply_updates(params, change)
         return params, opt_state
 
-    return map_nodes(update, (params, opt_state, holders), getattr(task, "node_batch", None))
+    members = OptionalMembers.of(task)
+    return map_nodes(update, (params, opt_state, holders), members.node_batch, members.mesh)

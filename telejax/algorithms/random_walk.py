@@ -14,22 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from telejax.algorithms.base import (
-    STATIC,
-    Algorithm,
-    Info,
-    NodeTopology,
-    State,
-    bind_mixing,
-    copy_bytes,
-    node_mixing,
-    pytree,
-)
-from telejax.algorithms.parts import handed_off, local_update
+from telejax.algorithms.base import Algorithm, NodeTopology, bind_mixing, copy_bytes, node_mixing
+from telejax.algorithms.parts import data_key, local_update
 from telejax.errors import check_integer
 from telejax.mixing.forms import Dense, Mixing, Neighbours
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.random.sampling import sample_distinct
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
 
@@ -58,12 +49,14 @@ class RandomWalk(Algorithm):
             raise ValueError(f"tokens is {self.tokens} and the task has {nodes} nodes; use at most {nodes}")
         return self.tokens
 
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
-        walk_key, data_key = jax.random.split(key)
-        holders = self._walk(walk_key, state, task)
-        moved = handed_off(state, holders)
-        params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
+        state, anywhere = network.activate(key, state, task.nodes, self.tokens)
+        holders = anywhere if self.graph is None else self._walk(key, state, task, anywhere)
+        state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))
+        params, opt_state = local_update(
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer
+        )
+        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1), handoffs=moved)
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((0,),)
@@ -71,12 +64,13 @@ class RandomWalk(Algorithm):
     def handoff_bytes(self, state: State) -> int:
         return copy_bytes((state.params, state.opt_state))
 
-    def _walk(self, key: Array, state: State, task: Task) -> Int[Array, " tokens"]:
-        anywhere = sample_distinct(key, task.nodes, self.tokens)
-        if self.graph is None:
-            return anywhere
+    def _walk(
+        self, key: Key[Array, ""], state: State, task: Task, anywhere: Int[Array, " tokens"]
+    ) -> Int[Array, " tokens"]:
+        """Where the tokens are next: anywhere in the first round, then at a neighbour of where they were."""
+        assert self.graph is not None
         graph = walkable(self.graph, task.nodes)
-        keys = jax.random.split(key, self.tokens)
+        keys = jax.random.split(jax.random.split(key)[0], self.tokens)
         along = jax.vmap(next_node, in_axes=(0, None, 0, None))(keys, graph, state.holders, state.round)
         return jnp.where(state.round == 0, anywhere, along)
 

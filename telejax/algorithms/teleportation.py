@@ -12,20 +12,17 @@ Decentralized Learning with Teleportation", ICLR 2025, arXiv 2501.15259.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, overload
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import STATIC, Algorithm, Info, State, copy_bytes, pytree
-from telejax.algorithms.parts import check_active, hand_off, local_update
+from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_integer
 from telejax.mixing.accounting import Messages
-from telejax.mixing.forms import Mixing, mix
+from telejax.mixing.forms import Mixing
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.random.sampling import sample_distinct
-from telejax.studies.search.auto import AutoTeleportation
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 
@@ -47,13 +44,15 @@ class Teleportation(Algorithm):
     def slots(self, nodes: int) -> int:
         return check_active(self.active, nodes)
 
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:
-        activate_key, data_key = jax.random.split(key)
-        holders = sample_distinct(activate_key, task.nodes, self.active)
-        state, moved = hand_off(state, holders, self.optimizer, self.state_travels)
-        params, opt_state = local_update(data_key, state.params, state.opt_state, holders, task, self.optimizer)
-        params = mix(self.mixing, params, state.round)
-        return State(params, opt_state, holders, state.round + 1), Info(holders, jnp.sum(moved, dtype=jnp.int32)[None])
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
+        state, holders = network.activate(key, state, task.nodes, self.active)
+        state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))
+        state = refreshed(state, moved, self.optimizer, self.state_travels)
+        params, opt_state = local_update(
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer
+        )
+        state, params, _ = network.gossip(key, self.mixing, params, state, self.copy_bytes(state))
+        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1), handoffs=moved)
 
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (self.mixing.messages,)
@@ -62,26 +61,13 @@ class Teleportation(Algorithm):
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
 
 
-@overload
 def teleportation(
     *, active: int, topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
-) -> Teleportation: ...
-
-
-@overload
-def teleportation(
-    *, active: Literal["auto"], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
-) -> AutoTeleportation: ...
-
-
-def teleportation(
-    *, active: int | Literal["auto"], topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
-) -> Teleportation | AutoTeleportation:
+) -> Teleportation:
     """TELEPORTATION with ``active`` of the task's nodes in each round (Takezawa & Stich, ICLR 2025).
 
     Args:
-        active: k, the number of active nodes and of slots; "auto" finds it while running, see
-            :mod:`telejax.studies.search.auto`.
+        active: k, the number of active nodes and of slots; :func:`telejax.auto` finds it while running.
         topology: the graph over the k slots: a Topology, a name, or a function of k.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         state_travels: whether the optimizer state is handed over with the parameters, and counted in the
@@ -94,7 +80,6 @@ def teleportation(
     >>> tj.teleportation(active=8, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'TELEPORTATION ring k=8'
     """
-    if active == "auto":
-        return AutoTeleportation(as_optimizer(optimizer), topology, bool(state_travels))
-    active = check_integer("active", active, minimum=1, remedy='give an integer of at least 1, or "auto"')
+    remedy = "give an integer of at least 1, or use telejax.auto(...), which finds the number while it runs"
+    active = check_integer("active", active, minimum=1, remedy=remedy)
     return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))

@@ -50,7 +50,7 @@ class Compare(TaskOptions):
             self.build_methods(),
             self.build_task(),
             rounds=self.rounds,
-            learning_rates=self.grid,
+            tune=self.grid,
             seeds=self.seeds,
             seed=self.seed,
             eval_every=self.eval_every,

@@ -57,7 +57,7 @@ class Search(TaskOptions):
                 rounds=500 if self.rounds is None and self.gradients is None else self.rounds,
                 gradients=self.gradients,
                 candidates=self.candidates,
-                learning_rates=self.grid,
+                tune=self.grid,
                 objective=self.objective,
                 tolerance=self.tolerance,
                 seed=self.seed,

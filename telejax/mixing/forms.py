@@ -1,112 +1,193 @@
-"""Gossip on the device: apply a round's mixing matrix to every leaf of a pytree of slots.
+"""Mixing matrices on the device, each in the form that its shape makes fast.
 
-Each form of a mixing matrix is a frozen pytree of arrays, so that topologies enter compiled programs as
-arguments. Measured on CPU, at 4096 slots of 4096 numbers: reading up to 32 neighbours a row, one neighbour
-position at a time, runs near the speed of a copy; sparse-matrix products are 5 to 60 times slower.
+Each form is a frozen pytree of arrays, so that topologies enter compiled programs as arguments. Measured on CPU, at
+4096 slots of 4096 numbers: reading up to 32 neighbours a row, one neighbour position at a time, runs near the speed
+of a copy; sparse-matrix products are 5 to 60 times slower.
+
+Every form tells what a slot keeps from what the others send, so that whatever happens to messages on their way
+(loss, compression, forgery) stands between the two.
 """
 
-import itertools
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int, UInt
 
-from telejax.mixing.accounting import Messages, one_after_another, side_by_side
+from telejax.mixing.accounting import Messages
 
 if TYPE_CHECKING:
-    from telejax.topology.drawn import Law
-    from telejax.topology.rounds import FixedRound, Round
-
-Tree = TypeVar("Tree")
+    from telejax.topology.matchings import MatchingDistribution
 
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
+MAX_ENTRIES = MAX_DENSE_NODES**2  # of neighbour lists
+SERVER = -1  # in place of a slot: what stands in the middle of a mean over a server
 
 STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
 
+Arrives = Callable[[Int[Array, "..."], Int[Array, "..."]], Bool[Array, "..."]]
+"""Sending and receiving slots (or SERVER), of shapes that broadcast -> whether each message arrives this round."""
 
-class Mixing(Protocol):
-    """The matrices of one period over ``slots`` slots, in a form that the device applies fast."""
-
-    @property
-    def name(self) -> str:
-        """The topology's name."""
-        ...
-
-    @property
-    def slots(self) -> int:
-        """Number of slots that mix."""
-        ...
-
-    @property
-    def messages(self) -> Messages:
-        """Parameter copies sent in each round of the period; where they are drawn, a function of the rounds."""
-        ...
-
-    def apply(self, x: Array, round: Array) -> Array:
-        """W_round applied to the leading axis of ``x``."""
-        ...
-
-
-def mix(mixing: Mixing, tree: Tree, round: int | Int[Array, ""] = 0) -> Tree:
-    """``x_new[a] = sum_b W[a, b] x[b]`` over the slots, for every leaf of ``tree``.
-
-    Args:
-        mixing: from ``topology.mixing()``.
-        tree: any pytree whose leaves have the shape (slots, ...).
-        round: int32 scalar, traced or not; the matrix of ``round % period`` is used.
-
-    Returns:
-        A pytree like ``tree``, with the same shapes and dtypes.
-
-    Raises:
-        ValueError: a leaf whose leading axis is not the number of slots.
-
-    >>> import jax.numpy as jnp, telejax as tj
-    >>> tj.mix(tj.topology.ring(4).mixing(), jnp.array([3.0, 0.0, 0.0, 0.0])).tolist()
-    [1.0, 1.0, 0.0, 1.0]
-    """
-    for leaf in jax.tree.leaves(tree):
-        if jnp.ndim(leaf) < 1 or leaf.shape[0] != mixing.slots:
-            raise ValueError(
-                f"tree has a leaf of shape {jnp.shape(leaf)}; topology {mixing.name!r} mixes {mixing.slots} "
-                "slots, so every leaf needs that leading axis"
-            )
-    round = jnp.asarray(round, jnp.int32)
-    # without the barrier the update that made the tree is computed again for every neighbour that reads it
-    tree = jax.lax.optimization_barrier(tree)
-    return jax.tree.map(lambda x: mixing.apply(x, round), tree)
+Rows = tuple[Int[Array, "neighbours slots"], Float[Array, "neighbours slots"]]
 
 
 @pytree
 @dataclass(frozen=True)
-class Mean:
-    """Averaging: W = kept I + (1 - kept) J / n in every round, exact consensus for kept = 0."""
+class Delivered:
+    """What is left of a round's mixing when messages are lost."""
+
+    mixing: "Mixing"
+    """Its matrix, of one round: the weight of a lost message falls to the model of its receiver; rows sum to one."""
+    lost: Int[Array, " slots"]
+    """int32: messages that each slot waits for in vain."""
+    surplus: Float[Array, " slots"]
+    """Column sums less one: what each slot weighs too much in the mean of all."""
+
+
+class Mixing(ABC):
+    """The matrices of one period over ``slots`` slots, in a form that the device applies fast."""
+
+    name: str
+    """The topology's name."""
+    slots: int
+    """Number of slots that mix."""
+    messages: Messages
+    """Parameter copies sent in each round of the period; where they are drawn, a function of the rounds."""
+
+    @property
+    @abstractmethod
+    def degree(self) -> int:
+        """Rows of :meth:`neighbours`."""
+
+    @abstractmethod
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        """``W[a, a] kept[a] + sum_{b != a} W[a, b] sent[b]`` for every slot a, where W is that of the round.
+
+        Where nothing stands between the slots, ``sent`` is the very array ``kept``.
+        """
+
+    @abstractmethod
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        """Whom each slot hears, see :func:`telejax.neighbours`."""
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        """The round's mixing without the messages that do not arrive."""
+        indices, weights, lost, surplus = _thinned(*self.neighbours(round), arrives)
+        if self.degree > MAX_NEIGHBOURS + 1:
+            return Delivered(Dense(self.name, self.slots, (0,), _dense(indices, weights)[None]), lost, surplus)
+        own, weights, indices = weights[:1], weights[None, 1:], indices[None, 1:]
+        return Delivered(Neighbours(self.name, self.slots, (0,), own, weights, indices), lost, surplus)
+
+    def sharded(self, mesh: Mesh) -> "Mixing":
+        """How this is applied to slots that are sharded over a mesh: by itself, which the compiler divides."""
+        return self
+
+
+@pytree
+@dataclass(frozen=True)
+class Mean(Mixing):
+    """Averaging: W = lazy I + (1 - lazy) J / n in every round, exact consensus for lazy = 0."""
 
     name: str = field(metadata=STATIC)
     slots: int = field(metadata=STATIC)
-    messages: tuple[int, ...] = field(metadata=STATIC)
-    kept: float = field(metadata=STATIC, default=0.0)
+    messages: Messages = field(metadata=STATIC)
+    lazy: float = field(metadata=STATIC, default=0.0)
+    transport: Literal["all_to_all", "server", "all_reduce"] = field(metadata=STATIC, default="all_to_all")
+    """How the mean comes about, which decides what can be lost: any message, an upload or a download, nothing."""
 
     @staticmethod
-    def over(slots: int, name: str = "complete", kept: float = 0.0) -> "Mean":
+    def over(slots: int, name: str = "complete", lazy: float = 0.0) -> "Mean":
         """The mean over ``slots`` slots, each of which hears from every other."""
-        return Mean(name, slots, (slots * (slots - 1),), kept)
+        return Mean(name, slots, (slots * (slots - 1),), lazy)
 
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        mean = jnp.broadcast_to(jnp.mean(x, axis=0, keepdims=True), x.shape)
-        return mean if self.kept == 0 else self.kept * x + (1 - self.kept) * mean
+    @property
+    def degree(self) -> int:
+        return self.slots
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        mean = jnp.broadcast_to(jnp.mean(sent, axis=0, keepdims=True), sent.shape)
+        if sent is not kept:
+            mean += (kept - sent) / self.slots
+        return mean if self.lazy == 0 else self.lazy * kept + (1 - self.lazy) * mean
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        place = jnp.arange(self.slots, dtype=jnp.int32)
+        weights = jnp.full((self.slots, self.slots), (1 - self.lazy) / self.slots)
+        return (place[:, None] + place) % self.slots, weights.at[0].add(self.lazy)
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        if self.transport == "all_reduce":
+            return Delivered(self, jnp.zeros(self.slots, jnp.int32), jnp.zeros(self.slots))
+        if self.transport == "server":
+            place = jnp.arange(self.slots, dtype=jnp.int32)
+            up, down = arrives(place, jnp.int32(SERVER)), arrives(jnp.int32(SERVER), place)
+            lost = (~up).astype(jnp.int32) + (~down).astype(jnp.int32)
+            served = Served(self.name, self.slots, (0,), up, down & jnp.any(up))
+            return Delivered(served, lost, served.surplus())
+        if self.slots > MAX_DENSE_NODES:
+            raise ValueError(
+                f"topology {self.name!r} has {self.slots} slots, each of which hears all others; messages can be lost "
+                f"among at most {MAX_DENSE_NODES}, take a graph of lower degree"
+            )
+        off = (1 - self.lazy) / self.slots
+        matrix = jnp.full((self.slots, self.slots), off) + self.lazy * jnp.eye(self.slots)
+        return _delivered_dense(self.name, matrix, arrives)
 
 
 @pytree
 @dataclass(frozen=True)
-class Neighbours:
+class Served(Mixing):
+    """One round of a mean over a server: of the uploads that arrived, for those whose download arrived.
+
+    Where no upload arrives, every slot keeps its model.
+    """
+
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    messages: Messages = field(metadata=STATIC)
+    up: Bool[Array, " slots"]
+    down: Bool[Array, " slots"]
+
+    @property
+    def degree(self) -> int:
+        return self.slots
+
+    def _share(self) -> Float[Array, " slots"]:
+        """What each slot weighs in the server's mean."""
+        return self.up / jnp.maximum(jnp.sum(self.up), 1)
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        column = (-1,) + (1,) * (kept.ndim - 1)
+        mean = jnp.tensordot(self._share().astype(sent.dtype), jnp.where(self.up.reshape(column), sent, 0), axes=1)
+        return jnp.where(self.down.reshape(column), mean, kept)
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        place = jnp.arange(self.slots, dtype=jnp.int32)
+        indices = (place[:, None] + place) % self.slots
+        weights = jnp.where(self.down, self._share()[indices], 0)
+        return indices, weights.at[0].add(~self.down)
+
+    def surplus(self) -> Float[Array, " slots"]:
+        """Column sums less one."""
+        return self._share() * jnp.sum(self.down) - self.down
+
+
+@pytree
+@dataclass(frozen=True)
+class Neighbours(Mixing):
     """Padded neighbour lists: ``x_new[a] = own[a] x[a] + sum_m weights[m, a] x[indices[m, a]]``.
 
     Where all slots have the same weights, the slot axis of ``own`` and ``weights`` has length one.
@@ -119,28 +200,53 @@ class Neighbours:
     weights: Float[np.ndarray | Array, "period neighbours slots_or_1"]
     indices: Int[np.ndarray | Array, "period neighbours slots"]
 
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        now = round % len(self.messages)
-        own, weights, indices = (_row(table, now) for table in (self.own, self.weights, self.indices))
-        column = (-1,) + (1,) * (x.ndim - 1)
-        mixed = own.astype(x.dtype).reshape(column) * x
-        for weight, index in zip(weights.astype(x.dtype), indices, strict=True):
-            mixed += weight.reshape(column) * x.at[index].get(mode="promise_in_bounds")
+    @property
+    def degree(self) -> int:
+        return int(self.indices.shape[1]) + 1
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        own, weights, indices = self._now(round)
+        column = (-1,) + (1,) * (kept.ndim - 1)
+        mixed = own.astype(kept.dtype).reshape(column) * kept
+        for weight, index in zip(weights.astype(kept.dtype), indices, strict=True):
+            heard = sent.at[index].get(mode="promise_in_bounds")
+            if sent is not kept:  # padding names the slot itself, which never hears what it sent
+                itself = index == jnp.arange(self.slots, dtype=index.dtype)
+                heard = jnp.where(itself.reshape(column), kept, heard)
+            mixed += weight.reshape(column) * heard
         return mixed
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        own, weights, indices = self._now(round)
+        place = jnp.arange(self.slots, dtype=jnp.int32)
+        widen = lambda table: jnp.broadcast_to(jnp.asarray(table, float), (*table.shape[:-1], self.slots))
+        return jnp.concatenate([place[None], indices]), jnp.concatenate([widen(own)[None], widen(weights)])
 
     def row(self, slot: Int[Array, ""], round: Int[Array, ""]) -> tuple[Int[Array, " m"], Float[Array, " m"]]:
         """The slots that ``slot`` hears from in a round, and their weights."""
-        now = round % len(self.messages)
-        own, weights, indices = (_row(table, now) for table in (self.own, self.weights, self.indices))
+        own, weights, indices = self._now(round)
         column = slot if weights.shape[-1] > 1 else 0
         own_column = slot if own.shape[-1] > 1 else 0
         places = jnp.concatenate([slot[None], indices[:, slot]])
         return places, jnp.concatenate([own[own_column][None], weights[:, column]])
 
+    def sharded(self, mesh: Mesh) -> Mixing:
+        """As shifts by fixed offsets where the graph is circulant."""
+        from telejax.mixing.sharded import shifts_of
+
+        return shifts_of(self, mesh) or self
+
+    def _now(self, round: Int[Array, ""]) -> tuple[Array, Array, Array]:
+        now = round % len(self.messages)
+        own, weights, indices = (_row(table, now) for table in (self.own, self.weights, self.indices))
+        return own, weights, indices
+
 
 @pytree
 @dataclass(frozen=True)
-class Dense:
+class Dense(Mixing):
     """Any matrix with long rows, as a matrix product."""
 
     name: str = field(metadata=STATIC)
@@ -148,18 +254,38 @@ class Dense:
     messages: tuple[int, ...] = field(metadata=STATIC)
     matrices: Float[np.ndarray | Array, "period slots slots"]
 
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        matrix = _row(self.matrices, round % len(self.messages)).astype(x.dtype)
-        return jnp.tensordot(matrix, x, axes=1, precision="highest")
+    @property
+    def degree(self) -> int:
+        return self.slots
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        matrix = self._matrix(round).astype(kept.dtype)
+        mixed = jnp.tensordot(matrix, sent, axes=1, precision="highest")
+        if sent is kept:
+            return mixed
+        return mixed + jnp.diagonal(matrix).reshape((-1,) + (1,) * (kept.ndim - 1)) * (kept - sent)
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        place = jnp.arange(self.slots, dtype=jnp.int32)
+        indices = (place[:, None] + place) % self.slots
+        return indices, jnp.asarray(self._matrix(round), float)[place, indices]
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        return _delivered_dense(self.name, self._matrix(round), arrives)
 
     def row(self, slot: Int[Array, ""], round: Int[Array, ""]) -> tuple[Int[Array, " m"], Float[Array, " m"]]:
         """The slots that ``slot`` hears from in a round, and their weights."""
-        return jnp.arange(self.slots, dtype=jnp.int32), _row(self.matrices, round % len(self.messages))[slot]
+        return jnp.arange(self.slots, dtype=jnp.int32), self._matrix(round)[slot]
+
+    def _matrix(self, round: Int[Array, ""]) -> Array:
+        return _row(self.matrices, round % len(self.messages))
 
 
 @pytree
 @dataclass(frozen=True)
-class Edges:
+class Edges(Mixing):
     """One large sparse matrix with some long rows (a star): its non-zeros, sorted by row."""
 
     name: str = field(metadata=STATIC)
@@ -169,36 +295,80 @@ class Edges:
     columns: Int[np.ndarray | Array, " edges"]
     weights: Float[np.ndarray | Array, " edges"]
 
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        weight = self.weights.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
-        return jax.ops.segment_sum(
-            weight * x[self.columns], self.rows, num_segments=self.slots, indices_are_sorted=True
-        )
+    @property
+    def degree(self) -> int:
+        return self.slots
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        column = (-1,) + (1,) * (kept.ndim - 1)
+        heard = sent[self.columns]
+        if sent is not kept:
+            heard = jnp.where(jnp.reshape(self.rows == self.columns, column), kept[self.columns], heard)
+        return self._sum(jnp.asarray(self.weights, kept.dtype).reshape(column) * heard)
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        dense = jnp.zeros((self.slots, self.slots)).at[self.rows, self.columns].set(self.weights)
+        return Dense(self.name, self.slots, (0,), dense[None]).neighbours(round)
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        rows, columns = jnp.asarray(self.rows), jnp.asarray(self.columns)
+        lost = (rows != columns) & ~arrives(columns, rows)
+        gone = jnp.where(lost, self.weights, 0)
+        back = self._sum(gone)
+        place = jnp.arange(self.slots, dtype=rows.dtype)
+        order = jnp.argsort(jnp.concatenate([rows, place]), stable=True)
+        in_order = lambda edges, diagonal: jnp.concatenate([edges, diagonal])[order]
+        edges = in_order(rows, place), in_order(columns, place), in_order(self.weights - gone, back)
+        surplus = back - jax.ops.segment_sum(gone, columns, num_segments=self.slots)
+        lost_by = self._sum(lost.astype(jnp.int32))
+        return Delivered(Edges(self.name, self.slots, (0,), *edges), lost_by, surplus)
+
+    def _sum(self, values: Array) -> Array:
+        """Over the edges of each row."""
+        return jax.ops.segment_sum(values, self.rows, num_segments=self.slots, indices_are_sorted=True)
 
 
 @pytree
 @dataclass(frozen=True)
-class Drawn:
+class RandomMatching(Mixing):
     """Partners drawn anew in every round, the same for all leaves: ``x_new = (1 - weight) x + weight x[partners]``."""
 
     name: str = field(metadata=STATIC)
-    law: "Law" = field(metadata=STATIC)
+    distribution: "MatchingDistribution" = field(metadata=STATIC)
     weight: float = field(metadata=STATIC)
     seed: UInt[np.ndarray | Array, ""]
 
     @property
-    def slots(self) -> int:
-        return self.law.nodes
+    def slots(self) -> int:  # type: ignore[override]
+        return self.distribution.nodes
 
     @property
-    def messages(self) -> Messages:
-        if self.law.constant:
-            return (int(self.law.messages),)
+    def messages(self) -> Messages:  # type: ignore[override]
+        if self.distribution.constant:
+            return (int(self.distribution.messages),)
         return self._counts
 
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        heard = x.at[self.law.partners(self._key(round))].get(mode="promise_in_bounds")
-        return (1 - self.weight) * x + self.weight * heard
+    @property
+    def degree(self) -> int:
+        return 2
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        partners = self.distribution.partners(self._key(round))
+        heard = sent.at[partners].get(mode="promise_in_bounds")
+        if sent is not kept:
+            alone = partners == jnp.arange(self.slots, dtype=partners.dtype)
+            heard = jnp.where(alone.reshape((-1,) + (1,) * (kept.ndim - 1)), kept, heard)
+        return (1 - self.weight) * kept + self.weight * heard
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        partners = self.distribution.partners(self._key(round))
+        place = jnp.arange(self.slots, dtype=jnp.int32)
+        heard = jnp.where(partners == place, 0.0, self.weight)
+        return jnp.stack([place, partners]), jnp.stack([1 - heard, heard])
 
     def _counts(self, rounds: np.ndarray) -> np.ndarray:
         padded = np.zeros(1 << len(rounds).bit_length(), np.int32)  # few lengths, so that few are compiled
@@ -210,167 +380,37 @@ class Drawn:
 
 
 @jax.jit
-def _count(mixing: Drawn, rounds: Int[Array, " rounds"]) -> Int[Array, " rounds"]:
+def _count(mixing: RandomMatching, rounds: Int[Array, " rounds"]) -> Int[Array, " rounds"]:
     """Messages of each of the given rounds."""
-    return jax.vmap(lambda t: mixing.law.count(mixing._key(t)))(rounds)
+    return jax.vmap(lambda t: mixing.distribution.count(mixing._key(t)))(rounds)
 
 
-@pytree
-@dataclass(frozen=True)
-class Relabelled:
-    """Another mixing in which slot a takes the role of slot ``order[a]``."""
-
-    part: Mixing
-    order: Int[np.ndarray | Array, " slots"]
-    inverse: Int[np.ndarray | Array, " slots"]
-
-    @property
-    def name(self) -> str:
-        return self.part.name
-
-    @property
-    def slots(self) -> int:
-        return self.part.slots
-
-    @property
-    def messages(self) -> Messages:
-        return self.part.messages
-
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        mixed = self.part.apply(x.at[self.inverse].get(mode="promise_in_bounds"), round)
-        return mixed.at[self.order].get(mode="promise_in_bounds")
+def _thinned(indices: Array, weights: Array, arrives: Arrives) -> tuple[Array, Array, Array, Array]:
+    """Neighbour lists without lost messages, the messages each slot lost, and column sums less one."""
+    place = jnp.arange(indices.shape[1], dtype=indices.dtype)
+    lost = (indices != place) & (weights != 0) & ~arrives(indices, place[None])
+    gone = jnp.where(lost, weights, 0)
+    back = jnp.sum(gone, axis=0)
+    surplus = back.at[indices].add(-gone)
+    return indices, (weights - gone).at[0].add(back), jnp.sum(lost, axis=0, dtype=jnp.int32), surplus
 
 
-@pytree
-@dataclass(frozen=True)
-class Switch:
-    """A period whose rounds have different forms: round t uses ``parts[t % period]``."""
-
-    name: str = field(metadata=STATIC)
-    slots: int = field(metadata=STATIC)
-    parts: tuple[Mixing, ...]
-
-    @property
-    def messages(self) -> Messages:
-        return one_after_another([part.messages for part in self.parts])
-
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        branches: list[Callable[[Array], Array]] = [partial(part.apply, round=round) for part in self.parts]
-        return jax.lax.switch(round % len(self.parts), branches, x)
+def _delivered_dense(name: str, matrix: Any, arrives: Arrives) -> Delivered:
+    """As :func:`_thinned`, for a matrix (slots, slots)."""
+    slots = matrix.shape[0]
+    place = jnp.arange(slots, dtype=jnp.int32)
+    lost = (place[:, None] != place) & (matrix != 0) & ~arrives(place[None], place[:, None])
+    gone = jnp.where(lost, matrix, 0)
+    back = jnp.sum(gone, axis=1)
+    thinned = (matrix - gone).at[place, place].add(back)
+    mixing = Dense(name, slots, (0,), thinned[None])
+    return Delivered(mixing, jnp.sum(lost, axis=1, dtype=jnp.int32), back - jnp.sum(gone, axis=0))
 
 
-@pytree
-@dataclass(frozen=True)
-class Blocks:
-    """Independent groups side by side: a block-diagonal matrix in which every block keeps its own period."""
-
-    name: str = field(metadata=STATIC)
-    slots: int = field(metadata=STATIC)
-    parts: tuple[Mixing, ...]
-    joined: tuple[Mixing, ...]
-    """The same matrix in fewer pieces, which compile faster."""
-
-    @property
-    def messages(self) -> Messages:
-        return side_by_side([part.messages for part in self.parts])
-
-    def apply(self, x: Float[Array, "slots ..."], round: Int[Array, ""]) -> Float[Array, "slots ..."]:
-        ends = np.cumsum([part.slots for part in self.joined])[:-1]
-        blocks = jnp.split(x, ends)
-        return jnp.concatenate([part.apply(block, round) for part, block in zip(self.joined, blocks, strict=True)])
-
-
-def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
-    """Mix several groups of slots independently in one program; ``messages`` adds up over the groups.
-
-    >>> import jax.numpy as jnp, telejax as tj
-    >>> both = block_diagonal([tj.topology.complete(2).mixing(), tj.topology.ring(1).mixing()])
-    >>> tj.mix(both, jnp.array([0.0, 2.0, 5.0])).tolist()
-    [1.0, 1.0, 5.0]
-    """
-    name = " + ".join(part.name for part in parts)
-    return Blocks(name, sum(part.slots for part in parts), tuple(parts), _joined(parts))
-
-
-def _joined(parts: Sequence[Mixing]) -> tuple[Mixing, ...]:
-    """Neighbour lists of one period that follow each other become one list."""
-    joined: list[Mixing] = []
-    for _, run in itertools.groupby(
-        parts, lambda part: len(part.messages) if isinstance(part, Neighbours) else id(part)
-    ):
-        lists = list(run)
-        joined.append(_join(lists) if len(lists) > 1 else lists[0])  # type: ignore[arg-type]
-    return tuple(joined)
-
-
-def _join(lists: Sequence[Neighbours]) -> Neighbours:
-    """Pad every list to the longest; a padded entry reads the slot itself with weight 0."""
-    degree = max(part.indices.shape[1] for part in lists)
-    own, weights, indices, start = [], [], [], 0
-    for part in lists:
-        period, present, slots = part.indices.shape
-        itself = np.broadcast_to(np.arange(slots, dtype=np.int32), (period, degree - present, slots))
-        own.append(np.broadcast_to(part.own, (period, slots)))
-        nothing = np.zeros((period, degree - present, slots))
-        weights.append(np.concatenate([np.broadcast_to(part.weights, (period, present, slots)), nothing], axis=1))
-        indices.append(np.concatenate([np.asarray(part.indices), itself], axis=1) + np.int32(start))
-        start += slots
-    merged = [np.concatenate(tables, axis=-1) for tables in (own, weights, indices)]
-    messages = tuple(np.sum([part.messages for part in lists], axis=0).tolist())
-    return Neighbours("joined", start, messages, *merged)
-
-
-def from_rounds(name: str, rounds: "Sequence[Round]") -> Mixing:
-    """The fastest form for the matrices of one period."""
-    from telejax.topology import drawn
-    from telejax.topology import rounds as host
-
-    slots, first = rounds[0].nodes, rounds[0]
-    listed = all(one.fixed and one.max_degree <= MAX_NEIGHBOURS for one in rounds)
-    if listed and not any(isinstance(one, host.Complete) for one in rounds):
-        return _neighbours(name, [one.at(0) for one in rounds])
-    if len(rounds) > 1:
-        return Switch(name, slots, tuple(from_rounds(name, [one]) for one in rounds))
-    if isinstance(first, host.Complete):
-        return Mean.over(slots, name, first.kept)
-    if isinstance(first, drawn.Drawn):
-        return Drawn(name, first.law, first.weight, np.asarray(first.seed, np.uint32))
-    if isinstance(first, host.Relabelled):
-        order = first.order.astype(np.int32)
-        return Relabelled(from_rounds(name, [first.part]), order, np.argsort(order).astype(np.int32))
-    if isinstance(first, host.Blocks):
-        return block_diagonal([from_rounds(name, [part]) for part in first.parts])
-    matrix = first.at(0)
-    if slots <= MAX_DENSE_NODES:
-        return Dense(name, slots, (matrix.messages,), matrix.sparse().toarray()[None])
-    i, j = matrix.sparse().tocoo().coords
-    return Edges(name, slots, (matrix.messages,), i.astype(np.int32), j.astype(np.int32), matrix.sparse().data)
-
-
-def _neighbours(name: str, rounds: "Sequence[FixedRound]") -> Neighbours:
-    """Pad every row to the largest degree of the period; a padded entry reads the slot itself with weight 0."""
-    period, slots = len(rounds), rounds[0].nodes
-    degree = max(one.max_degree for one in rounds)
-    own = np.zeros((period, slots))
-    weights = np.zeros((period, degree, slots))
-    indices = np.tile(np.arange(slots, dtype=np.int32), (period, degree, 1))
-    for t, one in enumerate(rounds):
-        matrix = one.sparse()
-        own[t] = matrix.diagonal()
-        rows = np.repeat(np.arange(slots), np.diff(matrix.indptr))
-        off = rows != matrix.indices
-        rows, columns, values = rows[off], matrix.indices[off], matrix.data[off]
-        starts = np.searchsorted(rows, np.arange(slots))
-        position = np.arange(len(rows)) - starts[rows]
-        weights[t, position, rows] = values
-        indices[t, position, rows] = columns
-    messages = tuple(one.messages for one in rounds)
-    return Neighbours(name, slots, messages, _shared(own), _shared(weights), indices)
-
-
-def _shared(table: np.ndarray) -> np.ndarray:
-    """One column, where all slots (the last axis) have the same numbers."""
-    return table[..., :1] if (table == table[..., :1]).all() else table
+def _dense(indices: Array, weights: Array) -> Array:
+    """The matrix (slots, slots) of neighbour lists."""
+    place = jnp.broadcast_to(jnp.arange(indices.shape[1]), indices.shape)
+    return jnp.zeros((indices.shape[1],) * 2, weights.dtype).at[place, indices].add(weights)
 
 
 def _row(table: np.ndarray | Array, index: Array) -> Array:

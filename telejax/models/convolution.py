@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from telejax.backend import batched_map as execution
+from telejax.backend.memory import convolution_form
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
@@ -55,7 +55,7 @@ def convolve(
             f"maps of {maps.shape[0]} channels and {height} x {width} pixels (padding included) do not fit a kernel "
             f"of {channels} channels and {rows} x {columns}; give larger inputs or another model"
         )
-    if (form or execution.convolution_form()) == "plain":
+    if (form or convolution_form()) == "plain":
         return jax.lax.conv_general_dilated(maps, kernel, strides, pads, dimension_numbers=MapLayout)
     if any(map(any, pads)):
         maps = jnp.pad(maps, ((0, 0), *pads, (0, 0)))

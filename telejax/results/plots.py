@@ -22,6 +22,8 @@ LABELS = {
     "accuracy_slots": "mean test accuracy\nof the slots' own models",
     "accuracy_worst": "test accuracy of the worst slot",
     "consensus": "consensus distance",
+    "mean_drift": "drift of the mean in a round",
+    "lost": "messages lost",
     "grad_norm_sq": "squared gradient norm of the mean model",
 }
 
@@ -34,14 +36,21 @@ def plot_histories(
     metric: str,
     x: str = "round",
     axes: matplotlib.axes.Axes | None = None,
+    settings: Sequence[str] = ("learning_rate",),
+    labels: Mapping[str, str] | None = None,
+    log: bool | None = None,
 ) -> matplotlib.axes.Axes:
-    """One line for each history (and step size or group, where it has several): mean over seeds and their range.
+    """One line for each history (and setting or group, where it has several): mean over seeds and their range.
 
     Args:
         histories: label to history table.
         metric: the column on the vertical axis.
         x: the column on the horizontal axis, the same for all seeds.
         axes: where to draw; a new figure by default.
+        settings: the columns of the numbers that were tuned.
+        labels: of columns, on the axes.
+        log: whether the vertical axis is logarithmic; by default where all values are positive and ``metric`` is no
+            accuracy.
 
     Raises:
         ValueError: a column that the histories do not have, or no histories.
@@ -53,29 +62,39 @@ def plot_histories(
     axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
     positive, work_done = True, False
     for label, table in histories.items():
-        runs = table.partition_by("learning_rate", "group", as_dict=True, maintain_order=True)
-        for (rate, _), run in runs.items():
+        columns = [name for name in settings if name in table.columns]
+        runs = table.partition_by(*columns, "group", as_dict=True, maintain_order=True)
+        for (*values, _), run in runs.items():
             over_seeds = run.group_by("round", maintain_order=True).agg(
                 pl.col(x).mean().alias("x"),
                 pl.col(metric).mean().alias("mean"),
                 pl.col(metric).min().alias("low"),
                 pl.col(metric).max().alias("high"),
             )
-            full = label if len(runs) == 1 else f"{label}, step size {rate:g}, {run['active'][-1]} slots"
+            told = [
+                f"{_named(name)} {value:g}" for name, value in zip(columns, values, strict=True) if value is not None
+            ]
+            full = label if len(runs) == 1 else ", ".join([label, *told, f"{run['active'][-1]} slots"])
             at, mean, low, high = (over_seeds[name].to_numpy() for name in ("x", "mean", "low", "high"))
             (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
             work_done |= bool(np.any((at > 0) & np.isfinite(mean)))
             positive &= bool(np.nanmin(low, initial=np.inf) > 0)
-    if positive and "accuracy" not in metric:
+    if positive and ("accuracy" not in metric if log is None else log):
         axes.set_yscale("log")
-    axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
-    axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
+    names = {**LABELS, **(labels or {})}
+    axes.set_xlabel(names.get(x, x.replace("_", " ")))
+    axes.set_ylabel(names.get(metric, metric.replace("_", " ")))
     if x != "round" and work_done:
         axes.set_xscale("log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return axes
+
+
+def _named(column: str) -> str:
+    """What a column is called in a legend."""
+    return "step size" if column == "learning_rate" else column.replace("_", " ")
 
 
 def plot_bands(

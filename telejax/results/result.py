@@ -13,20 +13,23 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.algorithms.base import State
 from telejax.errors import check_name
+from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
+from telejax.results.progress import Progress
+from telejax.state import State
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
-RUN = ["seed", "learning_rate", "group"]
-"""Columns that tell one run of a history from another."""
-
-HIGHER_IS_BETTER = ("accuracy", "accuracy_slots", "accuracy_worst", "validation_accuracy", "validation_accuracy_slots")
-
 TUNE_BY = ("validation_loss_slots", "loss_slots")
-"""Step sizes are chosen by the first of these that the task measures."""
+"""Settings are chosen by the first of these that the task measures."""
+
+HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
+"""Columns that a summary leaves out."""
+
+X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messages": "messages", "time": "time"}
+"""What a target is reached against, and the column that :meth:`Result.first` answers with."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,9 +41,26 @@ class Result:
     config: dict[str, Any]
     """What was run, in plain values."""
     params: Any
-    """Mean models, leaves (seeds, step sizes, groups, ...): the last finite ones of each run."""
+    """Mean models, leaves (seeds, settings, groups, ...): the last finite ones of each run."""
     state: State | None = None
-    """The final state of the slots, with the lane axes of ``simulate``; None after loading."""
+    """The final state of the slots, with the axes (seeds, settings) that were asked for; None after loading."""
+    progress: Progress | None = None
+    """How far the runs have come, from which ``simulate(state=result)`` goes on; None after loading."""
+
+    @property
+    def tuned_columns(self) -> list[str]:
+        """The columns of the numbers that may differ between runs, ``learning_rate`` first."""
+        return ["learning_rate", *(name for name in self.config.get("tune") or {} if name != "learning_rate")]
+
+    @property
+    def run_columns(self) -> list[str]:
+        """Columns that tell one run of the history from another."""
+        return ["seed", *self.tuned_columns, "group"]
+
+    @property
+    def settings(self) -> list[dict[str, float | None]]:
+        """The combinations of numbers in the history, in the order of the axis of ``params``."""
+        return self.history.select(self.tuned_columns).unique(maintain_order=True).to_dicts()
 
     @property
     def learning_rates(self) -> list[float | None]:
@@ -64,51 +84,110 @@ class Result:
 
     def final(self) -> pl.DataFrame:
         """The last row of every run."""
-        return self.history.group_by(RUN, maintain_order=True).last()
+        return self.history.group_by(self.run_columns, maintain_order=True).last()
 
-    def tuned(self, by: str | None = None) -> "Result":
-        """The runs of the best step size alone.
+    def higher_is_better(self, column: str) -> bool:
+        """The direction of a column.
 
-        The best has the lowest ``by`` (the highest for an accuracy) in the last row, averaged over seeds;
-        step sizes with a diverged run are out, unless all have one.
+        Raises:
+            ValueError: an unknown column, or one whose direction nobody knows.
+        """
+        check_name("column", column, self.history.columns)
+        known = self.config.get("higher_is_better") or all_directions()
+        if column not in known:
+            raise ValueError(
+                f"column is {column!r}, and nobody knows whether a higher one is better; declare it in "
+                "task.higher_is_better, or in its Metric"
+            )
+        return bool(known[column])
+
+    def tuned(self, by: str | None = None, group: int = 0) -> "Result":
+        """The runs of the best step size (or setting of several numbers) alone, of one group.
+
+        The best has the lowest ``by`` (the highest where that is better) in the last row, averaged over seeds;
+        settings with a diverged run are out, unless all have one.
 
         Args:
-            by: a column; by default the held-out loss of the slots' own models where the task has one,
-                otherwise their training loss.
+            by: a column whose direction is known; by default the held-out loss of the slots' own models where the task
+                has one, otherwise their training loss.
+            group: whose rows decide, and remain.
+
+        Raises:
+            ValueError: an unknown column or group, or a column whose direction nobody knows.
         """
         by = by or next(name for name in TUNE_BY if name in self.history.columns)
-        check_name("column", by, self.history.columns)
-        scores = self.final().group_by("learning_rate").agg(pl.col("diverged").any(), pl.col(by).fill_nan(None).mean())
-        best = scores.sort("diverged", by, descending=[False, by in HIGHER_IS_BETTER], nulls_last=True)
-        rate = best["learning_rate"][0]
-        lane = self.learning_rates.index(rate)
+        higher = self.higher_is_better(by)
+        groups = self.history["group"].unique().to_list()
+        if group not in groups:
+            raise ValueError(f"group is {group!r}; this result has the groups {sorted(groups)}")
+        names = self.tuned_columns
+        rows = self.final().filter(pl.col("group") == group)
+        scores = rows.group_by(names, maintain_order=True).agg(
+            pl.col("diverged").any(), pl.col(by).fill_nan(None).mean().alias("score")
+        )
+        best = (
+            scores.sort("diverged", "score", descending=[False, higher], nulls_last=True)
+            .select(names)
+            .row(0, named=True)
+        )
+        index = self.settings.index(best)
+        chosen = pl.all_horizontal(pl.col(name).eq_missing(value) for name, value in best.items())
+        among = {name: [one[name] for one in self.settings] for name in names}
         return replace(
             self,
-            history=self.history.filter(pl.col("learning_rate").eq_missing(rate)),
-            config={**self.config, "tuned": {"learning_rate": rate, "by": by, "among": self.learning_rates}},
-            params=jax.tree.map(lambda x: x[:, lane : lane + 1], self.params),
-            state=None,
+            history=self.history.filter(chosen & (pl.col("group") == group)),
+            config={**self.config, "tuned": {**best, "by": by, "among": among}},
+            params=jax.tree.map(lambda x: x[:, index : index + 1, group : group + 1], self.params),
+            state=self._state_of(index) if len(groups) == 1 else None,
+            progress=None if self.progress is None or len(groups) > 1 else self.progress.setting(index),
+        )
+
+    def _state_of(self, index: int) -> State | None:
+        """The final state of one setting, without the axis of the settings."""
+        if self.state is None or self.config.get("tune") is None:
+            return self.state
+        axis = self.state.holders.ndim - 2
+        pick = jax.tree.map(lambda x: x.take(index, axis), self.state.replace(round=None))
+        return pick.replace(round=self.state.round)
+
+    def first(self, metric: str, target: float, x: str = "round") -> pl.DataFrame:
+        """For each run, where ``metric`` first reaches ``target``; null where it never does.
+
+        Args:
+            metric: a column whose direction is known.
+            target: to reach; a value that is not finite never does.
+            x: "round", "bytes", "gradients", "messages" or, of a run on a network with clocks, "time" (seconds).
+
+        Returns:
+            The columns that name a run, and ``rounds`` (or ``bytes``, ``gradients``, ``messages``, ``time``).
+
+        Raises:
+            ValueError: an unknown column, a column whose direction nobody knows, a target that is no number.
+        """
+        check_name("x", x, [name for name in X_AXES if name in self.history.columns])
+        higher = self.higher_is_better(metric)
+        if not isinstance(target, int | float) or not np.isfinite(target):
+            raise ValueError(f"target is {target!r}; give a finite number")
+        column = pl.col(metric).fill_nan(None)
+        reached = column >= target if higher else column <= target
+        return self.history.group_by(self.run_columns, maintain_order=True).agg(
+            pl.col(x).filter(reached).min().alias(X_AXES[x])
         )
 
     def rounds_to(self, target: float, metric: str = "accuracy") -> pl.DataFrame:
-        """For each run, the first evaluated round at which ``metric`` reaches ``target``; null where it never does."""
-        check_name("column", metric, self.history.columns)
-        column = pl.col(metric)
-        reached = column >= target if metric in HIGHER_IS_BETTER else column <= target
-        return self.history.group_by(RUN, maintain_order=True).agg(
-            pl.col("round").filter(reached).min().alias("rounds")
-        )
+        """For each run, the first evaluated round at which ``metric`` reaches ``target``; see :meth:`first`."""
+        return self.first(metric, target)
 
     def summary(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
-        """Mean and standard deviation over seeds of the last row, for each step size and group.
+        """Mean and standard deviation over seeds of the last row, for each setting and group.
 
         Raises:
             ValueError: a column that the history does not have.
         """
-        chosen = [check_name("column", name, self.history.columns) for name in metrics or _measured(self.history)]
+        chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
         return (
             self.final()
-            .group_by("learning_rate", "group", maintain_order=True)
+            .group_by(*self.tuned_columns, "group", maintain_order=True)
             .agg(
                 pl.len().alias("runs"),
                 pl.col("active").median(),
@@ -121,14 +200,23 @@ class Result:
     def plot(
         self, metric: str = "loss", *, x: str = "round", axes: "matplotlib.axes.Axes | None" = None
     ) -> "matplotlib.axes.Axes":
-        """Plot a column against rounds, ``"gradients"`` or ``"bytes"``: mean over seeds, band of their range.
+        """Plot a column against rounds, or another column such as ``"bytes"``: mean over seeds, band of their range.
 
         Returns:
             The matplotlib axes, to change or to save: ``axes.figure.savefig("loss.png")``.
         """
         from telejax.results import plots
 
-        return plots.plot_histories({self.config["algorithm"]: self.history}, metric, x, axes)
+        higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
+        return plots.plot_histories(
+            {self.config["algorithm"]: self.history},
+            metric,
+            x,
+            axes,
+            settings=self.tuned_columns,
+            labels=self.config.get("labels"),
+            log=not higher,
+        )
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Write history.parquet, config.json and params.msgpack into a new folder, all or nothing.
@@ -143,10 +231,15 @@ class Result:
             write_result(self, folder)
         return Path(path)
 
+    def _measured(self) -> list[str]:
+        """The columns that a summary shows."""
+        hidden = {"round", *self.run_columns, "active", "diverged", *HIDDEN}
+        return [name for name in self.history.columns if name not in hidden]
+
     def __rich__(self) -> Table:
         table = Table(title=f"{self.config['algorithm']}, {self.config['nodes']} nodes", title_justify="left")
         summary = self.summary()
-        columns = ["learning_rate", "active", *_measured(self.history)]
+        columns = [*self.tuned_columns, "active", *self._measured()]
         for name in columns:
             table.add_column(name.replace("_", " "), justify="right")
         for row in summary.iter_rows(named=True):
@@ -196,18 +289,3 @@ def mean_and_spread(mean: float | None, spread: float | None = None, digits: int
         return "-"
     text = f"{mean:.{digits}g}"
     return text if spread is None or np.isnan(spread) else f"{text}{join}±{float(f'{spread:.1g}'):g}"
-
-
-def _measured(history: pl.DataFrame) -> list[str]:
-    """The columns that a summary shows."""
-    hidden = {
-        "round",
-        *RUN,
-        "active",
-        "diverged",
-        "messages_gossip",
-        "messages_handoff",
-        "bytes_gossip",
-        "bytes_handoff",
-    }
-    return [name for name in history.columns if name not in hidden]

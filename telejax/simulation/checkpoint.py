@@ -17,6 +17,7 @@ import numpy as np
 
 from telejax.simulation.fingerprint import difference
 from telejax.simulation.recorder import Recorder
+from telejax.state import State
 
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
 
@@ -65,13 +66,17 @@ class Checkpoints:
             signal.signal(signal.SIGINT, self._handler)
         self._manager.close()
 
-    def resume(self, state: Any, recorder: Recorder) -> Any:
-        """Fill ``recorder`` and return the state from the last checkpoint; ``state`` itself where there is none."""
+    def resume(self, state: State, recorder: Recorder) -> tuple[State, bool]:
+        """Fill ``recorder`` from the last checkpoint.
+
+        Returns:
+            The state there, ``state`` itself where there is no checkpoint, and whether the run ended there.
+        """
         import orbax.checkpoint as ocp
 
         step = self._manager.latest_step()
         if step is None:
-            return state
+            return state, False
         leaves, structure = jax.tree.flatten(state)
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, leaves)
         before = self._read(step, identity=ocp.args.JsonRestore())["identity"]
@@ -82,14 +87,15 @@ class Checkpoints:
             )
         found = self._read(step, state=ocp.args.StandardRestore(target), record=ocp.args.PyTreeRestore())
         record = jax.tree.map(np.asarray, found["record"])
-        recorder.restore({"log": record["log"], "params": self._mean_models(state, record["params"])})
+        models = jax.tree.unflatten(jax.tree.structure(state.params), record["params"])
+        recorder.restore({"log": record["log"], "params": models})
         self._saved_round = recorder.round
-        return jax.tree.unflatten(structure, found["state"])
+        return jax.tree.unflatten(structure, found["state"]), bool(record["ended"])
 
-    def after_evaluation(self, state: Any, recorder: Recorder, last: bool) -> None:
+    def after_evaluation(self, state: State, recorder: Recorder, *, last: bool, ended: bool) -> None:
         """Save if it is time to, at the ``last`` evaluation, or after SIGINT, which is then raised."""
         if last or self._interrupted or recorder.round >= self._saved_round + self.every:
-            self._save(state, recorder)
+            self._save(state, recorder, ended)
         if self._interrupted:
             raise KeyboardInterrupt(f"interrupted; round {recorder.round} is in the checkpoint {self.folder}")
 
@@ -104,11 +110,15 @@ class Checkpoints:
                 f"remove its folder {step} to go on from the one before"
             ) from error
 
-    def _save(self, state: Any, recorder: Recorder) -> None:
+    def _save(self, state: State, recorder: Recorder, ended: bool) -> None:
         import orbax.checkpoint as ocp
 
         snapshot = recorder.snapshot()
-        record = {"log": snapshot["log"], "params": jax.tree.leaves(snapshot["params"])}
+        record = {
+            "log": snapshot["log"],
+            "params": jax.tree.leaves(snapshot["params"]),
+            "ended": np.array(ended),
+        }
         arguments = ocp.args.Composite(
             state=ocp.args.StandardSave(jax.tree.leaves(state)),
             record=ocp.args.PyTreeSave(record),
@@ -123,9 +133,6 @@ class Checkpoints:
                 "make room and run again to go on from there"
             ) from error
         self._saved_round = recorder.round
-
-    def _mean_models(self, state: Any, leaves: Any) -> Any:
-        return jax.tree.unflatten(jax.tree.structure(state.params), leaves)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:

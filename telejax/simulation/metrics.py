@@ -1,49 +1,107 @@
-"""What is measured on a state: the mean model, the slots' own models, and how far they are apart."""
+"""What an evaluation measures on a state: the mean model, the slots' own models, and how far they are apart."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Int
 
-from telejax.algorithms.base import State
-from telejax.backend.batched_map import map_pieces
-from telejax.tasks.base import Task
+from telejax.algorithms.base import Algorithm
+from telejax.backend.batched_map import batched_map
+from telejax.network import Network
+from telejax.results.directions import all_directions
+from telejax.state import Metric, Params, State
+from telejax.tasks.base import OptionalMembers, Task
 
 MEAN_MODEL_ONLY = frozenset({"grad_norm_sq"})  # of no use at a slot's own parameters
 
 Metrics = dict[str, Float[Array, " groups"]]
 
 
-def evaluate(state: State, task: Task, groups: tuple[int, ...]) -> tuple[Metrics, Any]:
-    """Judge every group of slots.
+def directions(task: Task, metrics: Sequence[Metric]) -> dict[str, bool]:
+    """Column of the history to whether higher is better, for all columns whose direction is known.
+
+    >>> import telejax as tj
+    >>> directions(tj.tasks.quadratic(nodes=5), [])["loss_slots"]
+    False
+    """
+    own = {metric.name: metric.higher_is_better for metric in metrics if metric.higher_is_better is not None}
+    return {**all_directions(OptionalMembers.of(task).higher_is_better), **own}
+
+
+def evaluate(
+    state: State,
+    algorithm: Algorithm,
+    task: Task,
+    network: Network,
+    metrics: Sequence[Metric] = (),
+    mesh: Mesh | None = None,
+) -> tuple[Metrics, Params, Int[Array, " groups"] | None]:
+    """Measure every group of slots.
 
     Args:
         state: leaves with the slot axis first.
+        algorithm: says what is judged, and which slots.
         task: judges one copy of the parameters.
-        groups: slots of each group, in order.
+        network: knows which holders are honest, and has metrics of its own.
+        metrics: of the user.
+        mesh: over which loops are divided.
 
     Returns:
         Metrics of shape (groups,): each entry of ``task.evaluate`` for the mean model, with the suffix
-        ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, and
-        ``consensus``; and the mean models, leaves (groups, ...).
+        ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``, those of
+        the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group are
+        judged, None for all.
     """
-    ends = np.cumsum(groups)[:-1]
-    split = lambda x: jnp.split(x, ends)
-    means = jax.tree.map(lambda x: jnp.stack([jnp.mean(part, axis=0) for part in split(x)]), state.params)
-    reduce = lambda over, value: jnp.stack([over(part) for part in split(value)])
-    own = map_pieces(task.evaluate, state.params)
-    metrics = dict(map_pieces(task.evaluate, means))
-    metrics |= {f"{name}_slots": reduce(jnp.mean, value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
+    groups = algorithm.groups(task.nodes)
+    models = algorithm.models(state)
+    judged = both(algorithm.judged(state, task), network.honest(state.holders))
+    mean = group_means(groups, judged)
+    means = jax.tree.map(mean, models)
+    own = batched_map(task.evaluate, models, mesh)
+    measured = dict(batched_map(task.evaluate, means, mesh))
+    measured |= {f"{name}_slots": mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
     if "accuracy" in own:
-        metrics["accuracy_worst"] = reduce(jnp.min, own["accuracy"])
+        accuracy = own["accuracy"] if judged is None else jnp.where(judged, own["accuracy"], jnp.inf)
+        measured["accuracy_worst"] = jnp.stack([jnp.min(part) for part in split(accuracy, groups)])
     group = np.repeat(np.arange(len(groups)), groups)
-    metrics["consensus"] = reduce(jnp.mean, distances_sq(state.params, jax.tree.map(lambda x: x[group], means)))
-    return metrics, means
+    measured["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], means)))
+    measured |= network.metrics(models, state, groups)
+    for metric in metrics:
+        measured[metric.name] = jnp.broadcast_to(metric.fn(models, judged, state, task, groups), (len(groups),))
+    count = None if judged is None else jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in split(judged, groups)])
+    return measured, means, count
 
 
-def distances_sq(params: Any, centres: Any) -> Float[Array, " slots"]:
+def both(one: Bool[Array, " slots"] | None, other: Bool[Array, " slots"] | None) -> Bool[Array, " slots"] | None:
+    """Slots that both admit; None admits all."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def group_means(groups: tuple[int, ...], judged: Bool[Array, " slots"] | None) -> Callable[[Array], Array]:
+    """The mean over the judged slots of each group, of arrays (slots, ...); the others spoil nothing."""
+    if judged is None:
+        return lambda x: jnp.stack([jnp.mean(part, axis=0) for part in split(x, groups)])
+
+    def one(x: Array, counts: Array) -> Array:
+        among = counts.reshape((-1,) + (1,) * (x.ndim - 1))
+        return jnp.sum(jnp.where(among, x, 0), axis=0) / jnp.sum(counts).astype(x.dtype)
+
+    return lambda x: jnp.stack(
+        [one(part, counts) for part, counts in zip(split(x, groups), split(judged, groups), strict=True)]
+    )
+
+
+def split(x: Array, groups: tuple[int, ...]) -> list[Array]:
+    """The part of each group."""
+    return jnp.split(x, np.cumsum(groups)[:-1])
+
+
+def distances_sq(params: Params, centres: Params) -> Float[Array, " slots"]:
     """||x_a - c_a||^2 for every slot a, all leaves together."""
     square = lambda x, c: jnp.sum((x - c) ** 2, axis=range(1, x.ndim))
     return sum(jax.tree.leaves(jax.tree.map(square, params, centres)))  # type: ignore[return-value]

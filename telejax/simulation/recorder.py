@@ -1,6 +1,6 @@
-"""The record of a simulation on the host: one row for each evaluation, seed, variant and group."""
+"""The record of a simulation on the host: one row for each evaluation, seed, hyperparameter setting and group."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,187 +8,233 @@ import jax
 import numpy as np
 import polars as pl
 
+from telejax.algorithms.base import Algorithm
 from telejax.mixing.accounting import Messages, total
+from telejax.results.progress import Progress
+from telejax.simulation.program import Evaluation
+from telejax.state import State
+from telejax.tasks.base import Task
 
+COUNTED = ("gradients", "messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
+"""Cumulative columns that every history has, beside the sums ``messages`` and ``bytes``."""
 COUNTERS = ("gradients", "messages", "messages_gossip", "messages_handoff", "bytes", "bytes_gossip", "bytes_handoff")
-"""Cumulative columns."""
+MESSAGE_COUNTERS = ("handoffs", "messages")
+"""Counters of a method that enter the columns of messages and bytes instead of one of their own."""
+
+RESERVED = frozenset(
+    {
+        "round",
+        "seed",
+        "learning_rate",
+        "group",
+        "active",
+        "diverged",
+        "consensus",
+        "setting",
+        *COUNTERS,
+        *MESSAGE_COUNTERS,
+    }
+)
+"""Columns that a task, a metric or a method may not use."""
 
 
 @dataclass(frozen=True)
-class Traffic:
+class RoundCost:
     """What one round costs, for each group of slots; bytes and messages are Python integers, of any size."""
 
     messages: tuple[Messages, ...]
     """Parameter copies sent by mixing in each round of the group's period, see ``telejax.mixing.accounting``."""
     gradients: tuple[int, ...]
     """Stochastic gradients computed in a round."""
+    first_gradients: tuple[int, ...]
+    """Stochastic gradients computed at the start."""
     copy_bytes: int
     """Bytes of one message of mixing."""
     handoff_bytes: int
     """Bytes of one hand-off."""
 
-    def mixed(self, group: int, rounds: int) -> int:
-        """Messages that mixing has sent in the first ``rounds`` rounds."""
-        return total(self.messages[group], rounds)
-
-
-@dataclass
-class Group:
-    """What one group of slots has cost since it first appeared, and how it fares."""
-
-    active: int
-    handoffs: np.ndarray
-    """int64, (seeds,)."""
-    gradients: int = 0
-    gossip: int = 0
-    diverged: Any = False
-    """bool, (seeds, variants)."""
-    params: Any = None
-    """Mean models, leaves (seeds, variants, ...): the last finite ones of each run."""
-
-
-class Recorder:
-    """Collects evaluations; ``table`` makes the tidy history of them."""
-
-    def __init__(self, seeds: list[int], learning_rates: list[float | None], lane_axes: int) -> None:
-        self.seeds, self.learning_rates = seeds, learning_rates
-        self.lane_axes = lane_axes
-        """How many of the axes seeds, variants and groups the mean models come with."""
-        self.round = 0
-        self.groups: dict[int, Group] = {}
-        self._now: tuple[int, ...] = ()
-        self.evaluations = 0
-        self._frames: list[pl.DataFrame] = []
-        self._log: list[dict[str, Any]] = []
-
-    def begin(self, groups: tuple[int, ...], active: tuple[int, ...], traffic: Traffic) -> None:
-        """From here on these groups run; the ones known already go on counting."""
-        for group, k in zip(groups, active, strict=True):
-            self.groups.setdefault(group, Group(k, np.zeros(len(self.seeds), np.int64)))
-        self._now, self.traffic = groups, traffic
-
-    @property
-    def all_diverged(self) -> bool:
-        """Whether no run of the present groups is finite any more."""
-        return all(np.all(self.groups[group].diverged) for group in self._now)
-
-    def add(self, rounds: int, handoffs: Any, metrics: dict[str, Any], means: Any) -> None:
-        """Record an evaluation ``rounds`` after the last one."""
-        self._record({"rounds": np.int64(rounds), "handoffs": handoffs, "metrics": metrics})
-        axes = (len(self.seeds), len(self.learning_rates), len(self._now))
-        means = jax.tree.map(lambda x: np.asarray(x).reshape(*axes, *np.shape(x)[self.lane_axes :]), means)
-        for place, number in enumerate(self._now):
-            group = self.groups[number]
-            model = jax.tree.map(lambda x, place=place: x[:, :, place], means)
-            group.params = model if group.params is None else _last_finite(group, model)
-
-    def table(self) -> pl.DataFrame:
-        """The history, ordered by seed, step size, group and round."""
-        return self._sorted().drop("variant")
-
-    def tables(self) -> list[pl.DataFrame]:
-        """The history of each variant, ordered alike."""
-        parts = self._sorted().partition_by("variant", include_key=False, as_dict=True)
-        return [parts[(variant,)] for variant in range(len(self.learning_rates))]
-
-    def snapshot(self) -> dict[str, Any]:
-        """All that :meth:`restore` needs, as a pytree of arrays; evaluations are the first axis of ``log``.
-
-        Of runs whose groups are the same from the first evaluation to the last.
-        """
-        return {"log": jax.tree.map(lambda *entries: np.stack(entries), *self._log), "params": self.params(self._now)}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        """Fill a new recorder, whose groups have begun, with what another one held."""
-        for index in range(len(snapshot["log"]["rounds"])):
-            self._record(jax.tree.map(lambda x, at=index: x[at], snapshot["log"]))
-        for place, number in enumerate(self._now):
-            self.groups[number].params = jax.tree.map(lambda x, place=place: x[:, :, place], snapshot["params"])
-
-    def params(self, groups: Sequence[int]) -> Any:
-        """Mean models of these groups, leaves (seeds, variants, groups, ...): the last finite ones of each run."""
-        return jax.tree.map(lambda *x: np.stack(x, axis=2), *(self.groups[group].params for group in groups))
-
-    def _record(self, entry: dict[str, Any]) -> None:
-        """Count and tabulate an evaluation: all of :meth:`add` that does not depend on the mean models."""
-        entry = jax.tree.map(np.asarray, entry)
-        rounds = int(entry["rounds"])
-        before, self.round = self.round, self.round + rounds
-        axes = (len(self.seeds), len(self.learning_rates), len(self._now))
-        moved = entry["handoffs"].astype(np.int64).reshape(len(self.seeds), len(self._now))
-        columns = {name: value.reshape(axes) for name, value in entry["metrics"].items()}
-        finite = np.all([np.isfinite(value) for value in columns.values()], axis=0)
-        for place, number in enumerate(self._now):
-            group = self.groups[number]
-            group.handoffs = group.handoffs + moved[:, place]
-            group.gradients += self.traffic.gradients[place] * rounds
-            group.gossip += self.traffic.mixed(place, self.round) - self.traffic.mixed(place, before)
-            group.diverged = group.diverged | ~finite[..., place]
-            self._frames.append(self._frame(number, {name: value[..., place] for name, value in columns.items()}))
-        self._log.append(entry)
-        self.evaluations += 1
-
-    def _sorted(self) -> pl.DataFrame:
-        order = ["seed", "learning_rate", "variant", "group", "round"]
-        return pl.concat(self._frames).sort(order, maintain_order=True)
-
-    def _frame(self, number: int, metrics: dict[str, np.ndarray]) -> pl.DataFrame:
-        group = self.groups[number]
-        seed, variant = (index.ravel() for index in np.indices((len(self.seeds), len(self.learning_rates))))
-        handoffs = group.handoffs[seed]
-        gossip = np.full(len(seed), group.gossip, np.int64)
-        rates = pl.Series([None if one is None else float(one) for one in self.learning_rates], dtype=pl.Float64)
-        bytes_gossip, bytes_handoff = gossip * self.traffic.copy_bytes, handoffs * self.traffic.handoff_bytes
-        return pl.DataFrame(
-            {
-                "round": np.full(len(seed), self.round, np.int64),
-                "seed": np.array(self.seeds, np.int64)[seed],
-                "learning_rate": rates[variant],
-                "variant": variant,
-                "group": np.full(len(seed), number, np.int64),
-                "active": np.full(len(seed), group.active, np.int64),
-                **{name: value.ravel() for name, value in metrics.items()},
-                "gradients": np.full(len(seed), group.gradients, np.int64),
-                "messages": gossip + handoffs,
-                "messages_gossip": gossip,
-                "messages_handoff": handoffs,
-                "bytes": bytes_gossip + bytes_handoff,
-                "bytes_gossip": bytes_gossip,
-                "bytes_handoff": bytes_handoff,
-                "diverged": group.diverged.ravel().copy(),
-            }
+    @staticmethod
+    def of(algorithm: Algorithm, task: Task, state: State) -> "RoundCost":
+        """That of an algorithm, bound to the task, whose state has these shapes."""
+        return RoundCost(
+            messages=algorithm.gossip_messages(task.nodes),
+            gradients=algorithm.gradients(task.nodes),
+            first_gradients=algorithm.first_gradients(task.nodes),
+            copy_bytes=algorithm.copy_bytes(state),
+            handoff_bytes=algorithm.handoff_bytes(state),
         )
 
 
-def _last_finite(group: Group, new: Any) -> Any:
-    def choose(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        gone = group.diverged.reshape(group.diverged.shape + (1,) * (new.ndim - 2))
-        return np.where(gone, old, new)
-
-    return jax.tree.map(choose, group.params, new)
-
-
-def follow(history: pl.DataFrame, lineage: Sequence[int]) -> pl.DataFrame:
-    """One run out of groups that went on from each other, with the counters of all groups that ever ran.
+class Recorder:
+    """Collects evaluations; ``table`` makes the tidy history of them.
 
     Args:
-        history: of one seed and step size.
-        lineage: ids of groups, oldest first; a round is told by the last of them that has it.
+        seeds: of the runs.
+        settings: for each hyperparameter setting the values of its columns, ``learning_rate`` first.
+        active: slots of each group.
+        cost: of a round.
+        start: the round before the first.
+        before: what was counted up to there.
     """
-    totals = (
-        history.sort("round")
-        .with_columns(pl.col(name) - pl.col(name).shift(1, fill_value=0).over("group") for name in COUNTERS)
-        .group_by("round")
-        .agg(pl.col(name).sum() for name in COUNTERS)
-        .sort("round")
-        .with_columns(pl.col(name).cum_sum() for name in COUNTERS)
-    )
-    rank = pl.col("group").replace_strict({group: place for place, group in enumerate(lineage)}, return_dtype=pl.Int64)
-    told = history.filter(pl.col("group").is_in(lineage)).sort("round", rank).group_by("round", maintain_order=True)
-    return (
-        told.last()
-        .with_columns(group=pl.lit(0, pl.Int64))
-        .drop(COUNTERS)
-        .join(totals, on="round", maintain_order="left")
-        .select(history.columns)
-    )
+
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        settings: Sequence[Mapping[str, float | None]],
+        active: tuple[int, ...],
+        cost: RoundCost,
+        start: int = 0,
+        before: Progress | None = None,
+    ) -> None:
+        self.seeds, self.settings, self.active, self.cost = list(seeds), list(settings), active, cost
+        self.axes = (len(self.seeds), len(self.settings), len(active))
+        self.start = self.round = start
+        self.evaluations = 0
+        zeros = np.zeros(self.axes, np.int64)
+        self._events: dict[str, np.ndarray] = {}
+        self._before = dict(before.counted) if before else dict.fromkeys(COUNTED, zeros)
+        if before is None:
+            self._before["gradients"] = zeros + np.array(cost.first_gradients, np.int64)
+        self._gauges: dict[str, np.ndarray] = dict(before.gauges) if before else {}
+        self.diverged = before.diverged.copy() if before else np.zeros(self.axes, bool)
+        self.params: Any = None if before is None else before.params
+        self._columns: dict[str, np.ndarray] = {}
+        self._frames: list[pl.DataFrame] = []
+        self._log: list[dict[str, Any]] = []
+
+    @property
+    def all_diverged(self) -> bool:
+        """Whether no run is finite any more."""
+        return bool(self.diverged.all())
+
+    def add(self, rounds: int, evaluation: Evaluation) -> pl.DataFrame:
+        """Record an evaluation ``rounds`` after the last one; returns its rows."""
+        shaped = lambda x: np.asarray(x).reshape(*self.axes, *np.shape(x)[self._batch_axes(evaluation) + 1 :])
+        events = {
+            name: (shaped(high).astype(np.int64) << 32) + shaped(low).astype(np.int64)
+            for name, (high, low) in evaluation.counters.items()
+        }
+        entry: dict[str, Any] = {
+            "rounds": np.int64(rounds),
+            "counters": events,
+            "gauges": {name: shaped(value) for name, value in evaluation.gauges.items()},
+            "metrics": {name: shaped(value) for name, value in evaluation.metrics.items()},
+            "judged": np.ones(self.axes, np.int32) if evaluation.judged is None else shaped(evaluation.judged),
+        }
+        rows = self._record(entry)
+        means = jax.tree.map(shaped, evaluation.means)
+        self.params = means if self.params is None else jax.tree.map(self._last_finite, self.params, means)
+        return rows
+
+    def table(self) -> pl.DataFrame:
+        """The history, ordered by seed, setting, group and round."""
+        return self._sorted().drop("setting")
+
+    def tables(self) -> list[pl.DataFrame]:
+        """The history of each setting, ordered alike."""
+        parts = self._sorted().partition_by("setting", include_key=False, as_dict=True)
+        return [parts[(setting,)] for setting in range(len(self.settings))]
+
+    def progress(self) -> Progress:
+        """How far the runs have come."""
+        counted = {**self._counted(), **{name: self._total(name) for name in self._events}}
+        return Progress(counted, self._gauges, self.diverged, self.params)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs, as a pytree of arrays; evaluations are the first axis of ``log``."""
+        return {"log": jax.tree.map(lambda *entries: np.stack(entries), *self._log), "params": self.params}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Fill a new recorder with what another one held."""
+        for index in range(len(snapshot["log"]["rounds"])):
+            self._record(jax.tree.map(lambda x, at=index: x[at], snapshot["log"]))
+        self.params = snapshot["params"]
+
+    def reached(self, metric: str, target: float, higher_is_better: bool) -> bool:
+        """Whether every run that is still finite has reached the target at the last evaluation."""
+        now = self._columns[metric]
+        there = now >= target if higher_is_better else now <= target
+        return bool((there | self.diverged).all())
+
+    @staticmethod
+    def _batch_axes(evaluation: Evaluation) -> int:
+        return np.ndim(next(iter(evaluation.metrics.values()))) - 1
+
+    def _record(self, entry: dict[str, Any]) -> pl.DataFrame:
+        """Count and tabulate an evaluation: all of :meth:`add` that does not depend on the mean models."""
+        entry = {"counters": {}, "gauges": {}, **entry}
+        first = not self._log
+        self.round += int(entry["rounds"])
+        for name, events in entry["counters"].items():
+            self._events[name] = self._events.get(name, 0) + events
+        # the gauges of a row without rounds are those from which the runs go on, or 0 before the first round
+        if not first or self.start == 0:
+            self._gauges = dict(entry["gauges"])
+        nobody = entry["judged"] == 0
+        finite = np.all([np.isfinite(value) for value in entry["metrics"].values()], axis=0)
+        self.diverged = self.diverged | ~(finite | nobody)
+        self._columns = entry["metrics"]
+        rows = self._frame(nobody)
+        self._frames.append(rows)
+        self._log.append(entry)
+        self.evaluations += 1
+        return rows.drop("setting")
+
+    def _counted(self) -> dict[str, np.ndarray]:
+        """The cumulative columns of messages, bytes and gradients."""
+        ran = self.round - self.start
+        gossip = [total(one, self.round) - total(one, self.start) for one in self.cost.messages]
+        sent = np.array(gossip, np.int64) + self._events.get("messages", 0)
+        handed = self._events.get("handoffs", np.zeros(self.axes, np.int64))
+        now = {
+            "gradients": np.array([ran * one for one in self.cost.gradients], np.int64),
+            "messages_gossip": sent,
+            "messages_handoff": handed,
+            "bytes_gossip": sent * self.cost.copy_bytes,
+            "bytes_handoff": handed * self.cost.handoff_bytes,
+        }
+        return {name: self._before[name] + value for name, value in now.items()}
+
+    def _total(self, name: str) -> np.ndarray:
+        return self._before.get(name, 0) + self._events.get(name, np.zeros(self.axes, np.int64))
+
+    def _sorted(self) -> pl.DataFrame:
+        return pl.concat(self._frames).sort(["seed", "setting", "group", "round"], maintain_order=True)
+
+    def _frame(self, nobody: np.ndarray) -> pl.DataFrame:
+        seed, setting, group = (index.ravel() for index in np.indices(self.axes))
+        counted = self._counted()
+        flat = lambda x: np.broadcast_to(x, self.axes).ravel()
+        names = list(self.settings[0])
+        number = lambda value: None if value is None else float(value)
+        of_setting = {name: pl.Series([number(one[name]) for one in self.settings], dtype=pl.Float64) for name in names}
+        own = [name for name in self._events if name not in MESSAGE_COUNTERS]
+        frame = pl.DataFrame(
+            {
+                "round": np.full(len(seed), self.round, np.int64),
+                "seed": np.array(self.seeds, np.int64)[seed],
+                **{name: values[setting] for name, values in of_setting.items()},
+                "setting": setting,
+                "group": group,
+                "active": np.array(self.active, np.int64)[group],
+                **{name: flat(value) for name, value in self._columns.items()},
+                "gradients": flat(counted["gradients"]),
+                "messages": flat(counted["messages_gossip"] + counted["messages_handoff"]),
+                "messages_gossip": flat(counted["messages_gossip"]),
+                "messages_handoff": flat(counted["messages_handoff"]),
+                "bytes": flat(counted["bytes_gossip"] + counted["bytes_handoff"]),
+                "bytes_gossip": flat(counted["bytes_gossip"]),
+                "bytes_handoff": flat(counted["bytes_handoff"]),
+                **{name: flat(self._total(name)) for name in own},
+                **{name: flat(value) for name, value in self._gauges.items()},
+                "diverged": flat(self.diverged).copy(),
+            }
+        )
+        if not nobody.any():
+            return frame
+        unknown = pl.Series(flat(nobody))
+        return frame.with_columns(pl.when(~unknown).then(pl.col(name)).alias(name) for name in self._columns)
+
+    def _last_finite(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        gone = self.diverged.reshape(self.diverged.shape + (1,) * (new.ndim - 3))
+        return np.where(gone, old, new)

@@ -15,8 +15,9 @@ from rich.table import Table
 from telejax.algorithms.base import Algorithm
 from telejax.errors import DivergenceError
 from telejax.results.files import new_folder, write_picture
-from telejax.results.result import HIGHER_IS_BETTER, Result, mean_and_spread
+from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.simulate import simulate
+from telejax.simulation.tuning import Tune
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ class Comparison:
         """All rows of all methods, with the columns ``method`` and ``tuned`` (whether its step size was chosen)."""
         frames = []
         for name, run in self.runs.items():
-            best = run.tuned().learning_rates
-            chosen = pl.col("learning_rate").is_in(best, nulls_equal=True).alias("tuned")
+            best = run.tuned().settings[0]
+            chosen = pl.all_horizontal(pl.col(one).eq_missing(value) for one, value in best.items()).alias("tuned")
             frames.append(run.history.select(pl.lit(name).alias("method"), pl.all(), chosen))
         return pl.concat(frames, how="diagonal")
 
@@ -109,7 +110,7 @@ class Comparison:
         return figure_png(self.plot().axes[0], dpi=150)
 
     def __rich__(self) -> Table:
-        accuracy = self.target_metric in HIGHER_IS_BETTER
+        accuracy = self.target_metric == "accuracy"
         shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
         titles = (
             ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consen-\nsus"]
@@ -127,10 +128,11 @@ class Comparison:
         table.add_column("method", min_width=13)
         for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gradients", "messages", "MB"):
             table.add_column(title, justify="right")
+        others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
         for row in self.table().iter_rows(named=True):
             table.add_row(
                 row["method"] + (" (diverged)" if row["diverged"] else ""),
-                mean_and_spread(row["learning_rate"]),
+                "\n".join([mean_and_spread(row["learning_rate"]), *(f"{name} {row[name]:g}" for name in others)]),
                 *(mean_and_spread(row[name], row[f"{name}_std"], digits=3, join="\n") for name in shown),
                 self._rounds_to_target(row),
                 *(f"{row[name]:,.0f}" for name in ("gradients", "messages")),
@@ -145,12 +147,14 @@ class Comparison:
         return rounds if row["reached"] == row["runs"] else f"{rounds}\n{row['reached']} of {row['runs']}"
 
     def at_edge(self) -> list[str]:
-        """Methods whose best step size is the smallest or the largest of the grid, so that a wider grid may help."""
-        edges = {min(self.config["learning_rates"]), max(self.config["learning_rates"])}
+        """Methods whose best step size is the smallest or the largest of several, so that a wider grid may help."""
+        rates = self.config["tune"].get("learning_rate", [])
+        if len(rates) < 2:
+            return []
         return [
             name
             for name, run in self.tuned.items()
-            if run.learning_rates[0] in edges and not run.final()["diverged"].any()
+            if run.learning_rates[0] in (min(rates), max(rates)) and not run.final()["diverged"].any()
         ]
 
     def _repr_html_(self) -> str:
@@ -168,7 +172,7 @@ def compare(
     *,
     rounds: int | None = None,
     gradients: int | None = None,
-    learning_rates: Sequence[float] = LEARNING_RATES,
+    tune: Tune = LEARNING_RATES,
     seeds: int = 3,
     seed: int = 0,
     eval_every: int | None = None,
@@ -185,7 +189,7 @@ def compare(
         task: what the nodes compute.
         rounds: rounds for every method; or
         gradients: a budget of stochastic gradients for every method.
-        learning_rates: the grid.
+        tune: the grid of step sizes, or a mapping of names to lists as in :func:`telejax.simulate`.
         seeds: how many seeds, from ``seed`` on.
         seed: the first seed.
         eval_every: rounds between two rows of the history.
@@ -199,7 +203,7 @@ def compare(
     >>> import optax, telejax as tj
     >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
     >>> methods = [tj.random_walk(optimizer=sgd), tj.teleportation(active=4, topology="ring", optimizer=sgd)]
-    >>> both = tj.compare(methods, tj.tasks.quadratic(nodes=64), rounds=50, learning_rates=[0.05, 0.1], seeds=2)
+    >>> both = tj.compare(methods, tj.tasks.quadratic(nodes=64), rounds=50, tune=[0.05, 0.1], seeds=2)
     >>> both.table()["method"].to_list()
     ['one token', 'TELEPORTATION ring k=4']
     """
@@ -217,7 +221,7 @@ def compare(
                 eval_every=eval_every,
                 seed=seed,
                 seeds=seeds,
-                tune=learning_rates,
+                tune=tune,
                 progress=progress,
             )
         except DivergenceError as error:  # told by the table; the other methods go on
@@ -234,7 +238,7 @@ def compare(
         "nodes": task.nodes,
         "rounds": rounds,
         "gradients": gradients,
-        "learning_rates": list(learning_rates),
+        "tune": next(iter(runs.values())).config["tune"],
         "seeds": seeds,
         "seed": seed,
         "target": {"metric": metric, "value": target},

@@ -1,8 +1,11 @@
 """What an algorithm may ask of a task, and nothing more."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 
 
@@ -10,7 +13,8 @@ from jaxtyping import Array, Float, Int, Key
 class Task(Protocol):
     """What the nodes compute: a frozen dataclass, registered as a pytree, with these four.
 
-    ``nodes`` is structure (a static field); arrays and numbers that may vary are leaves.
+    ``nodes`` is structure (a static field); arrays and numbers that may vary are leaves. A task may have more members,
+    see :class:`OptionalMembers`.
     """
 
     @property
@@ -31,3 +35,46 @@ class Task(Protocol):
         """Scalars that judge one copy of the parameters: ``loss`` (exact, over all nodes), and where known
         ``grad_norm_sq``, ``accuracy`` and ``validation_loss``."""
         ...
+
+
+@dataclass(frozen=True)
+class OptionalMembers:
+    """What a task may have beside the four members of :class:`Task`; read by :meth:`of` and nowhere else."""
+
+    name: str
+    """For titles; by default the name of its class."""
+    node_batch: int | None = None
+    """How many nodes compute side by side; by default the backend's choice."""
+    higher_is_better: Mapping[str, bool] = field(default_factory=dict)
+    """The direction of what ``evaluate`` returns, by name; losses and accuracies are known."""
+    gradient: Callable[[Any, Array, Array], Any] | None = None
+    """``gradient(params, node, key)``, where it is known in closed form; by default ``jax.grad`` of the loss."""
+    losses: Callable[[Any, Array, Array], Array] | None = None
+    """``losses(params, node, key) -> (batch,)``, the loss of each sample; for per-sample gradients."""
+    mesh: Mesh | None = None
+    """Set by the engine: the devices over which loops over nodes are divided."""
+
+    @staticmethod
+    def of(task: Task) -> "OptionalMembers":
+        """Those of a task."""
+        given = {name: getattr(task, name) for name in OptionalMembers.__dataclass_fields__ if hasattr(task, name)}
+        return OptionalMembers(**{"name": type(task).__name__, **given})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class OnMesh:
+    """A task whose nodes are computed on the devices of a mesh; all else is the task's own."""
+
+    task: Any
+    mesh: Mesh = field(metadata={"static": True})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.task, name)
+
+
+def gradient_of(task: Task) -> Callable[[Any, Array, Array], Any]:
+    """``gradient(params, node, key)``: the task's own, or that of its loss."""
+    return OptionalMembers.of(task).gradient or jax.grad(task.loss)

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.backend import batched_map as execution
+from telejax.backend.batched_map import measured_batch, sum_over_batches
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
@@ -82,7 +82,7 @@ class Classification:
     def evaluate(self, params: Any) -> dict[str, Float[Array, ""]]:
         """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,
         ``validation_accuracy``; ``accuracy`` on the test set; of each split so many samples as ``evaluated`` says."""
-        totals = execution.sum_over_batches(partial(self._judge, params), self.judged)
+        totals = sum_over_batches(partial(self._judge, params), self.judged)
         totals = totals / jnp.sum(self.judged.weights, axis=0)  # whole numbers where nodes are equal: exact
         (loss, validation_loss, _), (_, validation_accuracy, accuracy) = totals
         return {
@@ -268,7 +268,7 @@ def _measured_batch(task: Classification) -> int:
     nodes = jnp.arange(min(task.nodes, 32), dtype=jnp.int32)
     keys = jax.random.split(jax.random.key(0), len(nodes))
     params = jax.vmap(task.init)(keys)
-    return execution.measured_batch(jax.grad(task.loss), (params, nodes, keys))
+    return measured_batch(jax.grad(task.loss), (params, nodes, keys))
 
 
 def _cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from telejax.algorithms.base import Algorithm, State
+from telejax.algorithms.base import Algorithm
 from telejax.errors import check_integer
 from telejax.optimizers import Optimizer, optimizer
 from telejax.simulation.simulate import simulate
+from telejax.state import State
 from telejax.tasks.base import Task
 from telejax.tasks.quadratic import quadratic
 
@@ -30,7 +31,7 @@ def check_algorithm(make: Callable[[Optimizer], Algorithm], nodes: int = 12) -> 
     The state has the slot axis first and constant structure, shapes and dtypes; ``info.holders`` are valid
     nodes and those of the state; jit gives what eager execution gives and vmap what a loop gives; new numbers
     trace nothing anew; parameters may be any pytree; a resumed run equals an uninterrupted one; step sizes and
-    seeds run as lanes give what they give alone; with step size 0, a consensus is kept.
+    seeds run as batch axes give what they give alone; with step size 0, a consensus is kept.
 
     Args:
         make: builds the algorithm from an optimizer, for a task of ``nodes`` nodes.
@@ -49,7 +50,7 @@ def check_algorithm(make: Callable[[Optimizer], Algorithm], nodes: int = 12) -> 
         states = _check_structure(algorithm, task)
         _check_transformations(algorithm, task, states)
     _check_traces(make, plain)
-    _check_lanes(make, plain)
+    _check_batch_axes(make, plain)
     _check_consensus_kept(make, task)  # the nested task: the quadratic starts from zeros, which keep much
 
 
@@ -149,8 +150,8 @@ def _check_structure(algorithm: Algorithm, task: Task) -> list[State]:
         assert holders.dtype == np.int32 and holders.shape == (slots,), "info.holders must be int32 of shape (slots,)"
         assert ((holders >= 0) & (holders < task.nodes)).all(), f"info.holders {holders} are not all nodes of the task"
         _same("info.holders and state.holders", info.holders, state.holders)
-        moved = int(np.sum(np.asarray(info.handoffs)))
-        assert 0 <= moved <= slots and (round or not moved), f"info.handoffs is {moved} in round {round}"
+        moved = int(np.sum(np.asarray(info.counters.get("handoffs", 0))))
+        assert 0 <= moved <= slots and (round or not moved), f"the counter handoffs is {moved} in round {round}"
         states.append(state)
     return states
 
@@ -190,18 +191,18 @@ def _check_traces(make: Callable[[Optimizer], Algorithm], task: Task) -> None:
     assert traces == 1, f"{traces} traces for two step sizes and two rounds; numbers must be leaves, structure constant"
 
 
-def _check_lanes(make: Callable[[Optimizer], Algorithm], task: Task) -> None:
+def _check_batch_axes(make: Callable[[Optimizer], Algorithm], task: Task) -> None:
     rates, seeds = [0.02, 0.05], [3, 4]
     algorithm = make(optimizer(optax.sgd, learning_rate=1.0))
-    lanes = simulate(algorithm, task, rounds=4, eval_every=4, seeds=seeds, tune=rates, progress=False)
+    batched = simulate(algorithm, task, rounds=4, eval_every=4, seeds=seeds, tune=rates, progress=False)
     alone = [
         simulate(algorithm.with_learning_rate(rate), task, rounds=4, eval_every=2, seed=seed, progress=False)
         for seed in seeds
         for rate in rates
     ]
-    together = lanes.history.filter(round=4)["loss"].to_numpy()
-    one_by_one = np.concatenate([run.history.filter(round=4)["loss"].to_numpy() for run in alone])
-    _close("runs as lanes and alone", together, one_by_one)
+    together = batched.history.filter(round=4)["loss"].to_numpy()
+    sequential = np.concatenate([run.history.filter(round=4)["loss"].to_numpy() for run in alone])
+    _close("runs as batch axes and alone", together, sequential)
 
 
 def _check_consensus_kept(make: Callable[[Optimizer], Algorithm], task: Task) -> None:

@@ -18,21 +18,25 @@ from telejax.topology.classic import (
 )
 from telejax.topology.compose import block_diagonal, permuted, sequence, with_self_loops
 from telejax.topology.equitopo import d_equistatic, od_equidyn, ou_equidyn, u_equistatic
+from telejax.topology.matrices import Stochastic
 from telejax.topology.random_graphs import erdos_renyi, random_matching, random_regular, small_world, stochastic_block
-from telejax.topology.registry import NAMES, TopologyLike, from_spec, random_walk, resolve
+from telejax.topology.registry import NAMES, TopologyLike, check_stochastic, from_spec, random_walk, resolve
 from telejax.topology.tables import table
-from telejax.topology.weights import Weights, from_matrix, from_networkx, reweighted
+from telejax.topology.weights import Weights, directed, from_matrix, from_networkx, reweighted
 
 __all__ = [
     "NAMES",
+    "Stochastic",
     "Topology",
     "TopologyLike",
     "Weights",
     "barbell",
     "base_graph",
     "block_diagonal",
+    "check_stochastic",
     "complete",
     "d_equistatic",
+    "directed",
     "erdos_renyi",
     "exponential",
     "from_matrix",

@@ -10,7 +10,7 @@ import scipy.sparse
 
 from telejax.errors import check_number
 from telejax.topology import spectrum
-from telejax.topology.rounds import FixedRound, Round
+from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -36,12 +36,16 @@ class Topology:
     """
 
     name: str
-    rounds: tuple[Round, ...]
+    rounds: tuple[MixingMatrix, ...]
+    stochastic: Stochastic = "both"
+    """Which sums of the matrices are one: "row" or "column" for the methods on directed graphs."""
 
     @staticmethod
-    def build(name: str, rounds: Sequence[Round], connected: bool = True) -> "Topology":
+    def build(
+        name: str, rounds: Sequence[MixingMatrix], connected: bool = True, stochastic: Stochastic = "both"
+    ) -> "Topology":
         """Check that the rounds fit together and, unless told otherwise, that they connect all nodes."""
-        topology = Topology(name, tuple(rounds))
+        topology = Topology(name, tuple(rounds), stochastic)
         sizes = sorted({one.nodes for one in rounds})
         if len(sizes) != 1:
             raise ValueError(f"topology {name!r} has rounds over {sizes} nodes; all rounds need the same nodes")
@@ -107,6 +111,10 @@ class Topology:
         >>> round(tj.topology.ring(1_000_000).consensus_rate() * 1e12, 1)
         26.3
         """
+        if self.stochastic != "both":
+            raise ValueError(
+                f"topology {self.name!r} is {self.stochastic}-stochastic; p is that of doubly stochastic ones"
+            )
         bounds = self.consensus_bounds()
         if not bounds.resolved:
             raise ValueError(
@@ -159,9 +167,9 @@ class Topology:
 
     def mixing(self) -> "Mixing":
         """The matrices as device arrays, in the fastest form for their shape; see ``telejax.mixing.forms``."""
-        from telejax.mixing import forms  # here, so that graphs can be studied without importing jax
+        from telejax.topology.lower import mixing_of  # here, so that graphs can be studied without importing jax
 
-        return forms.from_rounds(self.name, self.rounds)
+        return mixing_of(self.name, self.rounds)
 
     def to_networkx(self, round: int = 0) -> "networkx.Graph":
         """The graph of a round, self-loops left out: edges j -> i carry ``weight`` = W[i, j].
@@ -186,7 +194,7 @@ class Topology:
 
         return plots.draw_topology(self, round, axes)
 
-    def _at(self, round: int) -> FixedRound:
+    def _at(self, round: int) -> FixedMatrix:
         return self.rounds[round % self.period].at(round)
 
     def __repr__(self) -> str:

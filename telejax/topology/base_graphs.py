@@ -11,7 +11,7 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.rounds import Sparse
+from telejax.topology.matrices import Sparse
 
 
 def base_graph(nodes: int, degree: int = 1) -> Topology:

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.rounds import Circulant, Complete, Sparse
+from telejax.topology.matrices import Circulant, Complete, Sparse
 from telejax.topology.weights import Weights, from_edges
 
 MAX_CLIQUE = 1000  # two cliques of 1000 nodes have two million edges; of 50 000, five billion

@@ -6,7 +6,7 @@ import numpy as np
 
 from telejax.errors import check_number
 from telejax.topology.base import Topology
-from telejax.topology.rounds import Blocks
+from telejax.topology.matrices import Blocks
 
 
 def sequence(topologies: Sequence[Topology], name: str = "sequence") -> Topology:
@@ -53,7 +53,7 @@ def permuted(topology: Topology, order: Sequence[int] | np.ndarray) -> Topology:
     nodes = topology.nodes
     if roles.shape != (nodes,) or roles.dtype.kind not in "iu" or (np.sort(roles) != np.arange(nodes)).any():
         raise ValueError(f"order is {order!r}; give each of the integers 0 to {nodes - 1} once")
-    rounds = [one.relabelled(roles.astype(np.int64)) for one in topology.rounds]
+    rounds = [one.permuted(roles.astype(np.int64)) for one in topology.rounds]
     return Topology.build(f"{topology.name}, permuted", rounds, connected=False)
 
 

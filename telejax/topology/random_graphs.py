@@ -9,8 +9,8 @@ from scipy.sparse.csgraph import connected_components
 
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
-from telejax.topology.drawn import Drawn, UniformMatching
-from telejax.topology.rounds import Complete
+from telejax.topology.matchings import RandomMatching, UniformMatching
+from telejax.topology.matrices import Complete
 from telejax.topology.weights import Weights, adjacency, from_edges
 
 RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
@@ -160,7 +160,9 @@ def random_matching(nodes: int, seed: int = 0) -> Topology:
     """
     nodes = check_integer("nodes", nodes, minimum=1)
     seed = check_seed(seed)
-    return Topology.build("random_matching", [Drawn(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)])
+    return Topology.build(
+        "random_matching", [RandomMatching(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)]
+    )
 
 
 def first_connected(

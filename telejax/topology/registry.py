@@ -6,6 +6,7 @@ from typing import Any, get_args, get_type_hints
 from telejax.errors import check_name
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
+from telejax.topology.matrices import Stochastic
 from telejax.topology.weights import reweighted
 
 TopologyLike = Topology | str | Callable[[int], Topology]
@@ -66,16 +67,28 @@ ALIASES = {
 }
 
 
-def resolve(topology: TopologyLike, nodes: int) -> Topology:
+def check_stochastic(topology: Topology, stochastic: Stochastic = "both") -> Topology:
+    """Return the topology, or raise a ValueError where a method cannot use its weights."""
+    if topology.stochastic not in ("both", stochastic):
+        takes = "doubly stochastic weights" if stochastic == "both" else f"{stochastic}-stochastic weights"
+        raise ValueError(
+            f"topology {topology.name!r} is {topology.stochastic}-stochastic and the method takes {takes}; give an "
+            "undirected graph, or a method for directed ones"
+        )
+    return topology
+
+
+def resolve(topology: TopologyLike, nodes: int, stochastic: Stochastic = "both") -> Topology:
     """A Topology over exactly ``nodes`` nodes from a Topology, a name or a function of the size.
 
     Args:
         topology: a Topology; a name with parameters, as in ``"random_regular:degree=4,seed=1"``; or a
             function from the number of nodes to a Topology.
         nodes: number of nodes (or slots) that mix.
+        stochastic: which sums of its weights are one.
 
     Raises:
-        ValueError: unknown name or parameter, or a topology of another size.
+        ValueError: unknown name or parameter, a topology of another size, or a directed one where none is taken.
 
     >>> resolve("torus:rows=2", 6)
     Topology('torus', nodes=6, period=1, max_degree=3)
@@ -91,7 +104,7 @@ def resolve(topology: TopologyLike, nodes: int) -> Topology:
             f"topology {topology.name!r} has {topology.nodes} nodes where {nodes} mix; "
             f"build it with {nodes} nodes, or pass its name to have it built"
         )
-    return topology
+    return check_stochastic(topology, stochastic)
 
 
 def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:

@@ -17,8 +17,8 @@ import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
 from telejax.topology import lanczos
-from telejax.topology.drawn import Drawn
-from telejax.topology.rounds import Circulant, Complete, FixedRound, Relabelled, Round
+from telejax.topology.matchings import RandomMatching
+from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted
 
 DENSE_NODES = 1024  # up to here dense eigenvalues are exact and take under a second
 CLOSE_MODES = 64  # the slowest Fourier modes by FFT, among which the slowest is found without cancellation
@@ -38,7 +38,7 @@ class Bounds:
         return self.high - self.low <= 1e-6 * self.high
 
 
-def consensus_bounds(rounds: Sequence[Round]) -> Bounds:
+def consensus_bounds(rounds: Sequence[MixingMatrix]) -> Bounds:
     """Bounds on p over one period; see :meth:`telejax.topology.Topology.consensus_rate`."""
     nodes = rounds[0].nodes
     if nodes == 1:
@@ -56,13 +56,13 @@ def consensus_bounds(rounds: Sequence[Round]) -> Bounds:
     return Bounds(1 - left * (1 - rest.low), 1 - left * (1 - rest.high)) if means else rest
 
 
-def connects(rounds: Sequence[Round]) -> bool:
+def connects(rounds: Sequence[MixingMatrix]) -> bool:
     """Whether the union of all rounds connects every node with every other."""
     union = sum((one.links() for one in rounds[1:]), rounds[0].links())
     return bool(connected_components(union, directed=True, connection="strong", return_labels=False) == 1)
 
 
-def is_finite_time(rounds: Sequence[Round]) -> bool:
+def is_finite_time(rounds: Sequence[MixingMatrix]) -> bool:
     """Whether a period ends in exact consensus, tried on a random start."""
     if any(isinstance(one, Complete) and one.kept == 0 for one in rounds):
         return True
@@ -76,27 +76,27 @@ def is_finite_time(rounds: Sequence[Round]) -> bool:
     return bool(np.linalg.norm(end) <= EXACT * np.linalg.norm(start))
 
 
-def apply(one: FixedRound, x: np.ndarray) -> np.ndarray:
+def apply(one: FixedMatrix, x: np.ndarray) -> np.ndarray:
     """``W x`` without the n^2 entries of a mean; x has the shape (nodes, ...)."""
     if isinstance(one, Complete):
         return one.kept * x + (1 - one.kept) * x.mean(axis=0)
     return one.sparse() @ x
 
 
-def _drawn(rounds: Sequence[Round]) -> Bounds:
+def _drawn(rounds: Sequence[MixingMatrix]) -> Bounds:
     """Of one drawn round in closed form; of several rounds, those of a product of independent contractions."""
     first = rounds[0]
     if len(rounds) == 1:
-        while isinstance(first, Relabelled):  # names do not change eigenvalues
+        while isinstance(first, Permuted):  # names do not change eigenvalues
             first = first.part
-        assert isinstance(first, Drawn), "drawn blocks side by side are not connected"
+        assert isinstance(first, RandomMatching), "drawn blocks side by side are not connected"
         rate = first.consensus_rate()
         return Bounds(rate, rate)
     kept = float(np.prod([1 - consensus_bounds([one]).low for one in rounds]))
     return Bounds(1 - kept, 1.0)
 
 
-def _fixed(rounds: Sequence[FixedRound]) -> Bounds:
+def _fixed(rounds: Sequence[FixedMatrix]) -> Bounds:
     if all(isinstance(one, Circulant) for one in rounds):
         rate = _circulant_rate([one for one in rounds if isinstance(one, Circulant)])
     elif is_finite_time(rounds):
@@ -133,7 +133,7 @@ def _circulant_rate(rounds: Sequence[Circulant]) -> float:
     return float(-np.expm1(exact.max()))
 
 
-def _dense_rate(rounds: Sequence[FixedRound]) -> float:
+def _dense_rate(rounds: Sequence[FixedMatrix]) -> float:
     """The second smallest eigenvalue of I - P^T P, whose diagonal is summed from the rest of the row."""
     product: Any = np.eye(rounds[0].nodes)
     for one in rounds:

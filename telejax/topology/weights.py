@@ -1,5 +1,6 @@
 """From graphs to topologies: doubly stochastic weights for the edges of any graph, or any matrix as it is."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import networkx as nx
@@ -8,7 +9,7 @@ import scipy.sparse
 
 from telejax.errors import check_integer, check_name
 from telejax.topology.base import Topology
-from telejax.topology.rounds import Sparse
+from telejax.topology.matrices import Sparse
 
 Weights = Literal["metropolis", "max_degree", "lazy", "random_walk", "fastest"]
 """How an undirected graph becomes a doubly stochastic matrix; see :func:`from_networkx`."""
@@ -91,6 +92,8 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
         connected: set to False for one round of a sequence, whose connection is checked over the period.
         name: of the topology.
 
+    Sums within 1e-5 of one, as of float32 weights, are normalised, with a warning.
+
     Raises:
         ValueError: not square, not finite, negative, not doubly stochastic, or not connected.
 
@@ -103,6 +106,38 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
     if not scipy.sparse.issparse(matrix) and np.ndim(matrix) != 2:
         raise ValueError(f"matrix has {np.ndim(matrix)} axes; a mixing matrix has two, one row a node")
     return Topology.build(name, [Sparse.build(matrix, name="matrix")], connected)
+
+
+def directed(
+    matrix: np.ndarray | scipy.sparse.sparray | Sequence[np.ndarray],
+    stochastic: Literal["column", "row"],
+    connected: bool = True,
+    name: str = "directed",
+) -> Topology:
+    """A directed graph, for the methods that take one: the weights of each column, or of each row, sum to one.
+
+    Args:
+        matrix: shape (nodes, nodes), dense or scipy sparse, W[i, j] the weight of what i hears from j; or a list of
+            them, one a round of the period.
+        stochastic: "column" where every node divides what it sends, as push-sum asks; "row" where it weighs what it
+            hears.
+        connected: set to False for a sequence that need not lead from every node to every other.
+        name: of the topology.
+
+    Raises:
+        ValueError: not square, not finite, negative, other sums, or not strongly connected.
+
+    >>> import numpy as np, telejax as tj
+    >>> tj.topology.directed(np.array([[0.5, 0.0, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]), stochastic="column")
+    Topology('directed', nodes=3, period=1, max_degree=1)
+    """
+    check_name("stochastic", stochastic, ["column", "row"])
+    given = matrix if isinstance(matrix, list | tuple) else [matrix]
+    for one in given:
+        if not scipy.sparse.issparse(one) and np.ndim(one) != 2:
+            raise ValueError(f"matrix has {np.ndim(one)} axes; a mixing matrix has two, one row a node")
+    rounds = [Sparse.build(one, "matrix", stochastic) for one in given]
+    return Topology.build(name, rounds, connected, stochastic)
 
 
 def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> scipy.sparse.csr_array:

@@ -44,8 +44,8 @@ class Mutant(Teleportation):
 
     fault: str = field(metadata={"static": True})
 
-    def init(self, key, task):
-        state = super().init(key, task)
+    def start(self, key, params, task):
+        state = super().start(key, params, task)
         return replace(state, round=jnp.float32(0)) if self.fault == "float round" else state
 
     def groups(self, nodes):
@@ -66,7 +66,7 @@ class Mutant(Teleportation):
                 new = replace(new, holders=new.holders + task.nodes)
                 info = replace(info, holders=new.holders)
             case "first hand-off":
-                info = replace(info, handoffs=jnp.ones_like(info.handoffs))
+                info = replace(info, counters={"handoffs": jnp.ones_like(info.counters["handoffs"])})
             case "leaks":
                 new = replace(new, params=jax.tree.map(lambda x: 0.99 * x, new.params))
             case "eager":
@@ -90,7 +90,7 @@ FAULTS = {
     "round": "state.round is 0 after 1 rounds",
     "other holders": "info.holders and state.holders differ",
     "no such node": "are not all nodes",
-    "first hand-off": "info.handoffs is 1 in round 0",
+    "first hand-off": "counter handoffs is 1 in round 0",
     "leaks": "a consensus before and after",
     "eager": "jit and eager",
     "remembers": "jit and eager",

@@ -168,7 +168,7 @@ FORMS = {
     "wide unsymmetric": "Dense",
     "complete": "Mean",
     "edges": "Edges",
-    "different rounds": "Switch",
+    "different rounds": "Periodic",
 }
 
 

@@ -21,6 +21,7 @@ import reference
 import telejax as tj
 from telejax.mixing import forms as mixing
 from telejax.random.normal import fast_normal
+from telejax.topology import lower
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -46,7 +47,7 @@ def as_dense(wanted: bool) -> Iterator[None]:
     """Mix by matrix product, which telejax chooses for more neighbours than these small graphs have."""
     with pytest.MonkeyPatch.context() as patch:
         if wanted:
-            patch.setattr(mixing, "MAX_NEIGHBOURS", 2)
+            patch.setattr(lower, "MAX_NEIGHBOURS", 2)
         yield
 
 
@@ -162,7 +163,8 @@ def check(case: Case, momentum: float | None) -> None:
 def stepwise(algorithm: tj.Algorithm, task, keys: jax.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Holders and hand-offs of every round, and the last parameters, from ``init`` and ``step`` alone."""
     state, info = _scan_steps(algorithm.bind(task), task, keys)
-    return np.asarray(info.holders), np.asarray(info.handoffs)[:, 0], np.asarray(state.params)
+    handoffs = np.asarray(info.counters.get("handoffs", jnp.zeros((len(keys), 1), jnp.int32)))
+    return np.asarray(info.holders), handoffs[:, 0], np.asarray(state.params)
 
 
 @jax.jit

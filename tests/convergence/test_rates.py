@@ -119,7 +119,7 @@ def test_drawing_without_replacement_has_the_hypergeometric_variance(active: int
     task = tj.tasks.quadratic(nodes=16, dim=2, heterogeneity=5.0)
     one = tj.optimizer(optax.sgd, learning_rate=1.0)
     algorithm = tj.teleportation(active=active, topology="complete", optimizer=one)
-    state = algorithm.start(task.optimum, task.nodes)
+    state = algorithm.start(jax.random.key(0), task.optimum, task)
     moves = jax.jit(jax.vmap(lambda key: algorithm.step(key, state, task)[0].params[0] - task.optimum))
     squares = np.sum(np.asarray(moves(jax.random.split(jax.random.key(active), 20_000)), np.float64) ** 2, axis=1)
     expected = 5.0**2 / active * (1 - (active - 1) / 15)

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import telejax as tj
-from telejax.backend import batched_map
+from telejax.backend import memory
 from telejax.testing import check_task
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
@@ -120,7 +120,7 @@ def test_evaluation_in_batches_equals_all_at_once(monkeypatch):
     task = tj.tasks.classification(PICTURES, nodes=4)
     params, measured = task.init(jax.random.key(0)), []
     for room, loops in ((2**40, False), (2**14, True)):
-        monkeypatch.setitem(batched_map.BYTES_AT_ONCE, "cpu", room)
+        monkeypatch.setitem(memory.BYTES_AT_ONCE, "cpu", room)
         evaluate = lambda task, room=room: task.evaluate(params)  # a function of its own: traced anew
         assert ("scan" in str(jax.make_jaxpr(evaluate)(task))) == loops
         measured.append(jax.jit(evaluate)(task))

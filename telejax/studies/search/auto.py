@@ -1,238 +1,157 @@
 """TELEPORTATION that finds its number of active nodes while it runs: search, drop losers, go on from the winner.
 
-The candidates run side by side (:mod:`telejax.algorithms.joint`). After every window of rounds, with o_k the mean
-of candidate k's objective over the later half of the search so far::
-
-    near = {k : o_k - e <= (1 + tolerance) min o}
-    while the lowest objective falls: keep near and, of the rest, the better ones up to half        halve
-    once it has stopped falling: keep min {k : o_k + e <= (1 + tolerance) o_j for all j > k}      settle
-
-with e the standard error of the difference: in doubt the larger candidate, which costs gradients alone.
-The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
-the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
-less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
-trial alone until it falls no more; a leader that is the largest only for want of room does not wait for a stall.
-This goes past the paper, whose Algorithm 2 runs all candidates to the end, and at most two passes of them.
+A host loop over simulations of candidates side by side (:mod:`telejax.algorithms.joint`), each of which goes on from
+the state of the one before; :mod:`telejax.studies.search.schedule` decides who runs next. This goes past the paper,
+whose Algorithm 2 runs all candidates to the end, and at most two passes of them.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any
 
-import numpy as np
-import polars as pl
+from tqdm.auto import tqdm
 
-from telejax.algorithms.base import Plan, Stage, Stages
-from telejax.algorithms.joint import JointTeleportation, joint_teleportation
-from telejax.errors import check_integer
-from telejax.optimizers import FixedOptimizer, Optimizer
-from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
+from telejax.errors import DivergenceError, check_integer, check_name, check_number
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.results.result import Result
+from telejax.simulation.arguments import check_eval_every, check_seeds
+from telejax.simulation.loop import SHOW_AFTER_SECONDS
+from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates
+from telejax.studies.search.phases import Phases, Simulate, followed
+from telejax.studies.search.schedule import WINDOWS, Rule, Schedule
+from telejax.studies.search.sequential import sequential
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
 
-WINDOWS = 16  # decisions a run: shorter windows are noisier, longer ones decide later
-FIRST_SEARCH = 6  # windows before the first search may settle
-HALVE_AT = (2, 4, 8)  # windows, as in successive halving: every stretch is as long as all before it
-NEXT_SEARCH = 3  # windows of a search that was opened again
-BATCHES = 4  # of a stretch of rounds, whose means tell its standard error: single rows are correlated
-STALLED = 0.9  # an objective that keeps this share of itself from one half of a stretch to the other falls no more
-
-
-class Score(NamedTuple):
-    """A candidate's mean objective over a stretch of rounds, and the standard error of it."""
-
-    mean: float
-    error: float
-
 
 @dataclass(frozen=True)
-class AutoTeleportation(Plan):
-    """See :func:`telejax.teleportation` with ``active="auto"``."""
-
-    optimizer: Optimizer | FixedOptimizer
-    topology: TopologyLike
-    state_travels: bool = True
-    candidates: tuple[int, ...] | None = None
-    objective: str = "slots"
-    tolerance: float = 0.05
-
-    decides = True
+class Auto(Rule):
+    """See :func:`auto`."""
 
     @property
     def name(self) -> str:
+        """A short label for tables and plots."""
         graph = self.topology if isinstance(self.topology, str) else "graph"
         return f"TELEPORTATION {graph} k=auto"
 
-    def bind(self, task: Task) -> "AutoTeleportation":
+    def bind(self, task: Task) -> "Auto":
+        """Fix the candidates for the task's number of nodes."""
         chosen, _ = buildable(check_candidates(self.candidates, task.nodes), self.topology, skip=False)
         return replace(self, candidates=tuple(chosen))
 
-    def horizons(self, nodes: int, rounds: int | None, gradients: int | None) -> tuple[int, ...]:
-        if rounds is None:
-            raise ValueError(f"gradients is {gradients}; give rounds: what {self.name} costs is known at its end")
-        return (check_integer("rounds", rounds, minimum=1),)
+    def with_learning_rate(self, learning_rate: float) -> "Auto":
+        """The same with another step size."""
+        return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))
 
-    def stages(self, task: Task, horizons: tuple[int, ...]) -> Stages:
-        rounds, window = horizons[0], max(1, horizons[0] // WINDOWS)
-        search = _Search(self, task.nodes, window)
-        done = 0
-        while True:
-            ahead = min(window, rounds - done)
-            history = yield replace(search.stage, rounds=ahead)
-            search.stage = replace(search.stage, slots=None)
-            done += ahead
-            if done >= rounds:
-                return search.lineage(history, done)
-            search.decide(history, done)
+    def run(
+        self,
+        simulate: Simulate,
+        task: Task,
+        *,
+        rounds: int | None = None,
+        seed: int = 0,
+        seeds: int | Sequence[int] | None = None,
+        tune: Sequence[float] | None = None,
+        eval_every: int | None = None,
+        progress: bool = True,
+        **arguments: Any,
+    ) -> Result:
+        """Search while training, with each seed and step size by itself; called by :func:`telejax.simulate`.
 
+        Raises:
+            ValueError: a budget of gradients, or an argument that a run in phases does not take.
+            DivergenceError: every run diverged.
+        """
+        if "gradients" in arguments:
+            raise ValueError(
+                f"gradients is {arguments['gradients']}; give rounds: what {self.name} costs is known at its end"
+            )
+        if other := set(arguments) - {"network", "metrics"}:
+            raise ValueError(
+                f"{min(other)} is {str(arguments[min(other)])!r}, and {self.name} runs in phases between which its "
+                f"slots change; leave {min(other)} out, or run an algorithm whose slots stay to the end"
+            )
+        rounds = check_integer("rounds", rounds, minimum=1)
+        eval_every = check_eval_every(eval_every, rounds)
+        chosen = check_seeds(seed, seeds)
+        if tune is not None:
+            tune = [check_number("tune", rate, exclusive=True) for rate in tune]
+            self.with_learning_rate(tune[0])
+        plan = self.bind(task)
 
-class _Search:
-    """The course of one run: which candidates are open now, and from whose parameters each one came."""
+        def one(plan: Auto, seed: int) -> Result:
+            phases = Phases(simulate, task, seed=seed, eval_every=eval_every, progress=False, **arguments)
+            return plan._one_run(phases, rounds, progress)
 
-    def __init__(self, plan: AutoTeleportation, nodes: int, window: int) -> None:
-        self.plan, self.nodes, self.window = plan, nodes, window
-        self.numbers = itertools.count()
-        sizes = passes(plan.candidates or (), nodes)[0]
-        self.parents: dict[int, int | None] = {}
-        self.sizes: dict[int, int] = {}
-        self.stage = Stage(self._joint(sizes), window, tuple(self._new(k, None) for k in sizes))
-        self.opened, self.length = 0, FIRST_SEARCH
-        self.rival: int | None = None
-        """The winner so far, where there is no room for it beside the candidate on trial."""
-        self.pause = 0
-        """Windows that the next search waits for: none at first, as larger candidates may have had no room."""
-        self.before: int | None = None
-        """The winner of the last search."""
+        if len(chosen) == 1 and tune is None:
+            return one(plan, chosen[0])
+        return sequential(plan, chosen, tune, one)
 
-    def decide(self, history: pl.DataFrame, done: int) -> None:
-        """Change ``stage`` to what runs in the next window."""
-        scores = self._scores(history, done)
-        leader = min(scores, key=scores.__getitem__)
-        watched = self.stage.groups[0] if leader == self.rival else leader  # the rival stands still, its trial may fall
-        stalled = not self._falls(history, watched, done)
-        if len(scores) == 1:
-            if stalled and done - self.opened >= self.pause * self.window:
-                self._open(leader, done)
-        elif stalled and done - self.opened >= self.length * self.window:
-            self._settle(self._choice(scores), done)
-        elif (done - self.opened) // self.window in HALVE_AT and self.rival is None:
-            if self._had_no_room(leader):
-                self._open(leader, done)
-            else:
-                within = self._within(scores)
-                better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
-                self._keep([group for group in self.stage.groups if group in within or group in better])
-
-    def _had_no_room(self, leader: int) -> bool:
-        """Whether the largest candidate of the search leads only because no larger one fitted in beside it."""
-        larger = [size for size in self.plan.candidates or () if size > self.sizes[leader]]
-        return bool(larger) and self.sizes[leader] == max(self.sizes.values())
-
-    def lineage(self, history: pl.DataFrame, done: int) -> Sequence[int]:
-        """The groups whose parameters led to the chosen one of the last stage, oldest first."""
-        scores = self._scores(history, done)
-        chosen = self._choice({group: scores[group] for group in self.stage.groups})
-        line = [chosen]
-        while (parent := self.parents[line[0]]) is not None:
-            line.insert(0, parent)
-        return line
-
-    def _choice(self, scores: dict[int, Score]) -> int:
-        """The smallest candidate that is within the tolerance of every larger one by a standard error."""
-        by_size = sorted(scores, key=self.sizes.__getitem__)
-        return next(
-            group
-            for place, group in enumerate(by_size)
-            if all(self._clearly_within(scores[group], scores[larger]) for larger in by_size[place + 1 :])
+    def _one_run(self, phases: Phases, rounds: int, progress: bool) -> Result:
+        schedule = Schedule(self, phases.task.nodes, max(1, rounds // WINDOWS))
+        bar = tqdm(
+            desc=self.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
         )
+        with bar:
+            while True:
+                ahead = min(schedule.window, rounds - phases.round)
+                phase = schedule.phase
+                phases.run(phase.algorithm, phase.groups, ahead, phase.slots)
+                bar.update(ahead)
+                schedule.phase = phase._replace(slots=None)
+                if phases.diverged or phases.round >= rounds:
+                    break
+                schedule.decide(phases.history, phases.round)
+        last = phases.result
+        assert last is not None
+        ancestry = schedule.phase.groups[:1] if phases.diverged else schedule.ancestry(phases.history, phases.round)
+        history = followed(phases.history, ancestry)
+        config = {**last.config, "algorithm": self.name, "rounds": rounds}
+        result = Result(history, config, phases.params[ancestry[-1]], last.state)
+        if phases.diverged:
+            rate = self.optimizer.learning_rate
+            told = "as in its optimizer" if rate is None else f"{rate:g}"
+            raise DivergenceError(
+                f"{self.name} diverged by round {phases.round} with step size {told}; try a smaller one; "
+                "the history so far is in the result of this error",
+                result,
+            )
+        return result
 
-    def _within(self, scores: dict[int, Score]) -> list[int]:
-        """The candidates within the tolerance of the lowest, give or take a standard error."""
-        lowest = min(scores.values())
-        bound = (1 + self.plan.tolerance) * lowest.mean
-        near = [group for group, one in scores.items() if one.mean - np.hypot(one.error, lowest.error) <= bound]
-        return near or list(scores)  # none where all diverged
 
-    def _clearly_within(self, one: Score, other: Score) -> bool:
-        """Whether a candidate is within the tolerance of another one by a standard error."""
-        return one.mean + np.hypot(one.error, other.error) <= (1 + self.plan.tolerance) * other.mean
+def auto(
+    *,
+    topology: TopologyLike = "ring",
+    optimizer: Optimizer | FixedOptimizer,
+    candidates: Sequence[int] | None = None,
+    objective: str = "slots",
+    tolerance: float = 0.05,
+    state_travels: bool = True,
+) -> Auto:
+    """TELEPORTATION that finds its number of active nodes while it trains, and goes on from the winner's models.
 
-    def _settle(self, winner: int, done: int) -> None:
-        before = self.rival if self.rival is not None else self.before
-        if winner in self.stage.groups:
-            self._keep([winner])
-        else:  # the rival, which was not running: its slots go on from those of the candidate on trial
-            k, trial = self.sizes[winner], self.stage.groups[0]
-            slots = tuple(range(k))
-            self.stage = Stage(self._joint([k]), self.window, (self._new(k, trial),), slots)
-        self.pause = 2 * self.pause + 1 if winner == before else 0
-        self.opened, self.rival, self.before = done, None, self.stage.groups[0]
+    Args:
+        topology: the graph over the slots of each candidate: a name, or a function of k.
+        optimizer: from :func:`telejax.optimizer`, or any optax transformation.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n.
+        objective: "slots", the mean over slots of the loss of their own models, or "mean", that of the mean model.
+        tolerance: relative; the smallest candidate within it of the best is taken.
+        state_travels: as for :func:`telejax.teleportation`.
 
-    def _open(self, winner: int, done: int) -> None:
-        """Start the next larger candidates from the winner's parameters; alone where there is no room for both."""
-        k = self.sizes[winner]
-        larger = [size for size in self.plan.candidates or () if size > k][:2]
-        beside = [k, *larger]
-        while len(beside) > 1 and sum(beside) > self.nodes:
-            beside.pop()
-        if not larger:
-            self.pause = 2 * self.pause + 1
-            return
-        alone = len(beside) == 1
-        sizes = larger[:1] if alone else beside
-        groups = tuple(winner if size == k else self._new(size, winner) for size in sizes)
-        slots = tuple(slot % k for size in sizes for slot in range(size))
-        self.stage = Stage(self._joint(sizes), self.window, groups, slots)
-        self.opened, self.length, self.before = done, NEXT_SEARCH, winner
-        self.rival = winner if alone else None
+    Returns:
+        What :func:`telejax.simulate` takes in place of an algorithm, with ``rounds``, seeds and ``tune``.
 
-    def _keep(self, groups: Sequence[int]) -> None:
-        places = [self.stage.groups.index(group) for group in groups]
-        algorithm = self.stage.algorithm
-        assert isinstance(algorithm, JointTeleportation)
-        self.stage = algorithm.keep(places, self.window, tuple(groups))
+    Raises:
+        ValueError: an unknown objective, a negative tolerance, candidates empty or repeated; once the task is known,
+            candidates above its nodes, or a topology that cannot be built for one of them.
 
-    def _scores(self, history: pl.DataFrame, done: int) -> dict[int, Score]:
-        """The mean objective of each candidate over the later half of the search; infinite where it diverged."""
-        late = self._mean(history, (self.opened + done) / 2, done)
-        scores = {group: late[group] for group in self.stage.groups}
-        if self.rival is not None:
-            scores[self.rival] = self._mean(history, self.opened - (done - self.opened) / 2, self.opened)[self.rival]
-        return scores
-
-    def _falls(self, history: pl.DataFrame, group: int, done: int) -> bool:
-        """Whether the objective of a candidate is lower in the last quarter of the search than in the one before."""
-        start, middle = done - (done - self.opened) / 2, done - (done - self.opened) / 4
-        earlier, later = self._mean(history, start, middle), self._mean(history, middle, done)
-        return group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean
-
-    def _mean(self, history: pl.DataFrame, after: float, until: float) -> dict[int, Score]:
-        rows = history.filter((pl.col("round") > after) & (pl.col("round") <= until))
-        batch = ((pl.col("round") - after) * BATCHES / (until - after)).ceil()
-        batches = rows.group_by("group", batch.alias("batch")).agg(
-            pl.col(OBJECTIVES[self.plan.objective]).mean(), pl.col("diverged").any()
-        )
-        scores = {}
-        for (group,), table in batches.group_by("group"):
-            values = table[OBJECTIVES[self.plan.objective]].to_numpy()
-            if table["diverged"].any() or not np.isfinite(values).all():
-                scores[group] = Score(float("inf"), 0.0)
-            else:
-                error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-                scores[group] = Score(float(values.mean()), float(error))
-        return scores
-
-    def _joint(self, sizes: Sequence[int]) -> JointTeleportation:
-        plan = self.plan
-        return joint_teleportation(
-            active=sizes,
-            topology=plan.topology,
-            optimizer=plan.optimizer,
-            state_travels=plan.state_travels,
-        )
-
-    def _new(self, size: int, parent: int | None) -> int:
-        number = next(self.numbers)
-        self.sizes[number], self.parents[number] = size, parent
-        return number
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.05)
+    >>> run = tj.simulate(tj.auto(optimizer=sgd), tj.tasks.quadratic(nodes=20, noise=1.0), rounds=64)
+    >>> run.history["round"][-1]
+    64
+    """
+    check_name("objective", objective, OBJECTIVES)
+    tolerance = check_number("tolerance", tolerance)
+    chosen = None if candidates is None else tuple(check_integer("candidates", k, minimum=1) for k in candidates)
+    return Auto(as_optimizer(optimizer), topology, bool(state_travels), chosen, objective, tolerance)

@@ -63,7 +63,7 @@ class SearchResult:
 
     def at_edge(self) -> bool:
         """Whether the best candidate's step size is the smallest or largest of several, so that more may help."""
-        rates = self.config["learning_rates"]
+        rates = self.config["tune"]
         return len(rates) > 1 and self.learning_rate in (min(rates), max(rates))
 
     def sentence(self) -> str:
@@ -152,7 +152,7 @@ class SearchResult:
         return f"<p>{self.sentence()}</p>" + self.table._repr_html_()
 
 
-def judge(histories: pl.DataFrame) -> pl.DataFrame:
+def aggregate(histories: pl.DataFrame) -> pl.DataFrame:
     """Final objectives and costs of every candidate and step size, from the rows of all of them."""
     run = ["active", "learning_rate", "seed"]
     last = histories.filter(pl.col("round") >= LAST * pl.col("round").max().over(run))

@@ -16,8 +16,9 @@ from telejax.results.result import Result
 from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
 from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
-from telejax.studies.search.result import SearchResult, judge
-from telejax.tasks.base import Task
+from telejax.studies.search.equal_gradients import EqualGradients
+from telejax.studies.search.result import SearchResult, aggregate
+from telejax.tasks.base import OptionalMembers, Task
 from telejax.topology import TopologyLike, resolve
 
 EVALUATIONS = 200  # rows of a run where eval_every is not given: the noise of the last quarter averages out over 50
@@ -31,7 +32,7 @@ def search(
     rounds: int | None = None,
     gradients: int | None = None,
     candidates: Sequence[int] | None = None,
-    learning_rates: Sequence[float] | None = None,
+    tune: Sequence[float] | None = None,
     objective: str = "slots",
     tolerance: float = 0.05,
     seed: int = 0,
@@ -55,13 +56,13 @@ def search(
         gradients: the stochastic gradients of every candidate, which buy a smaller k more rounds.
         candidates: numbers of active nodes; by default 1, 2, 4, ... up to n. Powers of two take at most two
             passes, 2 T rounds in all; others may take more.
-        learning_rates: a grid of step sizes for every candidate, run as lanes of the same program; each
+        tune: a grid of step sizes for every candidate, run as a batch axis of the same program; each
             candidate is then judged at its own best one.
         objective: "slots", the mean over slots of the loss of their own models, which is what a deployment gets
             without one more all-reduce; or "mean", the loss of the mean model, as in the paper.
         tolerance: relative.
         seed: the first seed.
-        seeds: how many to average over, as lanes of the same program. With 4, candidates on a plateau are told
+        seeds: how many to average over, as a batch axis of the same program. With 4, candidates on a plateau are told
             apart to about a fifth; experiments/search_accuracy.py takes 16. Each costs a deployment the rounds anew.
         eval_every: rounds between two rows of the history; by default about 200 rows.
         skip: leave out candidates for which the topology cannot be built, instead of refusing.
@@ -89,6 +90,8 @@ def search(
     chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
     split = passes(chosen, task.nodes)
     check_one_budget(rounds, gradients)
+    if rounds is not None:
+        rounds = check_integer("rounds", rounds, minimum=1)
     if gradients is not None:
         remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
         gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy)
@@ -97,17 +100,18 @@ def search(
         algorithm = joint_teleportation(
             active=together, topology=topology, optimizer=optimizer, state_travels=state_travels
         )
-        horizon = max(algorithm.horizons(task.nodes, rounds, gradients))
+        horizon = rounds if gradients is None else gradients // min(together)
+        assert horizon is not None
         try:
             result = simulate(
-                algorithm,
+                algorithm if gradients is None else EqualGradients(algorithm),
                 task,
                 rounds=rounds,
                 gradients=gradients,
                 eval_every=eval_every or max(1, horizon // EVALUATIONS),
                 seed=seed,
                 seeds=seeds,
-                tune=learning_rates,
+                tune=tune,
                 progress=progress,
             )
         except DivergenceError as error:  # the other passes may hold
@@ -118,11 +122,11 @@ def search(
         runs, finite = zip(*pool.map(run, split), strict=True)
     histories = pl.concat([run.history for run in runs]).drop("group")
     config = {
-        "task": getattr(task, "name", type(task).__name__),
+        "task": OptionalMembers.of(task).name,
         "nodes": task.nodes,
         "topology": topology if isinstance(topology, str) else resolve(topology, chosen[-1]).name,
         "optimizer": optimizer.describe(),
-        "learning_rates": runs[0].learning_rates,
+        "tune": runs[0].learning_rates,
         "budget": {"rounds": rounds} if rounds is not None else {"gradients": gradients},
         "objective": objective,
         "tolerance": tolerance,
@@ -137,4 +141,4 @@ def search(
             histories,
         )
     used = sum(run.rounds for run in runs)
-    return SearchResult(grid=judge(histories), histories=histories, rounds_used=used, config=config)
+    return SearchResult(grid=aggregate(histories), histories=histories, rounds_used=used, config=config)

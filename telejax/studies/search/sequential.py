@@ -1,19 +1,31 @@
-"""Runs one after another, for plans that may take another course with each seed and step size."""
+"""Runs one after another, for what may take another course with each seed and step size."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol, Self, TypeVar
 
 import jax
 import numpy as np
 import polars as pl
 
-from telejax.algorithms.base import Plan
 from telejax.errors import DivergenceError
 from telejax.results.result import Result
 
 
-def one_by_one(
-    plan: Plan, seeds: Sequence[int], rates: Sequence[float] | None, run: Callable[[Plan, int], Result]
+class Tunable(Protocol):
+    """What has a name and a step size."""
+
+    @property
+    def name(self) -> str: ...
+
+    def with_learning_rate(self, learning_rate: float) -> Self: ...
+
+
+PlanT = TypeVar("PlanT", bound=Tunable)
+
+
+def sequential(
+    plan: PlanT, seeds: Sequence[int], rates: Sequence[float] | None, run: Callable[[PlanT, int], Result]
 ) -> Result:
     """One result of all seeds and step sizes; their programs are shared.
 
@@ -38,7 +50,7 @@ def one_by_one(
     merged = replace(
         first,
         history=pl.concat([run.history for run in results]),
-        config={**first.config, "seeds": seeds, "tune": rates},
+        config={**first.config, "seeds": list(seeds), "tune": rates and {"learning_rate": list(rates)}},
         params=jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape[3:]), *(run.params for run in results)),
         state=None,
     )

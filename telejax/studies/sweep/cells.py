@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import polars as pl
 
-from telejax.backend import batched_map as execution
+from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.optimizers import optimizer
-from telejax.simulation.hyperparameters import structure_of
-from telejax.simulation.simulate import simulate_variants
+from telejax.simulation.batching import structure_of
+from telejax.simulation.simulate import simulate_batch
 from telejax.studies.sweep.spec import METHODS, OPTIMIZERS, TASKS, Cell
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
@@ -75,7 +75,7 @@ def _fitting(points: list[Any], seeds: tuple[int, ...]) -> Iterator[tuple[list[A
     """Split points and seeds so that the states of one program's runs fit in the memory."""
     algorithm, task = points[0][1]
     one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
-    runs = execution.fitting_memory(sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one)))
+    runs = fitting_memory(tree_bytes(one))
     seeds_at_once = min(len(seeds), runs)
     points_at_once = max(1, runs // len(seeds))
     for start in range(0, len(points), points_at_once):
@@ -86,7 +86,7 @@ def _fitting(points: list[Any], seeds: tuple[int, ...]) -> Iterator[tuple[list[A
 def _run_points(cell: Cell, points: list[Any], seeds: tuple[int, ...]) -> list[pl.DataFrame]:
     spec = cell.spec
     try:
-        results = simulate_variants(
+        results = simulate_batch(
             [pair for _, pair in points], rounds=spec.rounds, eval_every=spec.eval_every, seeds=seeds, progress=False
         )
     except Exception as error:  # out of memory, or a graph that cannot be built

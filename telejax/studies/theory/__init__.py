@@ -1,6 +1,7 @@
 """What the analysis predicts: convergence bounds, the number of active nodes that minimises them, their constants."""
 
-from telejax.studies.theory.bounds import (
+from telejax.studies.theory.constants import Problem, measure
+from telejax.studies.theory.convergence import (
     all_reduce,
     bounds,
     decentralized_sgd,
@@ -8,6 +9,5 @@ from telejax.studies.theory.bounds import (
     plot,
     teleportation,
 )
-from telejax.studies.theory.constants import Problem, measure
 
 __all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]

@@ -1,21 +1,30 @@
-"""One round of mixing on the host, stored in memory of order nodes times degree.
+"""The mixing matrix of one round on the host, stored in memory of order nodes times degree.
 
-A round is either a fixed matrix (:class:`Circulant`, :class:`Complete`, :class:`Sparse`), or is drawn anew every
-time (:class:`telejax.topology.drawn.Drawn`), or is made of others (:class:`Blocks`, :class:`Relabelled`).
+It is either a fixed matrix (:class:`Circulant`, :class:`Complete`, :class:`Sparse`), or is drawn anew every
+time (:class:`telejax.topology.matchings.RandomMatching`), or is made of others (:class:`Blocks`, :class:`Permuted`).
 """
 
+import warnings
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse
 
+if TYPE_CHECKING:
+    from telejax.mixing.forms import Mixing
+
 FixedT = TypeVar("FixedT")
 
 TOLERANCE = 1e-8  # of row and column sums, which are sums of a few rounded float64 weights
+ROUNDING = 1e-5  # of row and column sums of float32 weights, which are normalised
+NORMALISED_TURNS = 50  # of rows and columns in turn (Sinkhorn), from sums within ROUNDING to within TOLERANCE
+
+Stochastic = Literal["both", "row", "column"]
+"""Which sums of a mixing matrix are one."""
 
 
-class Round(Protocol):
+class MixingMatrix(Protocol):
     """A round that may be drawn anew every time; ``at`` gives the matrix of a particular one."""
 
     @property
@@ -38,7 +47,7 @@ class Round(Protocol):
         """The most neighbours any node hears from, itself not counted."""
         ...
 
-    def at(self, round: int) -> "FixedRound":
+    def at(self, round: int) -> "FixedMatrix":
         """What this is in the given round of a run."""
         ...
 
@@ -46,16 +55,25 @@ class Round(Protocol):
         """A graph of order nodes times degree edges that connects what the union of all draws connects."""
         ...
 
-    def relabelled(self, order: np.ndarray) -> "Round":
+    def permuted(self, order: np.ndarray) -> "MixingMatrix":
         """Node a in the role of node ``order[a]``: ``W'[a, b] = W[order[a], order[b]]``."""
         ...
 
-    def lazier(self, kept: float) -> "Round":
+    def lazier(self, kept: float) -> "MixingMatrix":
         """``kept I + (1 - kept) W``."""
         ...
 
+    @property
+    def listable(self) -> bool:
+        """Whether neighbour lists are the best form on the device, as long as rows are short."""
+        ...
 
-class FixedRound(Round, Protocol):
+    def lower(self, name: str) -> "Mixing":
+        """The form on the device, where rows are too long for neighbour lists or something is faster."""
+        ...
+
+
+class FixedMatrix(MixingMatrix, Protocol):
     """A doubly stochastic mixing matrix: ``x_new[i] = sum_j W[i, j] x[j]``."""
 
     @property
@@ -72,14 +90,20 @@ class Fixed:
     """What all fixed matrices share."""
 
     fixed = True
+    listable = True
+
+    def lower(self: "FixedMatrix", name: str) -> "Mixing":
+        from telejax.topology.lower import long_rows  # here, so that graphs can be studied without importing jax
+
+        return long_rows(name, self)
 
     def at(self: FixedT, round: int) -> FixedT:
         return self
 
-    def links(self: FixedRound) -> scipy.sparse.csr_array:
+    def links(self: FixedMatrix) -> scipy.sparse.csr_array:
         return self.sparse()
 
-    def relabelled(self: FixedRound, order: np.ndarray) -> Round:
+    def permuted(self: FixedMatrix, order: np.ndarray) -> MixingMatrix:
         return Sparse(scipy.sparse.csr_array(self.sparse()[order][:, order]))
 
 
@@ -127,6 +151,12 @@ class Complete(Fixed):
 
     nodes: int
     kept: float = 0.0
+    listable = False
+
+    def lower(self, name: str) -> "Mixing":
+        from telejax.mixing.forms import Mean
+
+        return Mean.over(self.nodes, name, self.kept)
 
     @property
     def max_degree(self) -> int:
@@ -143,7 +173,7 @@ class Complete(Fixed):
     def links(self) -> scipy.sparse.csr_array:
         return cycle(self.nodes)
 
-    def relabelled(self, order: np.ndarray) -> "Complete":
+    def permuted(self, order: np.ndarray) -> "Complete":
         return self
 
     def lazier(self, kept: float) -> "Complete":
@@ -152,15 +182,14 @@ class Complete(Fixed):
 
 @dataclass(frozen=True, eq=False)
 class Sparse(Fixed):
-    """Any doubly stochastic matrix, in compressed sparse rows."""
+    """Any stochastic matrix, in compressed sparse rows."""
 
     matrix: scipy.sparse.csr_array
 
     @staticmethod
-    def build(matrix: scipy.sparse.sparray | np.ndarray, name: str) -> "Sparse":
+    def build(matrix: scipy.sparse.sparray | np.ndarray, name: str, stochastic: Stochastic = "both") -> "Sparse":
         """Check ``matrix`` and drop explicit zeros; ``name`` is the argument that errors name."""
-        csr = scipy.sparse.csr_array(matrix, dtype=np.float64)
-        check_doubly_stochastic(csr, name)
+        csr = normalised(scipy.sparse.csr_array(matrix, dtype=np.float64), name, stochastic)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         return Sparse(csr)
@@ -190,7 +219,17 @@ class Sparse(Fixed):
 class Blocks:
     """Independent groups of nodes side by side: a block-diagonal matrix."""
 
-    parts: tuple[Round, ...]
+    parts: tuple[MixingMatrix, ...]
+
+    def lower(self, name: str) -> "Mixing":
+        from telejax.mixing.compose import block_diagonal
+        from telejax.topology.lower import mixing_of
+
+        return block_diagonal([mixing_of(name, [part]) for part in self.parts])
+
+    @property
+    def listable(self) -> bool:
+        return self.fixed
 
     @property
     def nodes(self) -> int:
@@ -214,19 +253,30 @@ class Blocks:
     def links(self) -> scipy.sparse.csr_array:
         return scipy.sparse.block_diag([part.links() for part in self.parts], format="csr")
 
-    def relabelled(self, order: np.ndarray) -> "Relabelled":
-        return Relabelled(self, order)
+    def permuted(self, order: np.ndarray) -> "Permuted":
+        return Permuted(self, order)
 
     def lazier(self, kept: float) -> "Blocks":
         return Blocks(tuple(part.lazier(kept) for part in self.parts))
 
 
 @dataclass(frozen=True, eq=False)
-class Relabelled:
+class Permuted:
     """Another round in which node a takes the role of node ``order[a]``."""
 
-    part: Round
+    part: MixingMatrix
     order: np.ndarray
+
+    def lower(self, name: str) -> "Mixing":
+        from telejax.mixing.compose import Permuted as PermutedMixing
+        from telejax.topology.lower import mixing_of
+
+        order = self.order.astype(np.int32)
+        return PermutedMixing(mixing_of(name, [self.part]), order, np.argsort(order).astype(np.int32))
+
+    @property
+    def listable(self) -> bool:
+        return self.fixed
 
     @property
     def nodes(self) -> int:
@@ -244,18 +294,18 @@ class Relabelled:
     def messages(self) -> float:
         return self.part.messages
 
-    def at(self, round: int) -> FixedRound:
+    def at(self, round: int) -> FixedMatrix:
         matrix = self.part.at(round).sparse()
         return Sparse(scipy.sparse.csr_array(matrix[self.order][:, self.order]))
 
     def links(self) -> scipy.sparse.csr_array:
         return scipy.sparse.csr_array(self.part.links()[self.order][:, self.order])
 
-    def relabelled(self, order: np.ndarray) -> "Relabelled":
-        return Relabelled(self.part, self.order[order])
+    def permuted(self, order: np.ndarray) -> "Permuted":
+        return Permuted(self.part, self.order[order])
 
-    def lazier(self, kept: float) -> "Relabelled":
-        return Relabelled(self.part.lazier(kept), self.order)
+    def lazier(self, kept: float) -> "Permuted":
+        return Permuted(self.part.lazier(kept), self.order)
 
 
 def cycle(nodes: int) -> scipy.sparse.csr_array:
@@ -264,8 +314,19 @@ def cycle(nodes: int) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((np.ones(nodes), (index, (index + 1) % nodes)), shape=(nodes, nodes))
 
 
-def check_doubly_stochastic(matrix: scipy.sparse.csr_array, name: str) -> None:
-    """Raise a ValueError unless ``matrix`` is square, finite, non-negative and sums to one both ways."""
+def normalised(matrix: scipy.sparse.csr_array, name: str, stochastic: Stochastic = "both") -> scipy.sparse.csr_array:
+    """The matrix with sums of exactly one (rows, columns or both), where they are off by rounding alone.
+
+    Sums within 1e-5, as of float32 weights, are normalised, with a warning above 1e-8.
+
+    Args:
+        matrix: of the weights.
+        name: the argument that errors name.
+        stochastic: which sums are one.
+
+    Raises:
+        ValueError: not square, not finite, negative, or sums further off.
+    """
     rows, columns = matrix.shape
     if rows != columns:
         raise ValueError(f"{name} has shape {matrix.shape}; a mixing matrix is square, one row a node")
@@ -276,11 +337,24 @@ def check_doubly_stochastic(matrix: scipy.sparse.csr_array, name: str) -> None:
         raise ValueError(f"{name} has the entry {bad}; all weights must be finite")
     if matrix.data.size and matrix.data.min() < 0:
         raise ValueError(f"{name} has the entry {matrix.data.min():g}; all weights must be at least 0")
-    for axis, direction in ((1, "row"), (0, "column")):
+    kind = {"both": "doubly stochastic", "row": "row-stochastic", "column": "column-stochastic"}[stochastic]
+    axes = [(1, "row")] * (stochastic != "column") + [(0, "column")] * (stochastic != "row")
+    off = 0.0
+    for axis, direction in axes:
         sums = np.asarray(matrix.sum(axis=axis)).ravel()
         worst = int(np.abs(sums - 1).argmax())
-        if abs(sums[worst] - 1) > TOLERANCE:
+        if abs(sums[worst] - 1) > ROUNDING:
+            hint = "; for an undirected graph, topology.from_networkx gives Metropolis weights"
             raise ValueError(
-                f"{name} is not doubly stochastic: {direction} {worst} sums to {sums[worst]:.10g}, not 1; "
-                "for an undirected graph, topology.from_networkx gives Metropolis weights"
+                f"{name} is not {kind}: {direction} {worst} sums to {sums[worst]:.10g}, not 1"
+                f"{hint if stochastic == 'both' else ''}"
             )
+        off = max(off, float(abs(sums[worst] - 1)))
+    if off <= TOLERANCE:
+        return matrix
+    warnings.warn(f"{name} is {kind} up to {off:.1g}; its weights are normalised", stacklevel=4)
+    for _ in range(NORMALISED_TURNS if stochastic == "both" else 1):
+        for axis, _ in axes:
+            scale = scipy.sparse.diags_array(1 / np.asarray(matrix.sum(axis=axis)).ravel())
+            matrix = scipy.sparse.csr_array(scale @ matrix if axis == 1 else matrix @ scale)
+    return matrix

@@ -56,13 +56,13 @@ def test_rate_is_that_of_the_mean_square(build, nodes):
 
 def test_rate_of_matchings_at_a_distance_exactly():
     nodes, weight = 9, 0.5 * 8 / 9
-    law = T.ou_equidyn(nodes).rounds[0].law
+    distribution = T.ou_equidyn(nodes).rounds[0].distribution
     mean = np.zeros((nodes, nodes))
     for u in range(1, nodes):
         for start in range(nodes):
             mean += matching_of_the_paper(nodes, u, start) / (nodes * (nodes - 1))
     second = np.sort(np.linalg.eigvalsh(mean))[-2]
-    assert law.gap() == pytest.approx(1 - second, rel=1e-12)
+    assert distribution.gap() == pytest.approx(1 - second, rel=1e-12)
     assert T.ou_equidyn(nodes).consensus_rate() == pytest.approx(2 * weight * (1 - weight) * (1 - second))
 
 
@@ -78,11 +78,11 @@ def matching_of_the_paper(nodes, u, start):
 
 def test_matching_is_the_papers():
     for nodes in (2, 5, 12):
-        law = T.ou_equidyn(nodes).rounds[0].law
+        distribution = T.ou_equidyn(nodes).rounds[0].distribution
         for t in range(30):
             key = jax.random.key(t)
-            distance = int(law._distance(key))
-            ours = np.eye(nodes)[np.asarray(law.partners(key))]
+            distance = int(distribution._distance(key))
+            ours = np.eye(nodes)[np.asarray(distribution.partners(key))]
             of_paper = [matching_of_the_paper(nodes, distance, start) for start in range(nodes)]
             assert any((ours == one).all() for one in of_paper)
 

@@ -1,7 +1,8 @@
 """Rounds without a period: in each, every node hears from at most one partner, drawn anew.
 
-The partners of round t follow from ``fold_in(key(seed), t)``, on the device (``telejax.mixing.forms.Drawn``) and on the
-host alike, so that ``Topology.matrix(t)`` is what a simulation mixes with in round t.
+The partners of round t follow from ``fold_in(key(seed), t)``, on the device
+(:class:`telejax.mixing.forms.RandomMatching`) and on the host alike, so that ``Topology.matrix(t)`` is what a
+simulation mixes with in round t.
 """
 
 from collections.abc import Callable, Hashable
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import scipy.sparse
 
-from telejax.topology.rounds import Relabelled, Sparse, cycle
+from telejax.topology.matrices import Permuted, Sparse, cycle
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int, Key
 
+    from telejax.mixing.forms import Mixing
 
-class Law(Hashable, Protocol):
-    """A distribution of partners: a permutation Q of the nodes, whose law treats all nodes alike.
 
-    Laws are hashable, so that they are structure to the compiler; only the seed is data.
+class MatchingDistribution(Hashable, Protocol):
+    """A distribution of partners: a permutation Q of the nodes, drawn so that all nodes are treated alike.
+
+    Hashable, so that it is structure to the compiler; only the seed is data.
     """
 
     @property
@@ -168,33 +171,39 @@ class UniformMatching:
 
 
 @cache
-def _draw(law: Law) -> "Callable[[np.uint32, np.int32], Array]":
+def _draw(distribution: MatchingDistribution) -> "Callable[[np.uint32, np.int32], Array]":
     """The compiled draw of a round on the host, from the seed and the round."""
     import jax  # here, so that graphs can be studied without importing it
 
-    return jax.jit(lambda seed, round: law.partners(jax.random.fold_in(jax.random.key(seed), round)))
+    return jax.jit(lambda seed, round: distribution.partners(jax.random.fold_in(jax.random.key(seed), round)))
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class RandomMatching:
     """``x_new = (1 - weight) x + weight Q x`` with the partners Q drawn anew every round."""
 
-    law: Law
+    distribution: MatchingDistribution
     weight: float
     seed: int
     fixed = False
+    listable = False
     max_degree = 1
+
+    def lower(self, name: str) -> "Mixing":
+        from telejax.mixing.forms import RandomMatching as Matching
+
+        return Matching(name, self.distribution, self.weight, np.asarray(self.seed, np.uint32))
 
     @property
     def nodes(self) -> int:
-        return self.law.nodes
+        return self.distribution.nodes
 
     @property
     def messages(self) -> float:
-        return self.law.messages
+        return self.distribution.messages
 
     def at(self, round: int) -> Sparse:
-        partners = np.asarray(_draw(self.law)(np.uint32(self.seed), np.int32(round)))
+        partners = np.asarray(_draw(self.distribution)(np.uint32(self.seed), np.int32(round)))
         index = np.arange(self.nodes)
         heard = scipy.sparse.csr_array((np.full(self.nodes, self.weight), (index, partners)), shape=(self.nodes,) * 2)
         return Sparse(scipy.sparse.csr_array(heard + scipy.sparse.diags_array(np.full(self.nodes, 1 - self.weight))))
@@ -202,12 +211,12 @@ class Drawn:
     def links(self) -> scipy.sparse.csr_array:
         return cycle(self.nodes)  # every pair may meet
 
-    def relabelled(self, order: np.ndarray) -> Relabelled:
-        return Relabelled(self, order)
+    def permuted(self, order: np.ndarray) -> Permuted:
+        return Permuted(self, order)
 
-    def lazier(self, kept: float) -> "Drawn":
+    def lazier(self, kept: float) -> "RandomMatching":
         return replace(self, weight=(1 - kept) * self.weight)
 
     def consensus_rate(self) -> float:
         """1 - lambda_2(E[W^T W]); Q^T Q = I, so it is 2 weight (1 - weight) (1 - lambda_2(E[Q]))."""
-        return 2 * self.weight * (1 - self.weight) * self.law.gap()
+        return 2 * self.weight * (1 - self.weight) * self.distribution.gap()

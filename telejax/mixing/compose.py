@@ -1,0 +1,219 @@
+"""Mixing matrices made of others: permuted, one after another, side by side."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from telejax.mixing.accounting import Messages, one_after_another, side_by_side
+from telejax.mixing.forms import (
+    MAX_DENSE_NODES,
+    STATIC,
+    Arrives,
+    Delivered,
+    Mixing,
+    Neighbours,
+    Rows,
+    pytree,
+)
+
+
+@pytree
+@dataclass(frozen=True)
+class Permuted(Mixing):
+    """Another mixing in which slot a takes the role of slot ``order[a]``."""
+
+    part: Mixing
+    order: Int[np.ndarray | Array, " slots"]
+    inverse: Int[np.ndarray | Array, " slots"]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.part.name
+
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        return self.part.slots
+
+    @property
+    def messages(self) -> Messages:  # type: ignore[override]
+        return self.part.messages
+
+    @property
+    def degree(self) -> int:
+        return self.part.degree
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        in_role = kept.at[self.inverse].get(mode="promise_in_bounds")
+        others = in_role if sent is kept else sent.at[self.inverse].get(mode="promise_in_bounds")
+        return self.part.apply(in_role, others, round).at[self.order].get(mode="promise_in_bounds")
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        indices, weights = self.part.neighbours(round)
+        return jnp.asarray(self.inverse)[indices[:, self.order]], weights[:, self.order]
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        inverse = jnp.asarray(self.inverse)
+        part = self.part.delivered(round, lambda sender, receiver: arrives(inverse[sender], inverse[receiver]))
+        return Delivered(replace(self, part=part.mixing), part.lost[self.order], part.surplus[self.order])
+
+    def sharded(self, mesh: Mesh) -> Mixing:
+        return replace(self, part=self.part.sharded(mesh))
+
+
+@pytree
+@dataclass(frozen=True)
+class Periodic(Mixing):
+    """A period whose rounds have different forms: round t uses ``parts[t % period]``."""
+
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    parts: tuple[Mixing, ...]
+
+    @property
+    def messages(self) -> Messages:  # type: ignore[override]
+        return one_after_another([part.messages for part in self.parts])
+
+    @property
+    def degree(self) -> int:
+        return max(part.degree for part in self.parts)
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        if sent is kept:
+            return self._switch(round, lambda part, x: part.apply(x, x, round), kept)
+        return self._switch(round, lambda part, x, y: part.apply(x, y, round), kept, sent)
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        def padded(part: Mixing) -> Rows:
+            indices, weights = part.neighbours(round)
+            missing = self.degree - part.degree
+            itself = jnp.broadcast_to(jnp.arange(self.slots, dtype=jnp.int32), (missing, self.slots))
+            return jnp.concatenate([indices, itself]), jnp.pad(weights, ((0, missing), (0, 0)))
+
+        return self._switch(round, padded)
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        if self.degree > MAX_DENSE_NODES:
+            raise ValueError(
+                f"topology {self.name!r} has rounds in which a slot hears {self.degree - 1} others; messages can be "
+                f"lost among at most {MAX_DENSE_NODES} slots, take a graph of lower degree"
+            )
+        return super().delivered(round, arrives)
+
+    def sharded(self, mesh: Mesh) -> Mixing:
+        return replace(self, parts=tuple(part.sharded(mesh) for part in self.parts))
+
+    def _switch(self, round: Int[Array, ""], function: Callable[..., Any], *operands: Array) -> Any:
+        """``function(part, *operands)`` of the round's part."""
+        branches = [partial(function, part) for part in self.parts]
+        return jax.lax.switch(round % len(self.parts), branches, *operands)
+
+
+@pytree
+@dataclass(frozen=True)
+class Blocks(Mixing):
+    """Independent groups side by side: a block-diagonal matrix in which every block keeps its own period."""
+
+    name: str = field(metadata=STATIC)
+    slots: int = field(metadata=STATIC)
+    parts: tuple[Mixing, ...]
+    joined: tuple[Mixing, ...]
+    """The same matrix in fewer pieces, which compile faster."""
+
+    @property
+    def messages(self) -> Messages:  # type: ignore[override]
+        return side_by_side([part.messages for part in self.parts])
+
+    @property
+    def degree(self) -> int:
+        return max(part.degree for part in self.joined)
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        own = jnp.split(kept, self._ends())
+        others = own if sent is kept else jnp.split(sent, self._ends())
+        parts = zip(self.joined, own, others, strict=True)
+        return jnp.concatenate([part.apply(x, y, round) for part, x, y in parts])
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        indices, weights, start = [], [], 0
+        for part in self.joined:
+            index, weight = part.neighbours(round)
+            missing = self.degree - part.degree
+            itself = jnp.broadcast_to(jnp.arange(part.slots, dtype=jnp.int32), (missing, part.slots))
+            indices.append(jnp.concatenate([index, itself]) + start)
+            weights.append(jnp.pad(weight, ((0, missing), (0, 0))))
+            start += part.slots
+        return jnp.concatenate(indices, axis=1), jnp.concatenate(weights, axis=1)
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        def shifted(start: int) -> Arrives:
+            return lambda sender, receiver: arrives(sender + start, receiver + start)
+
+        starts = (0, *self._ends())
+        parts = [part.delivered(round, shifted(int(at))) for part, at in zip(self.joined, starts, strict=True)]
+        thinned = tuple(part.mixing for part in parts)
+        return Delivered(
+            Blocks(self.name, self.slots, thinned, thinned),
+            jnp.concatenate([part.lost for part in parts]),
+            jnp.concatenate([part.surplus for part in parts]),
+        )
+
+    def _ends(self) -> tuple[int, ...]:
+        """Where each block but the last ends."""
+        return tuple(np.cumsum([part.slots for part in self.joined])[:-1].tolist())
+
+
+def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
+    """Mix several groups of slots independently in one program; ``messages`` adds up over the groups.
+
+    Args:
+        parts: the mixing of each group, from ``topology.mixing()``.
+
+    >>> import jax.numpy as jnp, telejax as tj
+    >>> both = block_diagonal([tj.topology.complete(2).mixing(), tj.topology.ring(1).mixing()])
+    >>> tj.mix(both, jnp.array([0.0, 2.0, 5.0])).tolist()
+    [1.0, 1.0, 5.0]
+    """
+    name = " + ".join(part.name for part in parts)
+    return Blocks(name, sum(part.slots for part in parts), tuple(parts), _joined(parts))
+
+
+def _joined(parts: Sequence[Mixing]) -> tuple[Mixing, ...]:
+    """Neighbour lists of one period that follow each other become one list."""
+    joined: list[Mixing] = []
+    for _, run in itertools.groupby(
+        parts, lambda part: len(part.messages) if isinstance(part, Neighbours) else id(part)
+    ):
+        lists = list(run)
+        joined.append(_join(lists) if len(lists) > 1 else lists[0])  # type: ignore[arg-type]
+    return tuple(joined)
+
+
+def _join(lists: Sequence[Neighbours]) -> Neighbours:
+    """Pad every list to the longest; a padded entry reads the slot itself with weight 0."""
+    degree = max(part.indices.shape[1] for part in lists)
+    own, weights, indices, start = [], [], [], 0
+    for part in lists:
+        period, present, slots = part.indices.shape
+        itself = np.broadcast_to(np.arange(slots, dtype=np.int32), (period, degree - present, slots))
+        own.append(np.broadcast_to(part.own, (period, slots)))
+        nothing = np.zeros((period, degree - present, slots))
+        weights.append(np.concatenate([np.broadcast_to(part.weights, (period, present, slots)), nothing], axis=1))
+        indices.append(np.concatenate([np.asarray(part.indices), itself], axis=1) + np.int32(start))
+        start += slots
+    merged = [np.concatenate(tables, axis=-1) for tables in (own, weights, indices)]
+    messages = tuple(np.sum([part.messages for part in lists], axis=0).tolist())
+    return Neighbours("joined", start, messages, *merged)

@@ -1,0 +1,89 @@
+"""Gossip: apply a round's mixing matrix to every leaf of a pytree of slots, or read the matrix itself."""
+
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from telejax.mixing.forms import MAX_ENTRIES, Mixing
+
+Tree = TypeVar("Tree")
+
+
+def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree | None = None) -> Tree:
+    """``x_new[a] = W[a, a] kept[a] + sum_{b != a} W[a, b] sent[b]`` over the slots, for every leaf.
+
+    Args:
+        mixing: from ``topology.mixing()``.
+        kept: what each slot has itself: any pytree whose float leaves have the shape (slots, ...).
+        round: int32 scalar, traced or not; the matrix of ``round % period`` is used.
+        sent: what each slot sends to the others, a pytree like ``kept``; by default ``kept`` itself.
+
+    Returns:
+        A pytree like ``kept``, with the same shapes and dtypes.
+
+    Raises:
+        ValueError: a leaf whose leading axis is not the number of slots, a leaf of integers, or another
+            structure of ``sent``.
+
+    >>> import jax.numpy as jnp, telejax as tj
+    >>> tj.mix(tj.topology.ring(4).mixing(), jnp.array([3.0, 0.0, 0.0, 0.0])).tolist()
+    [1.0, 1.0, 0.0, 1.0]
+    >>> silent = jnp.zeros(4)
+    >>> tj.mix(tj.topology.ring(4).mixing(), jnp.array([3.0, 0.0, 0.0, 0.0]), sent=silent).tolist()
+    [1.0, 0.0, 0.0, 0.0]
+    """
+    _check_leaves("kept", mixing, kept)
+    round = jnp.asarray(round, jnp.int32)
+    # without the barrier the update that made the tree is computed again for every neighbour that reads it
+    if sent is None:
+        kept = jax.lax.optimization_barrier(kept)
+        return jax.tree.map(lambda x: mixing.apply(x, x, round), kept)
+    _check_leaves("sent", mixing, sent)
+    ours, theirs = jax.tree.structure(kept), jax.tree.structure(sent)
+    if ours != theirs:  # type: ignore[operator]
+        raise ValueError(f"sent has the structure {theirs} and kept {ours}; give both alike")
+    kept, sent = jax.lax.optimization_barrier((kept, sent))
+    return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
+
+
+def neighbours(
+    mixing: Mixing, round: int | Int[Array, ""] = 0
+) -> tuple[Int[Array, "neighbours slots"], Float[Array, "neighbours slots"]]:
+    """Whom each slot hears in a round, and with which weight: ``x_new[a] = sum_m weights[m, a] x[indices[m, a]]``.
+
+    Args:
+        mixing: from ``topology.mixing()``.
+        round: int32 scalar, traced or not.
+
+    Returns:
+        ``indices``, int32, whose first row is every slot itself, and ``weights``, float. Slots with fewer neighbours
+        than others have entries of weight 0 that name themselves.
+
+    Raises:
+        ValueError: more than 2^24 entries, as a complete graph over more than 4096 slots has.
+
+    >>> import telejax as tj
+    >>> indices, weights = tj.neighbours(tj.topology.ring(4).mixing())
+    >>> indices[:, 0].tolist(), weights.shape
+    ([0, 1, 3], (3, 4))
+    """
+    entries = mixing.degree * mixing.slots
+    if entries > MAX_ENTRIES:
+        raise ValueError(
+            f"mixing is {mixing.name!r} over {mixing.slots} slots, whose neighbour lists have {entries} entries; "
+            f"at most {MAX_ENTRIES} are listed, take a graph of lower degree or fewer slots"
+        )
+    return mixing.neighbours(jnp.asarray(round, jnp.int32))
+
+
+def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
+    for leaf in jax.tree.leaves(tree):
+        if jnp.ndim(leaf) < 1 or leaf.shape[0] != mixing.slots:
+            raise ValueError(
+                f"{name} has a leaf of shape {jnp.shape(leaf)}; topology {mixing.name!r} mixes {mixing.slots} "
+                "slots, so every leaf needs that leading axis"
+            )
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            raise ValueError(f"{name} has a leaf of {leaf.dtype}; weights are fractions, give floats")

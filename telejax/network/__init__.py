@@ -1,0 +1,5 @@
+"""The world between the slots: whatever is not ideal reaches a method through three verbs."""
+
+from telejax.network.network import IDEAL, Network
+
+__all__ = ["IDEAL", "Network"]

@@ -1,0 +1,73 @@
+"""The loop on the host: advance, record, tell, save, until all is done."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import polars as pl
+from tqdm.auto import tqdm
+
+from telejax.simulation.checkpoint import Checkpoints
+from telejax.simulation.program import Program
+from telejax.simulation.recorder import Recorder
+from telejax.state import State
+
+SHOW_AFTER_SECONDS = 2.0  # a shorter run shows no progress bar
+
+OnEvaluation = Callable[[pl.DataFrame], object]
+"""Called with the rows of each evaluation; a true answer stops the run there."""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """When a run ends before its rounds are over."""
+
+    until: tuple[str, float, bool] | None = None
+    """A metric, its target, and whether higher is better."""
+    on_evaluation: OnEvaluation | None = None
+
+    def after(self, rows: pl.DataFrame, recorder: Recorder) -> bool:
+        """Whether the run stops at this evaluation."""
+        told = self.on_evaluation is not None and bool(self.on_evaluation(rows))
+        return told or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
+
+
+def run_rounds(
+    program: Program,
+    recorder: Recorder,
+    state: State,
+    chunks: Sequence[int],
+    *,
+    stopping: Stopping,
+    checkpoints: Checkpoints | None,
+    progress: bool,
+) -> State:
+    """Advance by one chunk of rounds after another; returns the last state.
+
+    Args:
+        program: the compiled part.
+        recorder: is told every evaluation.
+        state: to start from, donated.
+        chunks: rounds up to each evaluation.
+        stopping: ends the run early.
+        checkpoints: to go on from, and to save to.
+        progress: show a bar with the time left.
+    """
+    name = program.members[0][0].name
+    bar = tqdm(desc=name, total=sum(chunks), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
+    context: AbstractContextManager[Checkpoints | None] = nullcontext() if checkpoints is None else checkpoints
+    with bar, context as saved:
+        ended = False
+        if saved is not None:
+            state, ended = saved.resume(state, recorder)
+            bar.update(recorder.round - recorder.start)
+        ahead = list(chunks)[recorder.evaluations :]
+        for place, rounds in enumerate(ahead):
+            if ended or recorder.all_diverged:
+                break
+            state, evaluation = program.advance(state, rounds)
+            ended = stopping.after(recorder.add(rounds, evaluation), recorder)
+            bar.update(rounds)
+            if saved is not None:
+                saved.after_evaluation(state, recorder, last=ended or place == len(ahead) - 1, ended=ended)
+    return state

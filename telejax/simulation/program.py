@@ -1,0 +1,245 @@
+"""The compiled part of a simulation: one program starts all runs, one advances them and evaluates.
+
+What differs between the runs (seeds, hyperparameters) is a batch axis; graphs, data and numbers enter as arguments,
+so that other ones compile nothing anew. Only ``round`` is shared by all runs.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from telejax.algorithms.base import Algorithm, start_key
+from telejax.backend.memory import tree_bytes
+from telejax.backend.sharding import SlotSharding
+from telejax.network import IDEAL, Network
+from telejax.simulation.batching import BatchAxes, HyperparameterBatch, structure_of
+from telejax.simulation.metrics import evaluate
+from telejax.state import Info, Metric, State
+from telejax.tasks.base import OnMesh, Task
+
+Member = tuple[Algorithm, Task, Network]
+"""What one run consists of; the algorithm is bound to the task."""
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation brings to the host; every leaf has the batch axes, then groups."""
+
+    counters: Mapping[str, tuple[Array, Array]]
+    """Events since the last evaluation: high and low 32 bits, uint32."""
+    gauges: Mapping[str, Array]
+    metrics: Mapping[str, Array]
+    judged: Array | None
+    """How many slots were judged; None for all."""
+    means: Any
+    """Mean models, leaves (..., groups, ...)."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """All runs of one simulation; see :meth:`build`."""
+
+    members: Sequence[Member]
+    seeds: Sequence[int]
+    axes: BatchAxes
+    sharding: SlotSharding
+    metrics: tuple[Metric, ...]
+
+    @staticmethod
+    def build(
+        members: Sequence[Member],
+        seeds: Sequence[int],
+        *,
+        seed_axis: bool,
+        hyperparameter_axis: bool,
+        mesh: Any,
+        metrics: tuple[Metric, ...],
+    ) -> "Program":
+        """Plan which runs are side by side, and where.
+
+        Raises:
+            ValueError: a mesh that does not divide the slots.
+        """
+        algorithm, task, network = members[0]
+        axes = BatchAxes.plan(
+            seeds=len(seeds) if seed_axis else None,
+            hyperparameters=len(members) if hyperparameter_axis else None,
+            run_bytes=tree_bytes(state_shape(algorithm, task, network)),
+        )
+        sharding = SlotSharding(mesh, len(axes.shape))
+        sharding.check(algorithm.slots(task.nodes))
+        return Program(members, seeds, axes, sharding, metrics)
+
+    def start(self) -> State:
+        """The state of every run before the first round: leaves (seeds, hyperparameters, ...), round ()."""
+        tasks = self.sharding.replicate(HyperparameterBatch.of([task for _, task, _ in self.members]))
+        return _start(
+            self._batch,
+            _first_params(tasks, self._keys, axes=self.axes),
+            self._keys,
+            axes=self.axes,
+            sharding=self.sharding,
+        )
+
+    def take(self, state: State) -> State:
+        """A copy of a state that was given, to be donated in its place."""
+        copied = jax.tree.map(lambda x: jnp.array(x, copy=True), self.sharding.replicate(state))
+        return _placed(copied, sharding=self.sharding) if self.sharding.mesh else copied
+
+    def advance(self, state: State, rounds: int) -> tuple[State, Evaluation]:
+        """Advance every run by so many rounds and evaluate it; ``state`` is donated."""
+        return _advance(
+            self._batch, state, self._keys, rounds, axes=self.axes, sharding=self.sharding, metrics=self.metrics
+        )
+
+    def lowered(self, state: State) -> Any:
+        """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""
+        return _advance.lower(
+            self._batch, state, self._keys, 1, axes=self.axes, sharding=self.sharding, metrics=self.metrics
+        )
+
+    @cached_property
+    def _batch(self) -> HyperparameterBatch:
+        mesh = self.sharding.mesh
+        placed = lambda algorithm: algorithm if mesh is None else algorithm.on_mesh(mesh)
+        members = [(placed(algorithm), task, network) for algorithm, task, network in self.members]
+        return self.sharding.replicate(HyperparameterBatch.of(members))
+
+    @cached_property
+    def _keys(self) -> Key[Array, "*seeds"]:
+        keys = jax.vmap(jax.random.key)(self.sharding.replicate(np.array(self.seeds, np.uint32)))
+        return keys if self.axes.seeds is not None else keys[0]
+
+
+def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:
+    """Shapes and dtypes of the state of one run."""
+    return jax.eval_shape(lambda key: network.start(algorithm.init(key, task)), jax.random.key(0))
+
+
+_INFO_SHAPES: dict[Hashable, Info] = {}
+
+
+def info_shape(algorithm: Algorithm, task: Task, network: Network, state: State) -> Info:
+    """Shapes and dtypes of what a round reports; traced once for each structure."""
+    key = structure_of((algorithm, task, network, state))
+    try:
+        if key not in _INFO_SHAPES:
+            _INFO_SHAPES[key] = _traced_info(algorithm, task, network, state)
+        return _INFO_SHAPES[key]
+    except TypeError:  # static fields that have no hash, which jax refuses later
+        return _traced_info(algorithm, task, network, state)
+
+
+def _traced_info(algorithm: Algorithm, task: Task, network: Network, state: State) -> Info:
+    return jax.eval_shape(lambda key, state: take_step(algorithm, key, state, task, network), jax.random.key(0), state)[
+        1
+    ]
+
+
+def take_step(
+    algorithm: Algorithm, key: Key[Array, ""], state: State, task: Task, network: Network
+) -> tuple[State, Info]:
+    """A round; methods for ideal networks only need not know of networks."""
+    if network is IDEAL or network.ideal:
+        return algorithm.step(key, state, task)
+    return algorithm.step(key, state, task, network)
+
+
+@partial(jax.jit, static_argnames=("axes",))
+def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axes: BatchAxes) -> Any:
+    """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
+
+    def one_seed(key: Key[Array, ""]) -> Any:
+        init = lambda batched: tasks.member(batched).init(jax.random.split(key)[0])
+        if axes.hyperparameters is None:
+            return init(tasks.batched)
+        return jax.vmap(init, axis_size=axes.hyperparameters)(tasks.batched)
+
+    return one_seed(keys) if axes.seeds is None else jax.vmap(one_seed)(keys)
+
+
+@partial(jax.jit, static_argnames=("axes", "sharding"))
+def _start(
+    batch: HyperparameterBatch, params: Any, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
+) -> State:
+    def start(params: Any, key: Key[Array, ""], batched: Any) -> State:
+        algorithm, task, network = batch.member(batched)
+        state = algorithm.start(start_key(jax.random.split(key)[0]), params, task)
+        return network.start(state).replace(round=None)
+
+    state = axes.run(start, params, keys, batch.batched)
+    return _constrained(state.replace(round=jnp.int32(0)), sharding)
+
+
+@partial(jax.jit, static_argnames=("axes", "sharding", "metrics"), donate_argnames=("state",))
+def _advance(
+    batch: HyperparameterBatch,
+    state: State,
+    keys: Key[Array, "*seeds"],
+    rounds: Int[Array, ""],
+    *,
+    axes: BatchAxes,
+    sharding: SlotSharding,
+    metrics: tuple[Metric, ...],
+) -> tuple[State, Evaluation]:
+    """``rounds`` is traced, so that other lengths compile nothing."""
+    start_round = state.round
+
+    def advance(state: State, key: Key[Array, ""], batched: Any) -> tuple[State, Evaluation]:
+        algorithm, task, network = batch.member(batched)
+        placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
+        _, run_key = jax.random.split(key)
+        state = state.replace(round=start_round)
+
+        def one_round(_: Any, carry: Any) -> Any:
+            state, counters, gauges = carry
+            state, info = take_step(algorithm, jax.random.fold_in(run_key, state.round), state, placed, network)
+            counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
+            return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
+
+        groups = len(algorithm.groups(task.nodes))
+        happens = info_shape(algorithm, placed, network, state)
+        no_events = {name: (jnp.zeros(groups, jnp.uint32),) * 2 for name in happens.counters}
+        at_zero = {name: jnp.zeros(groups, gauge.dtype) for name, gauge in happens.gauges.items()}
+        state, counters, gauges = jax.lax.fori_loop(0, rounds, one_round, (state, no_events, at_zero))
+        measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
+        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means)
+
+    state, evaluation = axes.run(advance, state.replace(round=None), keys, batch.batched)
+    state = state.replace(round=start_round + jnp.asarray(rounds, jnp.int32))
+    return _constrained(state, sharding), sharding.replicated(evaluation)
+
+
+@partial(jax.jit, static_argnames=("sharding",), donate_argnames=("state",))
+def _placed(state: State, *, sharding: SlotSharding) -> State:
+    return _constrained(state, sharding)
+
+
+def _constrained(state: State, sharding: SlotSharding) -> State:
+    """Slots over the mesh, nodes too where it divides them, and the rest on every device."""
+    memory, spread, everywhere = state.memory, sharding.sharded, sharding.replicated
+    return state.replace(
+        params=spread(state.params),
+        opt_state=spread(state.opt_state),
+        holders=everywhere(state.holders),
+        round=everywhere(state.round),
+        memory=type(memory)(spread(memory.slot), spread(memory.node), everywhere(memory.common)),
+        world=everywhere(state.world),
+    )
+
+
+def add_events(total: tuple[Array, Array], events: Int[Array, "..."]) -> tuple[Array, Array]:
+    """Add events to a count of 64 bits, carried as two uint32: high, low.
+
+    >>> high, low = add_events((jnp.uint32(0), jnp.uint32(2**32 - 1)), jnp.int32(2))
+    >>> int(high), int(low)
+    (1, 1)
+    """
+    high, low = total
+    events = jnp.broadcast_to(events, low.shape).astype(jnp.uint32)
+    return high + (low + events < low).astype(jnp.uint32), low + events

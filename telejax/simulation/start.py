@@ -1,0 +1,89 @@
+"""From where a simulation starts: the beginning, a state, or a result whose counters continue."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from telejax.results.progress import Progress
+from telejax.results.result import Result
+from telejax.simulation.fingerprint import fingerprint
+from telejax.simulation.program import Program
+from telejax.state import State
+from telejax.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """A round, the state there (None for the beginning), and what was counted up to there."""
+
+    round: int = 0
+    state: State | None = None
+    progress: Progress | None = None
+
+    @property
+    def identity(self) -> Any:
+        """What a checkpoint compares: the round and digests of the arrays."""
+        return None if self.state is None else {"round": self.round, **fingerprint(self.state)}
+
+    def check(self, shape: State, program: Program, task: Task) -> None:
+        """Raise a ValueError unless the state is one of the runs of ``program``.
+
+        Args:
+            shape: of the state of one run.
+            program: tells the batch axes.
+            task: whose nodes hold the slots.
+        """
+        if self.state is None:
+            return
+        axes = program.axes.shape
+        batched = lambda x: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype)
+        expected = replace(jax.tree.map(batched, shape), round=shape.round, world=None)
+        given = replace(self.state, world=None)
+        ours, theirs = jax.tree.structure(expected), jax.tree.structure(given)
+        if ours != theirs:  # type: ignore[operator]
+            raise ValueError(f"state has the structure {theirs}, and this run {ours}; give the state of such a run")
+        named = jax.tree_util.tree_leaves_with_path(given)
+        for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
+            if leaf.shape != like.shape or leaf.dtype != like.dtype:
+                raise ValueError(
+                    f"state{jax.tree_util.keystr(path)} is {leaf.dtype}{list(leaf.shape)}, and this run needs "
+                    f"{like.dtype}{list(like.shape)}; give a state of as many slots, seeds and step sizes"
+                )
+        if (most := int(np.max(np.asarray(self.state.holders), initial=-1))) >= task.nodes:
+            raise ValueError(f"state has a slot held by node {most}, and the task has {task.nodes} nodes")
+        counted = None if self.progress is None else self.progress.diverged.shape
+        runs = (len(program.seeds), len(program.members))
+        if counted is not None and counted[:2] != runs:
+            raise ValueError(f"state is a result of {counted[0]} seeds and {counted[1]} step sizes, not {runs}")
+
+    def placed(self, program: Program) -> State:
+        """A copy of the state on the devices of ``program``, with what its network keeps."""
+        assert self.state is not None
+        network = program.members[0][2]
+        state = self.state
+        if network.ideal:
+            state = state.replace(world=None)
+        elif state.world is None:
+            begin = lambda holders: network.start(state.replace(holders=holders)).world
+            for _ in program.axes.shape:
+                begin = jax.vmap(begin)
+            state = state.replace(world=begin(jnp.asarray(state.holders)))
+        return program.take(state)
+
+
+def given_start(state: State | Result | None) -> StartingPoint:
+    """The starting point that the argument ``state`` of ``simulate`` names."""
+    if state is None:
+        return StartingPoint()
+    if isinstance(state, Result):
+        if state.state is None:
+            raise ValueError("state is a result without a final state, as after loading; give one from simulate")
+        return StartingPoint(int(state.state.round), state.state, state.progress)
+    if not isinstance(state, State):
+        raise ValueError(f"state is a {type(state).__name__}; give a result of simulate, or its state")
+    if np.ndim(state.round) or not np.issubdtype(np.asarray(state.round).dtype, np.integer):
+        raise ValueError(f"state.round is {state.round!r}; give an int32 scalar, the rounds done")
+    return StartingPoint(int(state.round), state, None)

@@ -1,0 +1,137 @@
+"""Which numbers a run may tune, by name: those of the method, of its optimizers, of the network."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from telejax.algorithms.base import Algorithm
+from telejax.errors import check_name, check_number
+from telejax.network import Network
+from telejax.optimizers import Optimizer
+
+Tune = Sequence[float] | Mapping[str, Sequence[float]]
+"""Step sizes to try, or a name to the values to try of each of several numbers."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One combination of the numbers that are tried."""
+
+    columns: dict[str, float | None]
+    """Their values by column, ``learning_rate`` first."""
+    algorithm: Algorithm
+    network: Network
+
+
+def settings(
+    tune: Tune | None, algorithm: Algorithm, network: Network
+) -> tuple[list[Setting], dict[str, list[float]] | None]:
+    """Every combination of the values of ``tune``, and those values by full name; one combination where it is None.
+
+    Raises:
+        ValueError: a name that is none of a number, or of several; no values, or one twice; a value out of range.
+    """
+    rate = algorithm.optimizer.learning_rate
+    if tune is None:
+        return [Setting({"learning_rate": rate}, algorithm, network)], None
+    tried = checked(tune, algorithm, network)
+    made = []
+    for values in itertools.product(*tried.values()):
+        method, world = algorithm, network
+        for name, value in zip(tried, values, strict=True):
+            method, world = with_number(name, value, method, world)
+        columns = dict(zip(tried, values, strict=True))
+        made.append(Setting({"learning_rate": method.optimizer.learning_rate, **columns}, method, world))
+    return made, tried
+
+
+def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
+    """The values to try, by the name of their column."""
+    if not isinstance(tune, Mapping):
+        if isinstance(tune, int | float | str):
+            raise ValueError(f"tune is {tune!r}; give a list of step sizes, or a mapping of names to lists")
+        tune = {"learning_rate": tune}
+    if not tune:
+        raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
+    found: dict[str, list[float]] = {}
+    for name, values in tune.items():
+        full = resolve(name, algorithm, network)
+        if isinstance(values, int | float | str) or len(values) == 0 or len(set(values)) < len(values):
+            raise ValueError(f"tune is {_named(name, values)}; give at least one value, and each only once")
+        exclusive = full.split(".")[-1] == "learning_rate"
+        found[name] = [
+            check_number("tune" if exclusive else f"tune[{name!r}]", one, exclusive=exclusive) for one in values
+        ]
+    return found
+
+
+def numbers(algorithm: Algorithm, network: Network) -> dict[str, Any]:
+    """The numbers that may be tuned, by their full dotted name.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
+    >>> sorted(numbers(tj.random_walk(optimizer=sgd), tj.Network(loss=0.1)))
+    ['network.loss', 'optimizer.learning_rate', 'optimizer.momentum']
+    """
+    return {**_numbers(algorithm, ""), **_numbers(network, "network.")}
+
+
+def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
+    """The full name of a number that is given by its full or its last name."""
+    known = numbers(algorithm, network)
+    matching = [full for full in known if full == name or full.endswith(f".{name}")]
+    if len(matching) == 1 or name in known:
+        return name if name in known else matching[0]
+    if len(matching) > 1:
+        raise ValueError(f"tune has {name!r}, which may be {' or '.join(matching)}; give one of these names")
+    counts = {one.name for one in fields(algorithm) if one.metadata.get("static")}  # type: ignore[arg-type]
+    if name in counts:
+        raise ValueError(
+            f"tune has {name!r}, which is structure of {algorithm.name}; run one simulation for each value"
+        )
+    if name == "learning_rate":
+        algorithm.with_learning_rate(0.1)  # says why the step size of this optimizer cannot be tuned
+    short = [full.split(".")[-1] for full in known]
+    check_name("number in tune", name, {*known, *(one for one in short if short.count(one) == 1)})
+    raise AssertionError(name)
+
+
+def with_number(name: str, value: float, algorithm: Algorithm, network: Network) -> tuple[Algorithm, Network]:
+    """The method and the network with another value of a number."""
+    full = resolve(name, algorithm, network)
+    if full.startswith("network."):
+        return algorithm, _replaced(network, full.split(".")[1:], value)
+    return _replaced(algorithm, full.split("."), value), network
+
+
+def _numbers(part: Any, prefix: str) -> dict[str, Any]:
+    """The scalar leaves of a dataclass, of the optimizers and the dataclasses in it."""
+    if isinstance(part, Optimizer):
+        return {f"{prefix}{name}": value for name, value in part.numbers.items() if np.ndim(value) == 0}
+    found: dict[str, Any] = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.metadata.get("static") or value is None:
+            continue
+        if is_dataclass(value):
+            found |= _numbers(value, f"{prefix}{one.name}.")
+        elif isinstance(value, float | np.floating) or (
+            isinstance(value, jax.Array) and value.ndim == 0 and value.dtype.kind == "f"
+        ):
+            found[f"{prefix}{one.name}"] = value
+    return found
+
+
+def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
+    first, *rest = path
+    if isinstance(part, Optimizer):
+        return replace(part, numbers={**part.numbers, first: value})
+    return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
+
+
+def _named(name: str, values: Any) -> str:
+    return str(values) if name == "learning_rate" else f"{{{name!r}: {values}}}"

@@ -1,0 +1,101 @@
+"""What passes from round to round and out of a round: the state of the slots, the events, the metrics."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import jax
+from jaxtyping import Array, Bool, Float, Int
+
+Params = Any
+"""Any pytree of float arrays; in a state, each leaf has the slot axis first."""
+
+STATIC = {"static": True}
+pytree = jax.tree_util.register_dataclass
+
+
+@pytree
+@dataclass(frozen=True)
+class Memory:
+    """What a method remembers beside parameters and optimizer state; None where it remembers nothing."""
+
+    slot: Any = None
+    """Pytree with leaves (slots, ...): travels with the slot, such as a tracker or an error feedback."""
+    node: Any = None
+    """Pytree with leaves (nodes, ...): stays at the node while it is inactive, such as a control variate."""
+    common: Any = None
+    """Pytree of any arrays that all nodes know, such as the state of a server."""
+
+
+@pytree
+@dataclass(frozen=True)
+class State:
+    """Everything the next round needs. Steps write ``state.replace(...)``, which keeps what they do not know."""
+
+    params: Params
+    """Pytree with leaves (slots, ...): the parameters of each slot."""
+    opt_state: Any
+    """Pytree with leaves (slots, ...): the optimizer state of each slot."""
+    holders: Int[Array, " slots"]
+    """int32: the node that held each slot in the last round; -1 before the first."""
+    round: Int[Array, ""]
+    """int32: rounds done; the same for all runs of a program."""
+    memory: Memory = Memory()
+    """What the method remembers."""
+    world: Any = None
+    """What the network keeps, see :class:`telejax.Network`."""
+
+    def replace(self, **changes: Any) -> Self:
+        """The same state with other values of some fields.
+
+        >>> import jax.numpy as jnp
+        >>> state = State(jnp.zeros((2, 3)), None, jnp.array([0, 1], jnp.int32), jnp.int32(0))
+        >>> int(state.replace(round=state.round + 1).round)
+        1
+        """
+        return replace(self, **changes)
+
+
+@pytree
+@dataclass(frozen=True)
+class Info:
+    """What happened in a round; the engine sums ``counters`` over rounds and keeps the last ``gauges``."""
+
+    holders: Int[Array, " slots"]
+    """int32: the nodes that worked in this round."""
+    counters: Mapping[str, Int[Array, " groups"]] = field(default_factory=dict)
+    """Name to events of this round, int32 of shape (groups,), at least 0. ``handoffs`` and ``messages`` (copies beyond
+    ``gossip_messages``) also enter the columns of messages and bytes."""
+    gauges: Mapping[str, Array] = field(default_factory=dict)
+    """Name to a value of shape (groups,), such as a clock; its last value before an evaluation is recorded."""
+
+
+MetricFunction = Callable[[Params, Bool[Array, " slots"] | None, State, Any, tuple[int, ...]], Float[Array, " groups"]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of one's own in the history, for ``simulate(metrics=[...])``.
+
+    Args:
+        name: of the column.
+        fn: ``fn(models, judged, state, task, groups) -> (groups,)`` with ``models`` the pytree of what is judged,
+            leaves (slots, ...); ``judged`` a bool (slots,), or None where all slots are; ``groups`` the slots of each
+            group. Called inside the compiled program, at evaluations alone.
+        higher_is_better: its direction; None where it has none, then nothing can be tuned by it.
+        label: of plots' axes; by default the name.
+
+    >>> import jax.numpy as jnp, optax, telejax as tj
+    >>> def norm(models, judged, state, task, groups):
+    ...     return jnp.max(jnp.abs(models))[None]
+    >>> largest = tj.Metric("largest", norm, higher_is_better=False)
+    >>> walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    >>> run = tj.simulate(walk, tj.tasks.quadratic(nodes=10), rounds=5, metrics=[largest])
+    >>> run.history["largest"][0]
+    0.0
+    """
+
+    name: str
+    fn: MetricFunction
+    higher_is_better: bool | None = None
+    label: str = ""

@@ -1,0 +1,55 @@
+"""From matrices on the host to their forms on the device; the only module of this room that needs jax to load."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from telejax.mixing.compose import Periodic
+from telejax.mixing.forms import MAX_DENSE_NODES, MAX_NEIGHBOURS, Dense, Edges, Mixing, Neighbours
+
+if TYPE_CHECKING:
+    from telejax.topology.matrices import FixedMatrix, MixingMatrix
+
+
+def mixing_of(name: str, rounds: "Sequence[MixingMatrix]") -> Mixing:
+    """The fastest form for the matrices of one period: one table of neighbour lists, if all have short rows."""
+    if all(one.listable and one.max_degree <= MAX_NEIGHBOURS for one in rounds):
+        return neighbour_lists(name, [one.at(0) for one in rounds])
+    if len(rounds) == 1:
+        return rounds[0].lower(name)
+    return Periodic(name, rounds[0].nodes, tuple(mixing_of(name, [one]) for one in rounds))
+
+
+def long_rows(name: str, matrix: "FixedMatrix") -> Dense | Edges:
+    """A matrix some of whose rows are long."""
+    if matrix.nodes <= MAX_DENSE_NODES:
+        return Dense(name, matrix.nodes, (matrix.messages,), matrix.sparse().toarray()[None])
+    i, j = matrix.sparse().tocoo().coords
+    return Edges(name, matrix.nodes, (matrix.messages,), i.astype(np.int32), j.astype(np.int32), matrix.sparse().data)
+
+
+def neighbour_lists(name: str, rounds: "Sequence[FixedMatrix]") -> Neighbours:
+    """Pad every row to the largest degree of the period; a padded entry reads the slot itself with weight 0."""
+    period, slots = len(rounds), rounds[0].nodes
+    degree = max(one.max_degree for one in rounds)
+    own = np.zeros((period, slots))
+    weights = np.zeros((period, degree, slots))
+    indices = np.tile(np.arange(slots, dtype=np.int32), (period, degree, 1))
+    for t, one in enumerate(rounds):
+        matrix = one.sparse()
+        own[t] = matrix.diagonal()
+        rows = np.repeat(np.arange(slots), np.diff(matrix.indptr))
+        off = rows != matrix.indices
+        rows, columns, values = rows[off], matrix.indices[off], matrix.data[off]
+        starts = np.searchsorted(rows, np.arange(slots))
+        position = np.arange(len(rows)) - starts[rows]
+        weights[t, position, rows] = values
+        indices[t, position, rows] = columns
+    messages = tuple(one.messages for one in rounds)
+    return Neighbours(name, slots, messages, _shared(own), _shared(weights), indices)
+
+
+def _shared(table: np.ndarray) -> np.ndarray:
+    """One column, where all slots (the last axis) have the same numbers."""
+    return table[..., :1] if (table == table[..., :1]).all() else table
