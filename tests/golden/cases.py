@@ -4,7 +4,9 @@ Only public names that stay are used here. A case is a function without argument
 order and in either width of floats; it makes its tasks itself, as their arrays are of the width at that time.
 """
 
+import inspect
 import platform
+import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -96,6 +98,10 @@ def auto(**options: Any) -> Arrays:
 
 def search(**options: Any) -> Arrays:
     """Two passes, as the nodes are too few for all candidates at once."""
+    if "tune" not in inspect.signature(tj.search).parameters:  # as it was called before the redesign
+        options["learning_rates"] = options.pop("tune", None)
+    if "tune" not in inspect.signature(tj.search).parameters:  # as it was called before the redesign
+        options["learning_rates"] = options.pop("tune", None)
     result = tj.search(task(nodes=12), optimizer=SGD, seeds=2, eval_every=3, progress=False, **options)
     used = {"rounds_used": np.array(result.rounds_used)}
     return table_arrays(result.histories, "histories") | table_arrays(result.table, "table") | used
@@ -235,7 +241,7 @@ CASES: dict[str, Callable[[], Arrays]] = {
     "auto": auto,
     "auto_seeds": partial(auto, seeds=2),
     # what is built on top of them
-    "search_rounds": partial(search, rounds=12, learning_rates=[0.05, 0.1]),
+    "search_rounds": partial(search, rounds=12, tune=[0.05, 0.1]),
     "search_gradients": partial(search, gradients=48, candidates=(2, 4, 8), objective="mean"),
     "sweep": sweep,
     "checkpointed": checkpointed,
