@@ -6,7 +6,6 @@ order and in either width of floats; it makes its tasks itself, as their arrays 
 
 import inspect
 import platform
-import inspect
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -98,8 +97,6 @@ def auto(**options: Any) -> Arrays:
 
 def search(**options: Any) -> Arrays:
     """Two passes, as the nodes are too few for all candidates at once."""
-    if "tune" not in inspect.signature(tj.search).parameters:  # as it was called before the redesign
-        options["learning_rates"] = options.pop("tune", None)
     if "tune" not in inspect.signature(tj.search).parameters:  # as it was called before the redesign
         options["learning_rates"] = options.pop("tune", None)
     result = tj.search(task(nodes=12), optimizer=SGD, seeds=2, eval_every=3, progress=False, **options)
