@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from telejax.results.files import write_whole
+from telejax.results.files import atomic_write
 from telejax.simulation.fingerprint import difference
 
 
@@ -21,7 +21,7 @@ class KeptRuns:
         folder.mkdir(parents=True, exist_ok=True)
         if told.exists() and (changed := difference(json.loads(told.read_text()), identity)):
             raise ValueError(f"{folder} holds runs of other settings: {changed}; choose another --out, or delete it")
-        write_whole(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
+        atomic_write(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
 
     def run(self, name: str, compute: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
         """The history of this name, and whether it had to be computed."""
@@ -29,7 +29,7 @@ class KeptRuns:
         if path.exists():
             return pl.read_parquet(path), False
         history = compute()
-        write_whole(path, history.write_parquet)
+        atomic_write(path, history.write_parquet)
         return history, True
 
 

@@ -9,7 +9,7 @@ import pytest
 import telejax as tj
 from telejax.studies import theory
 
-UNIT = theory.Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+UNIT = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
 
 
 def test_special_cases_agree():
@@ -60,7 +60,7 @@ def test_measure_finds_the_constants_of_a_quadratic(nodes, looked_at):
         assert problem.smoothness == pytest.approx(curvatures.max(), rel=1e-4)
     else:  # the largest of a sample
         assert np.quantile(curvatures, 0.9) < problem.smoothness <= curvatures.max() * 1.0001
-    assert problem.gap == pytest.approx(5.0, rel=1e-5)
+    assert problem.suboptimality == pytest.approx(5.0, rel=1e-5)
     # chi-square over 31 x 50 x 100 degrees of freedom: relative deviation 0.4 %
     assert problem.noise_sq == pytest.approx(9.0, rel=0.03)
     # ||g_i||^2 is 25 for every node; the correction for noise adds about 2 %, a sample of nodes 10 %
@@ -101,7 +101,7 @@ def test_power_iteration_finds_the_largest_eigenvalue_of_a_full_hessian():
 def test_measure_on_a_network():
     problem = theory.measure(tj.tasks.digits(nodes=50, alpha=0.1), nodes=8, draws=4, steps=5)
     assert problem.smoothness > 0 and problem.noise_sq > 0 and problem.heterogeneity_sq > 0
-    assert problem.gap == pytest.approx(np.log(10), rel=0.5)  # about ln 10 at the start
+    assert problem.suboptimality == pytest.approx(np.log(10), rel=0.5)  # about ln 10 at the start
 
 
 def test_plot_marks_both_optima():
@@ -116,8 +116,8 @@ def test_plot_marks_both_optima():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: theory.Problem(0.0, 1.0, 1.0, 1.0), "smoothness is 0"),
-        (lambda: theory.Problem(1.0, -1.0, 1.0, 1.0), "noise_sq is -1"),
+        (lambda: theory.ProblemConstants(0.0, 1.0, 1.0, 1.0), "smoothness is 0"),
+        (lambda: theory.ProblemConstants(1.0, -1.0, 1.0, 1.0), "noise_sq is -1"),
         (lambda: theory.decentralized_sgd(UNIT, nodes=4, rounds=10, p=0.0), "p is 0"),
         (lambda: theory.decentralized_sgd(UNIT, nodes=4, rounds=10, p=1.5), "p is 1.5"),
         (lambda: theory.teleportation(UNIT, nodes=4, active=5, rounds=10, p=1.0), "active is 5 of 4"),

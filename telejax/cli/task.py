@@ -25,13 +25,6 @@ GRIDS = {
 }
 """Step sizes to try by default."""
 
-GRIDS = {
-    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
-    "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
-    **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
-}
-"""Step sizes to try by default."""
-
 
 @dataclass(frozen=True)
 class TaskOptions:

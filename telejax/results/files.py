@@ -128,7 +128,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     return target
 
 
-def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
+def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
     """``write`` a file aside and put it in place when it is whole; a kill or a full disk leaves the one before."""
     aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")
     try:
@@ -142,7 +142,7 @@ def write_whole(file: Path, write: Callable[[Path], Any]) -> None:
 def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) -> None:
     """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts."""
     try:
-        write_whole(file, lambda aside: aside.write_bytes(draw()))
+        atomic_write(file, lambda aside: aside.write_bytes(draw()))
     except Exception as error:
         warnings.warn(
             f"{file.name} was not written ({type(error).__name__}: {error}); "
@@ -183,7 +183,7 @@ def _not_ours(folder: Path) -> list[str]:
 
 
 def _with_unfinished(names: Iterable[str], files: set[str]) -> set[str]:
-    """The files of these names, and what :func:`write_whole` leaves of them when it is killed."""
+    """The files of these names, and what :func:`atomic_write` leaves of them when it is killed."""
     ours = "|".join(re.escape(name) for name in names)
     return {file for file in files if re.fullmatch(rf"(?:{ours})|\.(?:{ours})\.\d+\.\d+", file)}
 

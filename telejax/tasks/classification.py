@@ -1,4 +1,4 @@
-"""Classification of labelled samples that are dealt out over the nodes."""
+"""Classification of labelled samples that are partitioned over the nodes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,11 +36,11 @@ class Samples:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Judged:
+class EvaluationSubset:
     """Which samples judge a model, and what each counts in each split."""
 
-    rows: Int[Array, " judged"]
-    weights: Float[Array, "judged 3"]
+    rows: Int[Array, " samples"]
+    weights: Float[Array, "samples 3"]
 
 
 @jax.tree_util.register_dataclass
@@ -64,7 +64,7 @@ class Classification:
     std: Float[Array, " channels"]
     samples: Samples
     """Training, validation and test samples, one after the other, so that one pass judges a model on all."""
-    judged: Judged
+    subset: EvaluationSubset
 
     def init(self, key: Key[Array, ""]) -> Any:
         """The model's parameters."""
@@ -82,8 +82,8 @@ class Classification:
     def evaluate(self, params: Any) -> dict[str, Float[Array, ""]]:
         """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,
         ``validation_accuracy``; ``accuracy`` on the test set; of each split so many samples as ``evaluated`` says."""
-        totals = sum_over_batches(partial(self._judge, params), self.judged)
-        totals = totals / jnp.sum(self.judged.weights, axis=0)  # whole numbers where nodes are equal: exact
+        totals = sum_over_batches(partial(self._scores, params), self.subset)
+        totals = totals / jnp.sum(self.subset.weights, axis=0)  # whole numbers where nodes are equal: exact
         (loss, validation_loss, _), (_, validation_accuracy, accuracy) = totals
         return {
             "loss": loss,
@@ -92,12 +92,12 @@ class Classification:
             "validation_accuracy": validation_accuracy,
         }
 
-    def _judge(self, params: Any, judged: Judged) -> Float[Array, "2 3"]:
+    def _scores(self, params: Any, subset: EvaluationSubset) -> Float[Array, "2 3"]:
         """Weighted sums of loss and of right answers, for each split."""
-        labels = self.samples.labels[judged.rows]
-        logits = self.network.apply(params, self._read(self.samples.inputs[judged.rows]))
+        labels = self.samples.labels[subset.rows]
+        logits = self.network.apply(params, self._read(self.samples.inputs[subset.rows]))
         scores = jnp.stack([_cross_entropy(logits, labels), jnp.argmax(logits, axis=-1) == labels])
-        return scores @ judged.weights
+        return scores @ subset.weights
 
     def _read(self, inputs: Array) -> Float[Array, "batch ..."]:
         """Floats, normalised; uint8 is stored as it is and read as 0 to 1."""
@@ -120,12 +120,12 @@ def classification(
     node_batch: int | Literal["measure"] | None = None,
     seed: int = 0,
 ) -> Classification:
-    """Train a model on labelled data that is dealt out over the nodes.
+    """Train a model on labelled data that is partitioned over the nodes.
 
     Args:
         data: such as ``telejax.data.digits()``, ``fashion_mnist()``, ``cifar10()`` or ``from_arrays(...)``.
         nodes: number of nodes, at most the number of training samples; taken from ``partition`` where that is given.
-        alpha: concentration of the Dirichlet split over labels, in equal shares; None deals the samples out iid.
+        alpha: concentration of the Dirichlet split over labels, in equal shares; None partitions the samples iid.
         partition: instead, a table of ``telejax.data`` (``shards``, ``dirichlet_free``, ``by_assignment``) or any
             integers of shape (nodes, samples of a node), the training samples of each node, -1 at the end of
             shorter rows. All nodes count the same, whatever their size.
@@ -158,7 +158,7 @@ def classification(
     augmentation = as_augmentation(augment)
     if augmentation is not None:
         check_keeps_shape(augmentation, data.train.inputs.shape[1:])
-    table = _deal(data.train.labels, nodes, alpha, partition, placement, seed)
+    table = _partitioned(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
     real = jnp.result_type(float)
     task = Classification(
@@ -173,7 +173,7 @@ def classification(
         mean=jnp.asarray(data.mean, real),
         std=jnp.asarray(data.std, real),
         samples=_on_device(data),
-        judged=_judged(data, table, most, seed),
+        subset=_evaluation_subset(data, table, most, seed),
     )
     return replace(task, node_batch=_measured_batch(task)) if node_batch == "measure" else task
 
@@ -195,7 +195,7 @@ def digits(
     return classification(datasets.digits(), nodes=nodes, alpha=alpha, model=model, batch=batch, seed=seed)
 
 
-def _deal(
+def _partitioned(
     labels: NDArray[np.int32],
     nodes: int | None,
     alpha: float | None,
@@ -218,7 +218,7 @@ def _deal(
     return partition.place(table, labels, placement)
 
 
-def _judged(data: Dataset, table: partition.Table, most: Sequence[int], seed: int) -> Judged:
+def _evaluation_subset(data: Dataset, table: partition.Table, most: Sequence[int], seed: int) -> EvaluationSubset:
     """All samples that nodes hold, or ``most`` of each split, drawn without replacement."""
     random = np.random.default_rng([seed, 1])
     held = table >= 0
@@ -237,7 +237,7 @@ def _judged(data: Dataset, table: partition.Table, most: Sequence[int], seed: in
             candidates, counts = candidates[chosen], counts[chosen]
         rows.append(candidates)
         weights.append(np.outer(counts, np.eye(3)[split]))
-    return Judged(
+    return EvaluationSubset(
         jnp.asarray(np.concatenate(rows), jnp.int32), jnp.asarray(np.concatenate(weights), jnp.result_type(float))
     )
 

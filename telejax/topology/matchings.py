@@ -50,7 +50,7 @@ class MatchingDistribution(Hashable, Protocol):
         """How many nodes have a partner in the draw of ``partners(key)``."""
         ...
 
-    def gap(self) -> float:
+    def spectral_gap(self) -> float:
         """1 - the second largest real part of the eigenvalues of E[Q]."""
         ...
 
@@ -78,7 +78,7 @@ class OffsetPeer:
 
         return jnp.int32(self.nodes)
 
-    def gap(self) -> float:
+    def spectral_gap(self) -> float:
         return self.nodes / (self.nodes - 1)
 
 
@@ -114,7 +114,7 @@ class OffsetMatching:
     def count(self, key: "Key[Array, '']") -> "Int[Array, '']":
         return self._matched(self._distance(key))
 
-    def gap(self) -> float:
+    def spectral_gap(self) -> float:
         distances = self._distances()
         row = np.zeros(self.nodes)  # E[Q], circulant because the start is uniform
         heard = self._matched(distances) / (2 * self.nodes * (self.nodes - 1))
@@ -166,7 +166,7 @@ class UniformMatching:
 
         return jnp.int32(self.messages)
 
-    def gap(self) -> float:
+    def spectral_gap(self) -> float:
         return 1.0 if self.nodes % 2 else self.nodes / (self.nodes - 1)
 
 
@@ -219,4 +219,4 @@ class RandomMatching:
 
     def consensus_rate(self) -> float:
         """1 - lambda_2(E[W^T W]); Q^T Q = I, so it is 2 weight (1 - weight) (1 - lambda_2(E[Q]))."""
-        return 2 * self.weight * (1 - self.weight) * self.distribution.gap()
+        return 2 * self.weight * (1 - self.weight) * self.distribution.spectral_gap()

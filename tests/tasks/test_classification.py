@@ -132,7 +132,7 @@ def test_evaluated_draws_a_subset_whose_mean_is_close():
     whole = tj.tasks.classification(DIGITS, nodes=10, alpha=0.1)
     part = tj.tasks.classification(DIGITS, nodes=10, alpha=0.1, evaluated=(150, 20, 1000))
     params = whole.init(jax.random.key(0))
-    assert (part.judged.weights > 0).sum(axis=0).tolist() == [150, 20, 200]
+    assert (part.subset.weights > 0).sum(axis=0).tolist() == [150, 20, 200]
     exact, drawn = (task.evaluate(params) for task in (whole, part))
     assert exact["loss"] != drawn["loss"]
     assert float(drawn["loss"]) == pytest.approx(float(exact["loss"]), rel=0.1)  # 150 losses near log 10, deviation < 1

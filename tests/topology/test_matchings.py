@@ -62,7 +62,7 @@ def test_rate_of_matchings_at_a_distance_exactly():
         for start in range(nodes):
             mean += matching_of_the_paper(nodes, u, start) / (nodes * (nodes - 1))
     second = np.sort(np.linalg.eigvalsh(mean))[-2]
-    assert distribution.gap() == pytest.approx(1 - second, rel=1e-12)
+    assert distribution.spectral_gap() == pytest.approx(1 - second, rel=1e-12)
     assert T.ou_equidyn(nodes).consensus_rate() == pytest.approx(2 * weight * (1 - weight) * (1 - second))
 
 

@@ -68,10 +68,10 @@ class Rule:
 class Schedule:
     """The course of one run: which candidates are open now, and from whose parameters each one came."""
 
-    def __init__(self, plan: Rule, nodes: int, window: int) -> None:
-        self.plan, self.nodes, self.window = plan, nodes, window
+    def __init__(self, rule: Rule, nodes: int, window: int) -> None:
+        self.rule, self.nodes, self.window = rule, nodes, window
         self.numbers = itertools.count()
-        sizes = passes(plan.candidates or (), nodes)[0]
+        sizes = passes(rule.candidates or (), nodes)[0]
         self.parents: dict[int, int | None] = {}
         self.sizes: dict[int, int] = {}
         self.phase = Phase(self._joint(sizes), tuple(self._new(k, None) for k in sizes))
@@ -104,7 +104,7 @@ class Schedule:
 
     def _had_no_room(self, leader: int) -> bool:
         """Whether the largest candidate of the search leads only because no larger one fitted in beside it."""
-        larger = [size for size in self.plan.candidates or () if size > self.sizes[leader]]
+        larger = [size for size in self.rule.candidates or () if size > self.sizes[leader]]
         return bool(larger) and self.sizes[leader] == max(self.sizes.values())
 
     def ancestry(self, history: pl.DataFrame, done: int) -> Sequence[int]:
@@ -128,13 +128,13 @@ class Schedule:
     def _within(self, scores: dict[int, Score]) -> list[int]:
         """The candidates within the tolerance of the lowest, give or take a standard error."""
         lowest = min(scores.values())
-        bound = (1 + self.plan.tolerance) * lowest.mean
+        bound = (1 + self.rule.tolerance) * lowest.mean
         near = [group for group, one in scores.items() if one.mean - np.hypot(one.error, lowest.error) <= bound]
         return near or list(scores)  # none where all diverged
 
     def _clearly_within(self, one: Score, other: Score) -> bool:
         """Whether a candidate is within the tolerance of another one by a standard error."""
-        return one.mean + np.hypot(one.error, other.error) <= (1 + self.plan.tolerance) * other.mean
+        return one.mean + np.hypot(one.error, other.error) <= (1 + self.rule.tolerance) * other.mean
 
     def _promote(self, winner: int, done: int) -> None:
         before = self.incumbent if self.incumbent is not None else self.before
@@ -150,7 +150,7 @@ class Schedule:
     def _open(self, winner: int, done: int) -> None:
         """Start the next larger candidates from the winner's parameters; alone where there is no room for both."""
         k = self.sizes[winner]
-        larger = [size for size in self.plan.candidates or () if size > k][:2]
+        larger = [size for size in self.rule.candidates or () if size > k][:2]
         beside = [k, *larger]
         while len(beside) > 1 and sum(beside) > self.nodes:
             beside.pop()
@@ -190,11 +190,11 @@ class Schedule:
         rows = history.filter((pl.col("round") > after) & (pl.col("round") <= until))
         batch = ((pl.col("round") - after) * BATCHES / (until - after)).ceil()
         batches = rows.group_by("group", batch.alias("batch")).agg(
-            pl.col(OBJECTIVES[self.plan.objective]).mean(), pl.col("diverged").any()
+            pl.col(OBJECTIVES[self.rule.objective]).mean(), pl.col("diverged").any()
         )
         scores = {}
         for (group,), table in batches.group_by("group"):
-            values = table[OBJECTIVES[self.plan.objective]].to_numpy()
+            values = table[OBJECTIVES[self.rule.objective]].to_numpy()
             if table["diverged"].any() or not np.isfinite(values).all():
                 scores[group] = Score(float("inf"), 0.0)
             else:
@@ -203,12 +203,12 @@ class Schedule:
         return scores
 
     def _joint(self, sizes: Sequence[int]) -> JointTeleportation:
-        plan = self.plan
+        rule = self.rule
         return joint_teleportation(
             active=sizes,
-            topology=plan.topology,
-            optimizer=plan.optimizer,
-            state_travels=plan.state_travels,
+            topology=rule.topology,
+            optimizer=rule.optimizer,
+            state_travels=rule.state_travels,
         )
 
     def _new(self, size: int, parent: int | None) -> int:

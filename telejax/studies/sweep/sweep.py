@@ -18,7 +18,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from telejax.errors import check_name
-from telejax.results.files import write_whole
+from telejax.results.files import atomic_write
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
 from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
@@ -187,7 +187,7 @@ def _claim(folder: Path, spec: SweepSpec) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
         if before is None:
-            write_whole(file, lambda aside: aside.write_text(json.dumps(now, indent=2)))
+            atomic_write(file, lambda aside: aside.write_text(json.dumps(now, indent=2)))
     except OSError as error:
         raise OSError(f"out is {str(folder)!r}, which cannot be written: {error}; choose another folder") from error
     except ValueError as error:
@@ -209,7 +209,7 @@ def _read_part(file: Path) -> pl.DataFrame | None:
 
 def _write(frame: pl.DataFrame, file: Path) -> None:
     try:
-        write_whole(file, frame.write_parquet)
+        atomic_write(file, frame.write_parquet)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise OSError(
             f"{file} cannot be written: {error}; finished cells are kept, make room and run the same again"

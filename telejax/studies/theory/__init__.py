@@ -1,6 +1,6 @@
 """What the analysis predicts: convergence bounds, the number of active nodes that minimises them, their constants."""
 
-from telejax.studies.theory.constants import Problem, measure
+from telejax.studies.theory.constants import ProblemConstants, measure
 from telejax.studies.theory.convergence import (
     all_reduce,
     bounds,
@@ -10,4 +10,13 @@ from telejax.studies.theory.convergence import (
     teleportation,
 )
 
-__all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]
+__all__ = [
+    "ProblemConstants",
+    "all_reduce",
+    "bounds",
+    "decentralized_sgd",
+    "measure",
+    "optimal_active",
+    "plot",
+    "teleportation",
+]

@@ -13,7 +13,7 @@ from telejax.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Problem:
+class ProblemConstants:
     """What the bounds ask of a task; see :func:`measure`."""
 
     smoothness: float
@@ -22,22 +22,22 @@ class Problem:
     """sigma^2 = E ||grad F_i - grad f_i||^2, averaged over nodes."""
     heterogeneity_sq: float
     """zeta^2 = (1/n) sum_i ||grad f_i - grad f||^2."""
-    gap: float
+    suboptimality: float
     """r0 = f(x_0) - f*."""
 
     def __post_init__(self) -> None:
         check_number("smoothness", self.smoothness, exclusive=True)
         check_number("noise_sq", self.noise_sq)
         check_number("heterogeneity_sq", self.heterogeneity_sq)
-        check_number("gap", self.gap, exclusive=True)
+        check_number("suboptimality", self.suboptimality, exclusive=True)
 
     def averaging(self, noise_sq: float, workers: int, rounds: int) -> float:
         """sqrt(L r0 noise / (workers T)): the term that more workers shrink."""
-        return float(np.sqrt(self.smoothness * self.gap * noise_sq / (workers * rounds)))
+        return float(np.sqrt(self.smoothness * self.suboptimality * noise_sq / (workers * rounds)))
 
     def graph(self, drift: float, q: float, rounds: int) -> float:
         """(L^2 r0^2 drift (1 - q) / (q T^2))^(1/3) + L r0 / (q T): the terms that a slow graph grows."""
-        scale = self.smoothness * self.gap
+        scale = self.smoothness * self.suboptimality
         return float(np.cbrt(scale**2 * drift * (1 - q) / (q * rounds**2)) + scale / (q * rounds))
 
 
@@ -50,7 +50,7 @@ def measure(
     draws: int = 16,
     steps: int = 30,
     seed: int = 0,
-) -> Problem:
+) -> ProblemConstants:
     """Estimate L, sigma^2, zeta^2 and r0 of a task from its gradients.
 
     L is the largest over nodes of ``max |eigenvalue|`` of the node's Hessian, by power iteration on
@@ -72,7 +72,7 @@ def measure(
 
     >>> import telejax as tj
     >>> problem = measure(tj.tasks.quadratic(nodes=64, heterogeneity=0.0, noise=2.0, spread=0.0))
-    >>> round(problem.smoothness, 3), round(problem.gap, 3)
+    >>> round(problem.smoothness, 3), round(problem.suboptimality, 3)
     (1.0, 5.0)
     """
     nodes = check_integer("nodes", nodes, minimum=2)
@@ -81,9 +81,11 @@ def measure(
     seed = check_integer("seed", seed, minimum=0)
     start_key, draw_key, direction_key = jax.random.split(jax.random.key(seed), 3)
     start = task.init(start_key)
-    gap = float(jax.jit(lambda task, x: task.evaluate(x)["loss"])(task, start)) - minimum
-    if not gap > 0:
-        raise ValueError(f"minimum is {minimum} and the loss at the start {gap + minimum:g}; give a lower one")
+    suboptimality = float(jax.jit(lambda task, x: task.evaluate(x)["loss"])(task, start)) - minimum
+    if not suboptimality > 0:
+        raise ValueError(
+            f"minimum is {minimum} and the loss at the start {suboptimality + minimum:g}; give a lower one"
+        )
     looked_at = np.random.default_rng(seed).choice(task.nodes, min(nodes, task.nodes), replace=False, shuffle=False)
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
@@ -93,7 +95,7 @@ def measure(
     spread = float(sum(jnp.sum(jnp.var(leaf, axis=0, ddof=1)) for leaf in jax.tree.leaves(means)))
     n = task.nodes
     heterogeneity_sq = max(0.0, (spread - noise_sq / draws) * (n - 1) / n)
-    return Problem(float(jnp.max(curvatures)), noise_sq, heterogeneity_sq, gap)
+    return ProblemConstants(float(jnp.max(curvatures)), noise_sq, heterogeneity_sq, suboptimality)
 
 
 @jax.jit

@@ -14,7 +14,7 @@ import polars as pl
 from telejax.errors import check_integer, check_number
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
-from telejax.studies.theory.constants import Problem, measure
+from telejax.studies.theory.constants import ProblemConstants
 from telejax.topology import TopologyLike, resolve
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
     from telejax.studies.search.result import SearchResult
 
-__all__ = ["Problem", "all_reduce", "bounds", "decentralized_sgd", "measure", "optimal_active", "plot", "teleportation"]
 
-
-def decentralized_sgd(problem: Problem, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
+def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
     """The bound for decentralized SGD::
 
         sqrt(L r0 sigma^2 / (n T)) + (L^2 r0^2 (q sigma^2 + zeta^2) (1 - q) / (q^2 T^2))^(1/3) + L r0 / (q T)
@@ -42,7 +40,7 @@ def decentralized_sgd(problem: Problem, *, nodes: int, rounds: int, p: float, ta
 
     Source: A. Koloskova et al. 2020, arXiv 2003.10422.
 
-    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> problem = ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
     >>> round(decentralized_sgd(problem, nodes=4, rounds=100, p=1.0), 3)
     0.06
     """
@@ -52,7 +50,7 @@ def decentralized_sgd(problem: Problem, *, nodes: int, rounds: int, p: float, ta
     return problem.averaging(problem.noise_sq, nodes, rounds) + problem.graph(drift / q, q, rounds)
 
 
-def teleportation(problem: Problem, *, nodes: int, active: int, rounds: int, p: float, tau: int = 1) -> float:
+def teleportation(problem: ProblemConstants, *, nodes: int, active: int, rounds: int, p: float, tau: int = 1) -> float:
     """The bound for TELEPORTATION with k active nodes, in whose graph terms n is gone::
 
         sqrt(L r0 (sigma^2 + (1 - (k - 1) / (n - 1)) zeta^2) / (k T))
@@ -71,7 +69,7 @@ def teleportation(problem: Problem, *, nodes: int, active: int, rounds: int, p: 
 
     Source: derived from the claims of Y. Takezawa, S. U. Stich, ICLR 2025, arXiv 2501.15259.
 
-    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> problem = ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
     >>> round(teleportation(problem, nodes=100, active=1, rounds=100, p=1.0), 3)
     0.151
     """
@@ -86,17 +84,18 @@ def teleportation(problem: Problem, *, nodes: int, active: int, rounds: int, p: 
     return problem.averaging(noise, active, rounds) + problem.graph(drift, q, rounds)
 
 
-def all_reduce(problem: Problem, *, nodes: int, rounds: int) -> float:
+def all_reduce(problem: ProblemConstants, *, nodes: int, rounds: int) -> float:
     """The bound for all-reduce SGD: ``sqrt(L r0 sigma^2 / (n T)) + L r0 / T``.
 
-    >>> round(all_reduce(Problem(1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0), nodes=4, rounds=100), 3)
+    >>> problem = ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
+    >>> round(all_reduce(problem, nodes=4, rounds=100), 3)
     0.06
     """
     return decentralized_sgd(problem, nodes=nodes, rounds=rounds, p=1.0)
 
 
 def bounds(
-    problem: Problem,
+    problem: ProblemConstants,
     *,
     nodes: int,
     topology: TopologyLike = "ring",
@@ -117,7 +116,7 @@ def bounds(
     Returns:
         A table with ``active``, ``rounds``, ``p``, ``tau`` and ``bound``.
 
-    >>> problem = Problem(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, gap=1.0)
+    >>> problem = ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
     >>> bounds(problem, nodes=8, rounds=100)["active"].to_list()
     [1, 2, 4, 8]
     """
@@ -133,7 +132,7 @@ def bounds(
 
 
 def optimal_active(
-    problem: Problem,
+    problem: ProblemConstants,
     *,
     nodes: int,
     topology: TopologyLike = "ring",
@@ -146,7 +145,7 @@ def optimal_active(
     For a ring and T rounds it grows as ``((sigma^2 + zeta^2) T / (L r0))^(1/7)``. Under equal gradients k T is
     fixed, and with it the first term but for zeta's share: the bound then asks for few nodes.
 
-    >>> problem = Problem(smoothness=1.0, noise_sq=100.0, heterogeneity_sq=0.0, gap=1.0)
+    >>> problem = ProblemConstants(smoothness=1.0, noise_sq=100.0, heterogeneity_sq=0.0, suboptimality=1.0)
     >>> optimal_active(problem, nodes=512, rounds=10**6), optimal_active(problem, nodes=512, gradients=10**6)
     (32, 1)
     """
@@ -155,7 +154,10 @@ def optimal_active(
 
 
 def plot(
-    problem: Problem, found: "SearchResult", topology: TopologyLike = "ring", axes: "matplotlib.axes.Axes | None" = None
+    problem: ProblemConstants,
+    found: "SearchResult",
+    topology: TopologyLike = "ring",
+    axes: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":
     """The objectives that a search measured and the bound at the same budget, with the optimum of each marked.
 
