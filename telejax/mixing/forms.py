@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
 MAX_ENTRIES = MAX_DENSE_NODES**2  # of neighbour lists
+COMPARED_PAIRWISE = 2**15  # comparisons up to which they beat a scatter
 SERVER = -1  # in place of a slot: what stands in the middle of a mean over a server
 
 STATIC = {"static": True}
@@ -81,11 +82,11 @@ class Mixing(ABC):
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         """The round's mixing without the messages that do not arrive."""
-        indices, weights, lost, surplus = _thinned(*self.neighbours(round), arrives)
+        indices, weights = self.neighbours(round)
         if self.degree > MAX_NEIGHBOURS + 1:
-            return Delivered(Dense(self.name, self.slots, (0,), _dense(indices, weights)[None]), lost, surplus)
-        own, weights, indices = weights[:1], weights[None, 1:], indices[None, 1:]
-        return Delivered(Neighbours(self.name, self.slots, (0,), own, weights, indices), lost, surplus)
+            return _delivered_dense(self.name, _dense(indices, weights), arrives)
+        one_round = Neighbours(self.name, self.slots, (0,), weights[:1], weights[None, 1:], indices[None, 1:])
+        return one_round.delivered(round, arrives)
 
     def sharded(self, mesh: Mesh) -> "Mixing":
         """How this is applied to slots that are sharded over a mesh: by itself, which the compiler divides."""
@@ -231,6 +232,17 @@ class Neighbours(Mixing):
         own_column = slot if own.shape[-1] > 1 else 0
         places = jnp.concatenate([slot[None], indices[:, slot]])
         return places, jnp.concatenate([own[own_column][None], weights[:, column]])
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        own, weights, indices = self._now(round)
+        place = jnp.arange(self.slots, dtype=indices.dtype)
+        lost = (indices != place) & ~arrives(indices, place)
+        gone = jnp.where(lost, weights, 0)
+        back = jnp.sum(gone, axis=0)
+        thinned = Neighbours(
+            self.name, self.slots, (0,), (own + back)[None], (weights - gone)[None], jnp.asarray(indices)[None]
+        )
+        return Delivered(thinned, jnp.sum(lost, axis=0, dtype=jnp.int32), back - _column_sums(indices, gone))
 
     def sharded(self, mesh: Mesh) -> Mixing:
         """As shifts by fixed offsets where the graph is circulant."""
@@ -385,18 +397,17 @@ def _count(mixing: RandomMatching, rounds: Int[Array, " rounds"]) -> Int[Array, 
     return jax.vmap(lambda t: mixing.distribution.count(mixing._key(t)))(rounds)
 
 
-def _thinned(indices: Array, weights: Array, arrives: Arrives) -> tuple[Array, Array, Array, Array]:
-    """Neighbour lists without lost messages, the messages each slot lost, and column sums less one."""
-    place = jnp.arange(indices.shape[1], dtype=indices.dtype)
-    lost = (indices != place) & (weights != 0) & ~arrives(indices, place[None])
-    gone = jnp.where(lost, weights, 0)
-    back = jnp.sum(gone, axis=0)
-    surplus = back.at[indices].add(-gone)
-    return indices, (weights - gone).at[0].add(back), jnp.sum(lost, axis=0, dtype=jnp.int32), surplus
+def _column_sums(indices: Array, weights: Array) -> Float[Array, " slots"]:
+    """What all others together give to each slot, from neighbour lists (neighbours, slots)."""
+    slots = indices.shape[1]
+    if indices.size * slots > COMPARED_PAIRWISE:
+        return jnp.zeros(slots, weights.dtype).at[indices].add(weights)
+    named = indices[:, :, None] == jnp.arange(slots, dtype=indices.dtype)
+    return jnp.sum(jnp.where(named, weights[:, :, None], 0), axis=(0, 1))
 
 
 def _delivered_dense(name: str, matrix: Any, arrives: Arrives) -> Delivered:
-    """As :func:`_thinned`, for a matrix (slots, slots)."""
+    """The messages that arrive, for a matrix (slots, slots)."""
     slots = matrix.shape[0]
     place = jnp.arange(slots, dtype=jnp.int32)
     lost = (place[:, None] != place) & (matrix != 0) & ~arrives(place[None], place[:, None])
