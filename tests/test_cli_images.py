@@ -14,7 +14,12 @@ def test_runs_on_files(tmp_path, capsys):
     more = ["--methods", "teleportation/ring", "--learning-rates", "0.1", "--seeds", "1", "--eval-every", "2"]
     assert main([*SHORT, *more, "--data-dir", str(folder), "--out", str(out), "--no-progress"]) == 0
     assert "fashion-mnist, 6 nodes" in capsys.readouterr().out
-    assert {path.name for path in out.iterdir()} == {"history.parquet", "config.json", "comparison.png"}
+    assert {path.name for path in out.iterdir()} == {
+        ".telejax",
+        "history.parquet",
+        "config.json",
+        "comparison.png",
+    }
 
 
 def test_missing_files_write_nothing(tmp_path, capsys):

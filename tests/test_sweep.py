@@ -193,8 +193,8 @@ def test_another_spec_is_refused_with_what_differs(spec, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_splits_the_lanes(spec, tmp_path, whole, monkeypatch):
-    monkeypatch.setattr(sweep_cells.execution, "fitting_memory", lambda run_bytes: 1)
+def test_memory_splits_the_runs(spec, tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(sweep_cells, "fitting_memory", lambda run_bytes: 1)
     split = tj.sweep(spec, tmp_path / "out", progress=False).table.sort(pl.all())
     together = whole.table.sort(pl.all())
     keys = ["cell", "noise", "learning_rate", "seed", "round"]

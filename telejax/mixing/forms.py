@@ -11,18 +11,15 @@ Every form tells what a slot keeps from what the others send, so that whatever h
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, UInt
+from jaxtyping import Array, Bool, Float, Int
 
 from telejax.mixing.accounting import Messages
-
-if TYPE_CHECKING:
-    from telejax.topology.matchings import MatchingDistribution
 
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
@@ -340,61 +337,6 @@ class Edges(Mixing):
     def _sum(self, values: Array) -> Array:
         """Over the edges of each row."""
         return jax.ops.segment_sum(values, self.rows, num_segments=self.slots, indices_are_sorted=True)
-
-
-@pytree
-@dataclass(frozen=True)
-class RandomMatching(Mixing):
-    """Partners drawn anew in every round, the same for all leaves: ``x_new = (1 - weight) x + weight x[partners]``."""
-
-    name: str = field(metadata=STATIC)
-    distribution: "MatchingDistribution" = field(metadata=STATIC)
-    weight: float = field(metadata=STATIC)
-    seed: UInt[np.ndarray | Array, ""]
-
-    @property
-    def slots(self) -> int:  # type: ignore[override]
-        return self.distribution.nodes
-
-    @property
-    def messages(self) -> Messages:  # type: ignore[override]
-        if self.distribution.constant:
-            return (int(self.distribution.messages),)
-        return self._counts
-
-    @property
-    def degree(self) -> int:
-        return 2
-
-    def apply(
-        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
-    ) -> Float[Array, "slots ..."]:
-        partners = self.distribution.partners(self._key(round))
-        heard = sent.at[partners].get(mode="promise_in_bounds")
-        if sent is not kept:
-            alone = partners == jnp.arange(self.slots, dtype=partners.dtype)
-            heard = jnp.where(alone.reshape((-1,) + (1,) * (kept.ndim - 1)), kept, heard)
-        return (1 - self.weight) * kept + self.weight * heard
-
-    def neighbours(self, round: Int[Array, ""]) -> Rows:
-        partners = self.distribution.partners(self._key(round))
-        place = jnp.arange(self.slots, dtype=jnp.int32)
-        heard = jnp.where(partners == place, 0.0, self.weight)
-        return jnp.stack([place, partners]), jnp.stack([1 - heard, heard])
-
-    def _counts(self, rounds: np.ndarray) -> np.ndarray:
-        padded = np.zeros(1 << len(rounds).bit_length(), np.int32)  # few lengths, so that few are compiled
-        padded[: len(rounds)] = rounds
-        return np.asarray(_count(self, padded))[: len(rounds)]
-
-    def _key(self, round: Array) -> Array:
-        return jax.random.fold_in(jax.random.key(self.seed), round)
-
-
-@jax.jit
-def _count(mixing: RandomMatching, rounds: Int[Array, " rounds"]) -> Int[Array, " rounds"]:
-    """Messages of each of the given rounds."""
-    return jax.vmap(lambda t: mixing.distribution.count(mixing._key(t)))(rounds)
 
 
 def _column_sums(indices: Array, weights: Array) -> Float[Array, " slots"]:

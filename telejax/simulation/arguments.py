@@ -1,5 +1,6 @@
 """What a simulation is asked for, checked before anything is compiled."""
 
+import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -115,6 +116,14 @@ def check_eval_every(eval_every: int | None, rounds: int) -> int:
     """Rounds between two rows; about ``EVALUATIONS`` rows by default."""
     eval_every = max(1, rounds // EVALUATIONS) if eval_every is None else eval_every
     return check_integer("eval_every", eval_every, minimum=1)
+
+
+def check_every(every: int | None, checkpoint: str | os.PathLike[str] | None) -> int | None:
+    """Rounds between two checkpoints, which need a folder."""
+    every = None if every is None else check_integer("every", every, minimum=1)
+    if every is not None and checkpoint is None:
+        raise ValueError(f"every is {every} and checkpoint is None; give a folder for the checkpoints")
+    return every
 
 
 def check_seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:

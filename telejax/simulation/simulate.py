@@ -1,7 +1,7 @@
 """Run an algorithm on a task: the arguments, and how program, recorder, loop and checkpoints work together."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.sharding import slot_mesh
-from telejax.errors import DivergenceError, check_integer
+from telejax.errors import DivergenceError
 from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
@@ -111,9 +111,7 @@ def simulate(
     """
     given = {name: value for name, value in locals().items() if name not in ("algorithm", "task")}
     if isinstance(algorithm, Study):
-        defaults = simulate.__kwdefaults__ or {}
-        asked = {name: value for name, value in given.items() if value is not defaults[name]}
-        return algorithm.run(simulate, checks.check_task(task), **asked)
+        return algorithm.run(simulate, checks.check_task(task), **_asked(given))
     algorithm = checks.check_algorithm(algorithm)
     task = checks.check_task(task)
     algorithm = algorithm.bind(task)
@@ -122,9 +120,7 @@ def simulate(
     ahead = checks.check_rounds(rounds, gradients, algorithm, task, point.round)
     eval_every = checks.check_eval_every(eval_every, ahead)
     seed_list = checks.check_seeds(seed, seeds)
-    every = None if every is None else check_integer("every", every, minimum=1)
-    if every is not None and checkpoint is None:
-        raise ValueError(f"every is {every} and checkpoint is None; give a folder for the checkpoints")
+    every = checks.check_every(every, checkpoint)
     tried, values = settings(tune, algorithm, world)
     checks.check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
@@ -149,13 +145,24 @@ def simulate(
     recorder = run.recorder
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress())
     if recorder.all_diverged:
-        rates = ", ".join(f"{rate:g}" for rate in result.learning_rates if rate) or "as in its optimizer"
-        raise DivergenceError(
-            f"{algorithm.name} diverged by round {recorder.round} with step size {rates}; try a smaller one; "
-            "the history so far is in the result of this error",
-            result,
-        )
+        raise _divergence(algorithm, recorder.round, result)
     return result
+
+
+def _asked(given: Mapping[str, object]) -> dict[str, object]:
+    """The arguments of :func:`simulate` that differ from their defaults."""
+    defaults = simulate.__kwdefaults__ or {}
+    return {name: value for name, value in given.items() if value is not defaults[name]}
+
+
+def _divergence(algorithm: Algorithm, round: int, result: Result) -> DivergenceError:
+    """The error that every run has diverged by this round."""
+    rates = ", ".join(f"{rate:g}" for rate in result.learning_rates if rate) or "as in its optimizer"
+    return DivergenceError(
+        f"{algorithm.name} diverged by round {round} with step size {rates}; try a smaller one; "
+        "the history so far is in the result of this error",
+        result,
+    )
 
 
 def simulate_batch(

@@ -1,7 +1,7 @@
 """Rounds without a period: in each, every node hears from at most one partner, drawn anew.
 
 The partners of round t follow from ``fold_in(key(seed), t)``, on the device
-(:class:`telejax.mixing.forms.RandomMatching`) and on the host alike, so that ``Topology.matrix(t)`` is what a
+(:class:`telejax.mixing.matchings.RandomMatching`) and on the host alike, so that ``Topology.matrix(t)`` is what a
 simulation mixes with in round t.
 """
 
@@ -190,7 +190,7 @@ class RandomMatching:
     max_degree = 1
 
     def lower(self, name: str) -> "Mixing":
-        from telejax.mixing.forms import RandomMatching as Matching
+        from telejax.mixing.matchings import RandomMatching as Matching
 
         return Matching(name, self.distribution, self.weight, np.asarray(self.seed, np.uint32))
 

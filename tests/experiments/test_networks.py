@@ -23,7 +23,7 @@ def test_searches_resumes_and_refuses_other_settings(tmp_path, monkeypatch, caps
         methods=("dsgd/ring", "teleportation/ring"),
         rounds=8,
         rows=2,
-        tune=(0.1, 0.3),
+        learning_rates=(0.1, 0.3),
         seeds=2,
         candidates=(2, 4, 16),
         search_rounds=8,

@@ -4,12 +4,13 @@ Y. Takezawa, S. U. Stich, ICLR 2025, arXiv 2501.15259. Candidates 1, 2, 4, ... t
 program; the next power of two, where it does not fit, costs a second pass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import polars as pl
 
-from telejax.algorithms.joint import joint_teleportation
+from telejax.algorithms.joint import JointTeleportation, joint_teleportation
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
@@ -89,35 +90,19 @@ def search(
     optimizer = as_optimizer(optimizer)
     chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
     split = passes(chosen, task.nodes)
-    check_one_budget(rounds, gradients)
-    if rounds is not None:
-        rounds = check_integer("rounds", rounds, minimum=1)
-    if gradients is not None:
-        remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
-        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy)
-
-    def run(together: list[int]) -> tuple[Result, bool]:
-        algorithm = joint_teleportation(
-            active=together, topology=topology, optimizer=optimizer, state_travels=state_travels
-        )
-        horizon = rounds if gradients is None else gradients // min(together)
-        assert horizon is not None
-        try:
-            result = simulate(
-                algorithm if gradients is None else EqualGradients(algorithm),
-                task,
-                rounds=rounds,
-                gradients=gradients,
-                eval_every=eval_every or max(1, horizon // EVALUATIONS),
-                seed=seed,
-                seeds=seeds,
-                tune=tune,
-                progress=progress,
-            )
-        except DivergenceError as error:  # the other passes may hold
-            return error.result, False
-        return result, True
-
+    rounds, gradients = _checked_budget(rounds, gradients, chosen[-1])
+    run = partial(
+        _run_together,
+        task=task,
+        make=partial(joint_teleportation, topology=topology, optimizer=optimizer, state_travels=state_travels),
+        rounds=rounds,
+        gradients=gradients,
+        eval_every=eval_every,
+        seed=seed,
+        seeds=seeds,
+        tune=tune,
+        progress=progress,
+    )
     with ThreadPoolExecutor(len(split)) as pool:  # one compiles while another runs
         runs, finite = zip(*pool.map(run, split), strict=True)
     histories = pl.concat([run.history for run in runs]).drop("group")
@@ -136,9 +121,52 @@ def search(
     }
     if not any(finite):
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
-        raise DivergenceError(
-            f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones",
-            histories,
-        )
+        what = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
+        raise DivergenceError(what, histories)
     used = sum(run.rounds for run in runs)
     return SearchResult(grid=aggregate(histories), histories=histories, rounds_used=used, config=config)
+
+
+def _checked_budget(rounds: int | None, gradients: int | None, largest: int) -> tuple[int | None, int | None]:
+    """The two budgets, one of which is given; ``largest`` is the largest candidate."""
+    check_one_budget(rounds, gradients)
+    if rounds is not None:
+        rounds = check_integer("rounds", rounds, minimum=1)
+    if gradients is not None:
+        remedy = f"give at least {largest}, the gradients of one round of the largest candidate"
+        gradients = check_integer("gradients", gradients, minimum=largest, remedy=remedy)
+    return rounds, gradients
+
+
+def _run_together(
+    together: list[int],
+    *,
+    task: Task,
+    make: Callable[..., JointTeleportation],
+    rounds: int | None,
+    gradients: int | None,
+    eval_every: int | None,
+    seed: int,
+    seeds: int,
+    tune: Sequence[float] | None,
+    progress: bool,
+) -> tuple[Result, bool]:
+    """One pass: the result of these candidates, and whether any of its runs stayed finite."""
+    algorithm = make(active=together)
+    horizon = rounds if gradients is None else gradients // min(together)
+    assert horizon is not None
+    try:
+        result = simulate(
+            algorithm if gradients is None else EqualGradients(algorithm),
+            task,
+            rounds=rounds,
+            gradients=gradients,
+            eval_every=eval_every or max(1, horizon // EVALUATIONS),
+            seed=seed,
+            seeds=seeds,
+            tune=tune,
+            progress=progress,
+        )
+    except DivergenceError as error:  # the other passes may hold
+        return error.result, False
+    return result, True
