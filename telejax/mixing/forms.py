@@ -11,7 +11,7 @@ Every form tells what a slot keeps from what the others send, so that whatever h
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -337,8 +337,8 @@ def _thinned(indices: Array, weights: Array, arrives: Arrives) -> tuple[Array, A
     return indices, (weights - gone).at[0].add(back), jnp.sum(lost, axis=0, dtype=jnp.int32), surplus
 
 
-def _delivered_dense(name: str, matrix: Any, arrives: Arrives) -> Delivered:
-    """As :func:`_thinned`, for a matrix (slots, slots)."""
+def _delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Arrives) -> Delivered:
+    """As :func:`_thinned`, for a matrix."""
     slots = matrix.shape[0]
     place = jnp.arange(slots, dtype=jnp.int32)
     lost = (place[:, None] != place) & (matrix != 0) & ~arrives(place[None], place[:, None])
