@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import jax
-from jaxtyping import Array, Bool, Float, Int
+import optax
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+if TYPE_CHECKING:
+    from telejax.tasks.base import Task
 
 Params = Any
 """Any pytree of float arrays; in a state, each leaf has the slot axis first."""
@@ -19,11 +23,11 @@ pytree = jax.tree_util.register_dataclass
 class Memory:
     """What a method remembers beside parameters and optimizer state; None where it remembers nothing."""
 
-    slot: Any = None
+    slot: PyTree[Array] = None
     """Pytree with leaves (slots, ...): travels with the slot, such as a tracker or an error feedback."""
-    node: Any = None
+    node: PyTree[Array] = None
     """Pytree with leaves (nodes, ...): stays at the node while it is inactive, such as a control variate."""
-    common: Any = None
+    common: PyTree[Array] = None
     """Pytree of any arrays that all nodes know, such as the state of a server."""
 
 
@@ -34,7 +38,7 @@ class State:
 
     params: Params
     """Pytree with leaves (slots, ...): the parameters of each slot."""
-    opt_state: Any
+    opt_state: optax.OptState
     """Pytree with leaves (slots, ...): the optimizer state of each slot."""
     holders: Int[Array, " slots"]
     """int32: the node that held each slot in the last round; -1 before the first."""
@@ -42,7 +46,7 @@ class State:
     """int32: rounds done; the same for all runs of a program."""
     memory: Memory = Memory()
     """What the method remembers."""
-    world: Any = None
+    world: PyTree[Array] = None
     """What the network keeps, see :class:`telejax.Network`."""
 
     def replace(self, **changes: Any) -> Self:
@@ -70,7 +74,9 @@ class Info:
     """Name to a value of shape (groups,), such as a clock; its last value before an evaluation is recorded."""
 
 
-MetricFunction = Callable[[Params, Bool[Array, " slots"] | None, State, Any, tuple[int, ...]], Float[Array, " groups"]]
+MetricFunction = Callable[
+    [Params, Bool[Array, " slots"] | None, State, "Task", tuple[int, ...]], Float[Array, " groups"]
+]
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any, Self, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
 from telejax.mixing.accounting import Messages
@@ -91,7 +92,7 @@ class Algorithm(ABC):
         """Bytes of one hand-off: one copy of the parameters, and of what travels with them."""
         return copy_bytes(state.params)
 
-    def with_learning_rate(self, learning_rate: Any) -> Self:
+    def with_learning_rate(self, learning_rate: float | Array) -> Self:
         """The same algorithm with another step size."""
         return replace(self, optimizer=self.optimizer.with_learning_rate(learning_rate))  # type: ignore[type-var]
 
@@ -122,7 +123,7 @@ class Algorithm(ABC):
         params = jax.tree.map(lambda x: jnp.repeat(x[None], slots, axis=0), params)
         return State(params, self.init_optimizer(params), self.first_holders(task.nodes), jnp.int32(0))
 
-    def init_optimizer(self, params: Params) -> Any:
+    def init_optimizer(self, params: Params) -> optax.OptState:
         """A new optimizer state for each slot."""
         return jax.vmap(self.optimizer.build().init)(params)
 
@@ -160,7 +161,7 @@ def takes_network(algorithm: Algorithm) -> bool:
     return len(parameters) > 3 or any(one.kind is one.VAR_KEYWORD or one.name == "network" for one in parameters)
 
 
-def copy_bytes(tree: Any) -> int:
+def copy_bytes(tree: PyTree[Array]) -> int:
     """Bytes of one slot's part of a pytree with leaves (slots, ...)."""
     return sum(tree_bytes(leaf) // leaf.shape[0] for leaf in jax.tree.leaves(tree))
 

@@ -1,11 +1,9 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.batched_map import map_nodes
 from telejax.optimizers import FixedOptimizer, Optimizer
@@ -38,10 +36,10 @@ def refreshed(
     return state.replace(opt_state=refresh_optimizer(fresh, state.opt_state, moved))
 
 
-def refresh_optimizer(fresh: Any, opt_state: Any, moved: Array) -> Any:
+def refresh_optimizer(fresh: optax.OptState, opt_state: optax.OptState, moved: Bool[Array, " slots"]) -> optax.OptState:
     """Start the optimizer state of moved slots afresh; the counters of schedules go on with the rounds."""
 
-    def choose(new: Any, old: Any) -> Any:
+    def choose(new: PyTree[Array], old: PyTree[Array]) -> PyTree[Array]:
         if isinstance(old, optax.ScaleByScheduleState):
             return old
         return jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
@@ -73,8 +71,8 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
 
 
 def apply_gradients(
-    grads: Params, params: Params, opt_state: Any, optimizer: Optimizer | FixedOptimizer
-) -> tuple[Params, Any]:
+    grads: Params, params: Params, opt_state: optax.OptState, optimizer: Optimizer | FixedOptimizer
+) -> tuple[Params, optax.OptState]:
     """The optimizer's step on every slot, whatever direction it is given.
 
     Args:
@@ -94,7 +92,7 @@ def apply_gradients(
     """
     transformation = optimizer.build()
 
-    def one(grads: Params, params: Params, opt_state: Any) -> tuple[Params, Any]:
+    def one(grads: Params, params: Params, opt_state: optax.OptState) -> tuple[Params, optax.OptState]:
         change, opt_state = transformation.update(grads, opt_state, params)
         return optax.apply_updates(params, change), opt_state
 
@@ -104,12 +102,12 @@ def apply_gradients(
 def local_update(
     key: Key[Array, ""],
     params: Params,
-    opt_state: Any,
+    opt_state: optax.OptState,
     holders: Int[Array, " slots"],
     task: Task,
     optimizer: Optimizer | FixedOptimizer,
     steps: int = 1,
-) -> tuple[Params, Any]:
+) -> tuple[Params, optax.OptState]:
     """``x_a <- x_a - eta grad F_holder(a)(x_a; xi)``, ``steps`` times, on every slot.
 
     A node's randomness is keyed by the round, the node and the local step, so that it does not depend on
@@ -130,7 +128,7 @@ def local_update(
     transformation = optimizer.build()
     gradient = gradient_of(task)
 
-    def update(params: Params, opt_state: Any, node: Array) -> tuple[Params, Any]:
+    def update(params: Params, opt_state: optax.OptState, node: Int[Array, ""]) -> tuple[Params, optax.OptState]:
         node_key = jax.random.fold_in(key, node)
         for step in range(steps):
             batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, step)

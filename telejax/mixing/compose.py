@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ from telejax.mixing.forms import (
     Rows,
     pytree,
 )
+
+Out = TypeVar("Out")
 
 
 @pytree
@@ -114,7 +116,7 @@ class Periodic(Mixing):
     def sharded(self, mesh: Mesh) -> Mixing:
         return replace(self, parts=tuple(part.sharded(mesh) for part in self.parts))
 
-    def _switch(self, round: Int[Array, ""], function: Callable[..., Any], *operands: Array) -> Any:
+    def _switch(self, round: Int[Array, ""], function: Callable[..., Out], *operands: Array) -> Out:
         """``function(part, *operands)`` of the round's part."""
         branches = [partial(function, part) for part in self.parts]
         return jax.lax.switch(round % len(self.parts), branches, *operands)

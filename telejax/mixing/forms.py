@@ -11,7 +11,7 @@ Every form tells what a slot keeps from what the others send, so that whatever h
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -348,8 +348,8 @@ def _column_sums(indices: Array, weights: Array) -> Float[Array, " slots"]:
     return jnp.sum(jnp.where(named, weights[:, :, None], 0), axis=(0, 1))
 
 
-def _delivered_dense(name: str, matrix: Any, arrives: Arrives) -> Delivered:
-    """The messages that arrive, for a matrix (slots, slots)."""
+def _delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Arrives) -> Delivered:
+    """The messages that arrive, for a matrix."""
     slots = matrix.shape[0]
     place = jnp.arange(slots, dtype=jnp.int32)
     lost = (place[:, None] != place) & (matrix != 0) & ~arrives(place[None], place[:, None])

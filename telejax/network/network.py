@@ -8,7 +8,6 @@ same seed draws the same faults for every method, and none of them meets a node'
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from telejax.errors import check_number
-from telejax.mixing.forms import SERVER, Mixing
+from telejax.mixing.forms import SERVER, Arrives, Mixing
 from telejax.mixing.mix import mix
 from telejax.network import draws
 from telejax.random.sampling import sample_distinct
@@ -163,7 +162,7 @@ class Network:
 
         return {"mean_drift": jnp.sqrt(sum(map(drift_sq, jax.tree.leaves(models))))}
 
-    def _arrives(self, key: Key[Array, ""], holders: Int[Array, " slots"]) -> Any:
+    def _arrives(self, key: Key[Array, ""], holders: Int[Array, " slots"]) -> Arrives:
         """Sending and receiving slots -> whether the message arrives."""
 
         def node(slot: Int[Array, "..."]) -> Int[Array, "..."]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
+
+from telejax.state import Params
 
 
 @jax.tree_util.register_dataclass
@@ -17,7 +18,7 @@ class Progress:
     """Cumulative columns, the method's own counters among them, int64."""
     gauges: Mapping[str, np.ndarray]
     diverged: np.ndarray
-    params: Any
+    params: Params
     """Mean models, leaves (seeds, settings, groups, ...): the last finite ones of each run."""
 
     def setting(self, index: int) -> "Progress":

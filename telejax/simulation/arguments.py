@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.memory import free_bytes, tree_bytes
@@ -20,11 +21,13 @@ from telejax.state import Metric, State
 from telejax.tasks.base import Task
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
+Out = TypeVar("Out")
+
 MAX_SEED = 2**32 - 1
 MAX_COUNT = 2**31 - 1  # of the int32 round on the device
 
 
-def check_algorithm(given: Any) -> Algorithm:
+def check_algorithm(given: object) -> Algorithm:
     """Return ``given``, or raise a ValueError that says what it is instead of an algorithm."""
     if isinstance(given, Algorithm):
         return given
@@ -37,7 +40,7 @@ def check_algorithm(given: Any) -> Algorithm:
     raise ValueError(f"algorithm is {_short(given)}; {remedy}")
 
 
-def check_task(given: Any) -> Task:
+def check_task(given: object) -> Task:
     """Return ``given``, or raise a ValueError that says what it is instead of a task."""
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
     if isinstance(given, type) or (callable(given) and not hasattr(given, "evaluate")):
@@ -52,7 +55,7 @@ def check_task(given: Any) -> Task:
     return given
 
 
-def check_network(given: Any, algorithm: Algorithm) -> Network:
+def check_network(given: object, algorithm: Algorithm) -> Network:
     """Return the network, or raise a ValueError where it is none or the algorithm cannot take one."""
     if not isinstance(given, Network):
         raise ValueError(f"network is {_short(given)}; give a telejax.Network(...), or None for the ideal one")
@@ -142,7 +145,9 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
     return chosen
 
 
-def check_until(until: Any, directions: Mapping[str, bool], columns: Sequence[str]) -> tuple[str, float, bool] | None:
+def check_until(
+    until: object, directions: Mapping[str, bool], columns: Sequence[str]
+) -> tuple[str, float, bool] | None:
     """The metric, the target and the direction of ``until``."""
     if until is None:
         return None
@@ -250,11 +255,11 @@ def check_task_members(task: Task) -> None:
         _CHECKED.add(structure)
 
 
-def _traced(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+def _traced(name: str, function: Callable[..., Out], *arguments: PyTree) -> Out:
     """What a member of a task returns, by shape; Python numbers stay what they are."""
-    kept: list[Any] = []
+    kept: list[Out] = []
 
-    def run(*arguments: Any) -> int:
+    def run(*arguments: PyTree) -> int:
         kept.append(function(*arguments))
         return 0
 
@@ -270,6 +275,6 @@ def _gigabytes(count: float) -> str:
     return f"{count / 1e9:.1f} GB"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"a {type(value).__name__}"

@@ -6,13 +6,20 @@ for all of them: inside a step, draws of nodes and of noise carry no batch axis.
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import PyTreeDef
+from jaxtyping import Array, ArrayLike, PyTree
 
 from telejax.backend.memory import dividing_batch
+
+Out = TypeVar("Out")
+
+Leaves = tuple[ArrayLike | None, ...]
+"""The leaves of a pytree, None in the place of those that are elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,9 @@ class BatchAxes:
         """Lengths of the axes that there are."""
         return tuple(length for length in (self.seeds, self.hyperparameters) if length is not None)
 
-    def run(self, function: Callable[[Any, Any, Any], Any], state: Any, seed: Any, batched: Any) -> Any:
+    def run(
+        self, function: Callable[[PyTree, PyTree, PyTree], Out], state: PyTree, seed: PyTree, batched: PyTree
+    ) -> Out:
         """``function(state, seed, batched)`` of every run.
 
         Args:
@@ -50,7 +59,7 @@ class BatchAxes:
             batched: leaves with the axis of the hyperparameters alone.
         """
 
-        def one_seed(of_seed: Any) -> Any:
+        def one_seed(of_seed: tuple[PyTree, PyTree]) -> Out:
             state, seed = of_seed
             if self.hyperparameters is None:
                 return function(state, seed, batched)
@@ -62,7 +71,7 @@ class BatchAxes:
         return _mapped(one_seed, (state, seed), self.seeds, self.seeds_at_once)
 
 
-def _mapped(function: Callable[[Any], Any], xs: Any, count: int, batch: int) -> Any:
+def _mapped(function: Callable[[PyTree], Out], xs: PyTree, count: int, batch: int) -> Out:
     """``jax.vmap(function)(xs)``, ``batch`` (a divisor of ``count``) of them side by side."""
     if batch >= count:
         return jax.vmap(function, axis_size=count)(xs)
@@ -81,12 +90,11 @@ class Structure:
     comparison: without the classes one task would run as another.
     """
 
-    tree: Any
-    """The PyTreeDef."""
-    classes: tuple[Any, ...]
+    tree: PyTreeDef
+    classes: tuple[type | None, ...]
 
     @staticmethod
-    def of(tree: Any) -> "Structure":
+    def of(tree: PyTreeDef) -> "Structure":
         """That of a PyTreeDef."""
         return Structure(tree, tuple(_classes(tree)))
 
@@ -102,13 +110,13 @@ class HyperparameterBatch:
 
     structure: Structure = field(metadata={"static": True})
     """That of every member."""
-    unbatched: tuple[Any, ...]
+    unbatched: Leaves
     """The leaves that are equal in all members."""
-    batched: tuple[Any, ...]
+    batched: Leaves
     """The leaves that differ, shape (members, ...)."""
 
     @staticmethod
-    def of(members: Sequence[Any]) -> "HyperparameterBatch":
+    def of(members: Sequence[PyTree]) -> "HyperparameterBatch":
         """Stack ``members``.
 
         Raises:
@@ -126,13 +134,13 @@ class HyperparameterBatch:
         batched = tuple(None if _all_equal(column) else _stack(column) for column in columns)
         return HyperparameterBatch(Structure.of(structure), unbatched, batched)
 
-    def member(self, batched: tuple[Any, ...]) -> Any:
+    def member(self, batched: Leaves) -> PyTree:
         """The member with these leaves of its own, without the batch axis inside a mapped function."""
         leaves = [own if common is None else common for common, own in zip(self.unbatched, batched, strict=True)]
         return jax.tree.unflatten(self.structure.tree, leaves)
 
 
-def structure_of(member: Any) -> Hashable:
+def structure_of(member: PyTree) -> Hashable:
     """What must agree for two members to run in one program: tree, shapes and dtypes.
 
     >>> structure_of({"noise": 1.0}) == structure_of({"noise": 2.0}), structure_of({"noise": None}) == structure_of({})
@@ -142,17 +150,17 @@ def structure_of(member: Any) -> Hashable:
     return Structure.of(structure), tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
 
 
-def _classes(tree: Any) -> Iterator[Any]:
+def _classes(tree: PyTreeDef) -> Iterator[type | None]:
     data = tree.node_data()
     yield None if data is None else data[0]
     for child in tree.children():
         yield from _classes(child)
 
 
-def _all_equal(column: Sequence[Any]) -> bool:
+def _all_equal(column: Sequence[ArrayLike]) -> bool:
     first = column[0]
     return all(leaf is first or bool(np.array_equal(leaf, first)) for leaf in column[1:])
 
 
-def _stack(column: Sequence[Any]) -> jax.Array:
+def _stack(column: Sequence[ArrayLike]) -> Array:
     return jnp.stack([jnp.asarray(leaf, jnp.result_type(leaf)) for leaf in column])

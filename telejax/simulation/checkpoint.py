@@ -7,7 +7,7 @@ aside and renamed when complete (orbax), so that the last good one survives a ki
 import logging
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -15,11 +15,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from telejax.simulation.fingerprint import difference
+from telejax.simulation.fingerprint import Plain, difference
 from telejax.simulation.recorder import Recorder
 from telejax.state import State
 
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""Of a signal: a function, one of ``signal.Handlers``, or None where Python did not set it."""
 
 
 class Checkpoints:
@@ -38,11 +41,11 @@ class Checkpoints:
         OSError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, every: int | None, identity: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, every: int | None, identity: Mapping[str, Plain]) -> None:
         self.folder, self.every, self.identity = folder.absolute(), every or 1, dict(identity)
         self._interrupted = False
         self._saved_round = 0
-        self._handler: Any = None
+        self._handler: Handler = None
 
     def __enter__(self) -> "Checkpoints":
         import orbax.checkpoint as ocp  # takes a second, which runs without checkpoints should not
@@ -99,7 +102,7 @@ class Checkpoints:
         if self._interrupted:
             raise KeyboardInterrupt(f"interrupted; round {recorder.round} is in the checkpoint {self.folder}")
 
-    def _read(self, step: int, **items: Any) -> Any:
+    def _read(self, step: int, **items: Any) -> Mapping[str, Any]:
         import orbax.checkpoint as ocp
 
         try:

@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -12,8 +11,10 @@ import numpy as np
 MAX_DEPTH = 12  # of nested objects; a cycle ends here
 SHOWN = 3  # differences that an error lists
 
+Plain = bool | int | float | str | None
 
-def fingerprint(value: Any, name: str = "") -> dict[str, Any]:
+
+def fingerprint(value: object, name: str = "") -> dict[str, Plain]:
     """Describe ``value`` as dotted name to number, text or digest, the same in every process.
 
     Dataclasses, mappings and sequences are taken apart, arrays are digests of their bytes, functions are their
@@ -25,7 +26,7 @@ def fingerprint(value: Any, name: str = "") -> dict[str, Any]:
     return dict(_walk(value, name, 0))
 
 
-def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     """What differs between two fingerprints, in words; empty where nothing does.
 
     >>> difference({"rate": 0.1, "rounds": 5}, {"rate": 0.2, "rounds": 5})
@@ -37,7 +38,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     return "; ".join(told + ([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []))
 
 
-def _walk(value: Any, name: str, depth: int) -> list[tuple[str, Any]]:
+def _walk(value: object, name: str, depth: int) -> list[tuple[str, Plain]]:
     parts = _parts(value) if depth < MAX_DEPTH else None
     if parts is None:
         return [(name, _plain(value))]
@@ -45,7 +46,7 @@ def _walk(value: Any, name: str, depth: int) -> list[tuple[str, Any]]:
     return [pair for key, part in parts for pair in _walk(part, f"{join}{key}", depth + 1)]
 
 
-def _parts(value: Any) -> list[tuple[str, Any]] | None:
+def _parts(value: object) -> list[tuple[str, object]] | None:
     """The named parts of a compound value, or None for a simple one."""
     if isinstance(value, Mapping):
         return [(str(key), part) for key, part in value.items()]
@@ -58,11 +59,11 @@ def _parts(value: Any) -> list[tuple[str, Any]] | None:
         return [("type", type(value).__qualname__), *fields]
     if enclosed := getattr(value, "__closure__", None):
         cells = [(f"enclosed_{i}", cell.cell_contents) for i, cell in enumerate(enclosed)]
-        return [("function", value.__qualname__), *cells]
+        return [("function", _plain(value)), *cells]
     return None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Plain:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, jax.Array | np.ndarray | np.generic):

@@ -7,36 +7,43 @@ so that other ones compile nothing anew. Only ``round`` is shared by all runs.
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.backend.memory import tree_bytes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
-from telejax.simulation.batching import BatchAxes, HyperparameterBatch, structure_of
+from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate
-from telejax.state import Info, Metric, State
+from telejax.state import Info, Metric, Params, State
 from telejax.tasks.base import OnMesh, Task
 
 Member = tuple[Algorithm, Task, Network]
 """What one run consists of; the algorithm is bound to the task."""
 
 
+Events = Mapping[str, tuple[Array, Array]]
+"""Counts by name: high and low 32 bits, uint32."""
+Carry = tuple[State, Events, Mapping[str, Array]]
+"""What passes from round to round inside a program: the state, the events so far and the last gauges."""
+
+
 class Evaluation(NamedTuple):
     """What an evaluation brings to the host; every leaf has the batch axes, then groups."""
 
-    counters: Mapping[str, tuple[Array, Array]]
-    """Events since the last evaluation: high and low 32 bits, uint32."""
+    counters: Events
+    """Those since the last evaluation."""
     gauges: Mapping[str, Array]
     metrics: Mapping[str, Array]
     judged: Array | None
     """How many slots were judged; None for all."""
-    means: Any
+    means: Params
     """Mean models, leaves (..., groups, ...)."""
 
 
@@ -57,7 +64,7 @@ class Program:
         *,
         seed_axis: bool,
         hyperparameter_axis: bool,
-        mesh: Any,
+        mesh: Mesh | None,
         metrics: tuple[Metric, ...],
     ) -> "Program":
         """Plan which runs are side by side, and where.
@@ -97,7 +104,7 @@ class Program:
             self._batch, state, self._keys, rounds, axes=self.axes, sharding=self.sharding, metrics=self.metrics
         )
 
-    def lowered(self, state: State) -> Any:
+    def lowered(self, state: State) -> jax.stages.Lowered:
         """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""
         return _advance.lower(
             self._batch, state, self._keys, 1, axes=self.axes, sharding=self.sharding, metrics=self.metrics
@@ -151,10 +158,10 @@ def take_step(
 
 
 @partial(jax.jit, static_argnames=("axes",))
-def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axes: BatchAxes) -> Any:
+def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axes: BatchAxes) -> Params:
     """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
 
-    def one_seed(key: Key[Array, ""]) -> Any:
+    def one_seed(key: Key[Array, ""]) -> Params:
         init = lambda batched: tasks.member(batched).init(jax.random.split(key)[0])
         if axes.hyperparameters is None:
             return init(tasks.batched)
@@ -165,9 +172,9 @@ def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axe
 
 @partial(jax.jit, static_argnames=("axes", "sharding"))
 def _start(
-    batch: HyperparameterBatch, params: Any, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
+    batch: HyperparameterBatch, params: Params, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
 ) -> State:
-    def start(params: Any, key: Key[Array, ""], batched: Any) -> State:
+    def start(params: Params, key: Key[Array, ""], batched: Leaves) -> State:
         algorithm, task, network = batch.member(batched)
         state = algorithm.start(start_key(jax.random.split(key)[0]), params, task)
         return network.start(state).replace(round=None)
@@ -190,13 +197,13 @@ def _advance(
     """``rounds`` is traced, so that other lengths compile nothing."""
     start_round = state.round
 
-    def advance(state: State, key: Key[Array, ""], batched: Any) -> tuple[State, Evaluation]:
+    def advance(state: State, key: Key[Array, ""], batched: Leaves) -> tuple[State, Evaluation]:
         algorithm, task, network = batch.member(batched)
         placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
         _, run_key = jax.random.split(key)
         state = state.replace(round=start_round)
 
-        def one_round(_: Any, carry: Any) -> Any:
+        def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges = carry
             state, info = take_step(algorithm, jax.random.fold_in(run_key, state.round), state, placed, network)
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}

@@ -12,7 +12,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.mixing.accounting import Messages, total
 from telejax.results.progress import Progress
 from telejax.simulation.program import Evaluation
-from telejax.state import State
+from telejax.state import Params, State
 from telejax.tasks.base import Task
 
 COUNTED = ("gradients", "messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
@@ -97,7 +97,7 @@ class Recorder:
             self._before["gradients"] = zeros + np.array(cost.first_gradients, np.int64)
         self._gauges: dict[str, np.ndarray] = dict(before.gauges) if before else {}
         self.diverged = before.diverged.copy() if before else np.zeros(self.axes, bool)
-        self.params: Any = None if before is None else before.params
+        self.params: Params = None if before is None else before.params
         self._columns: dict[str, np.ndarray] = {}
         self._frames: list[pl.DataFrame] = []
         self._log: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """Run an algorithm on a task: the arguments, and how program, recorder, loop and checkpoints work together."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -30,7 +30,7 @@ from telejax.tasks.base import Task
 class Study(Protocol):
     """What runs several simulations by itself, such as :func:`telejax.auto`."""
 
-    def run(self, simulate: Any, task: Task, **arguments: Any) -> Result:
+    def run(self, simulate: Callable[..., Result], task: Task, **arguments: Any) -> Result:
         """Call ``simulate`` as often as it takes; ``arguments`` are those that differ from their defaults."""
         ...
 

@@ -1,7 +1,6 @@
 """From where a simulation starts: the beginning, a state, or a result whose counters continue."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +8,7 @@ import numpy as np
 
 from telejax.results.progress import Progress
 from telejax.results.result import Result
-from telejax.simulation.fingerprint import fingerprint
+from telejax.simulation.fingerprint import Plain, fingerprint
 from telejax.simulation.program import Program
 from telejax.state import State
 from telejax.tasks.base import Task
@@ -24,7 +23,7 @@ class StartingPoint:
     progress: Progress | None = None
 
     @property
-    def identity(self) -> Any:
+    def identity(self) -> dict[str, Plain] | None:
         """What a checkpoint compares: the round and digests of the arrays."""
         return None if self.state is None else {"round": self.round, **fingerprint(self.state)}
 

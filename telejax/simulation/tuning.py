@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import ArrayLike
 
 from telejax.algorithms.base import Algorithm
 from telejax.errors import check_name, check_number
@@ -69,7 +70,7 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
     return found
 
 
-def numbers(algorithm: Algorithm, network: Network) -> dict[str, Any]:
+def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
     """The numbers that may be tuned, by their full dotted name.
 
     >>> import optax, telejax as tj
@@ -108,11 +109,11 @@ def with_number(name: str, value: float, algorithm: Algorithm, network: Network)
     return _replaced(algorithm, full.split("."), value), network
 
 
-def _numbers(part: Any, prefix: str) -> dict[str, Any]:
+def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
     """The scalar leaves of a dataclass, of the optimizers and the dataclasses in it."""
     if isinstance(part, Optimizer):
         return {f"{prefix}{name}": value for name, value in part.numbers.items() if np.ndim(value) == 0}
-    found: dict[str, Any] = {}
+    found: dict[str, ArrayLike] = {}
     for one in fields(part):
         value = getattr(part, one.name)
         if one.metadata.get("static") or value is None:
@@ -133,5 +134,5 @@ def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
     return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
 
 
-def _named(name: str, values: Any) -> str:
+def _named(name: str, values: object) -> str:
     return str(values) if name == "learning_rate" else f"{{{name!r}: {values}}}"
