@@ -117,7 +117,7 @@ class Algorithm(ABC):
         """Raise a ValueError unless the optimizers of the method are optimizers of telejax."""
         if not hasattr(self, "optimizer"):
             raise ValueError(f"optimizer of {type(self).__name__} is missing; give it a field of this name")
-        own = {one.name: getattr(self, one.name) for one in fields(self)} if is_dataclass(self) else {}
+        own: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)} if is_dataclass(self) else {}
         bare = {name: value for name, value in own.items() if isinstance(value, optax.GradientTransformation)}
         for name, value in {"optimizer": self.optimizer, **bare}.items():
             check_optimizer(name, value)
@@ -136,6 +136,10 @@ class Algorithm(ABC):
             raise ValueError(f"holders of the state of {called} is {kind}; give int32[{slots}], a node or -1 a slot")
         if (kind := _kind(state.round)) not in ("int32[]", "int64[]"):
             raise ValueError(f"round of the state of {called} is {kind}; give jnp.int32(0)")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
+                where = jax.tree_util.keystr(path)
+                raise ValueError(f"the state of {called} has {leaf!r} in {where}; give arrays")
         for name in ("params", "opt_state"):
             for leaf in jax.tree.leaves(getattr(state, name)):
                 if jnp.shape(leaf)[:1] != (slots,):

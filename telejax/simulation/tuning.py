@@ -121,9 +121,10 @@ def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
         )
     if name in ("learning_rate", "optimizer.learning_rate"):
         algorithm.with_learning_rate(0.1)  # says why the step size of this optimizer cannot be tuned
-    if isinstance(whole := getattr(algorithm, str(name), None), int):
-        raise ValueError(f"tune has {name!r}, which is {whole!r} in {algorithm.name}; write {float(whole)} to tune it")
     last = str(name).removeprefix("network.")
+    for part, called in ((algorithm, algorithm.name), (network, "the network")):
+        if isinstance(whole := getattr(part, last, None), int):
+            raise ValueError(f"tune has {name!r}, which is {whole!r} in {called}; write {float(whole)} to tune it")
     if last in {one.name for one in fields(network)}:
         raise ValueError(f"tune has {name!r}, and the network has none; give network=telejax.Network({last}=...) too")
     if not known:
@@ -166,7 +167,7 @@ def _numbers(part: Any, prefix: str) -> dict[str, Any]:
         if is_dataclass(value):
             found |= _numbers(value, f"{prefix}{one.name}.")
         elif isinstance(value, float | np.floating) or (
-            isinstance(value, jax.Array) and value.ndim == 0 and value.dtype.kind == "f"
+            isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
         ):
             found[f"{prefix}{one.name}"] = value
     return found
