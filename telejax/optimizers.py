@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import optax
 from telejax.errors import check_number
 
 
+@runtime_checkable
 class OptimizerLike(Protocol):
     """What an algorithm asks of an optimizer."""
 
@@ -41,14 +42,24 @@ class Optimizer:
         return self.factory(**self.numbers, **dict(self.options))
 
     def with_learning_rate(self, learning_rate: Any) -> "Optimizer":
-        """The same optimizer with another step size."""
+        """The same optimizer with another step size.
+
+        Raises:
+            ValueError: one that is out of range, or an optimizer without a number for it, such as with a schedule.
+        """
         if "learning_rate" not in self.numbers:
-            raise ValueError(f"{self.factory.__name__} was given no number learning_rate; a step size cannot be tuned")
+            given = "a schedule as" if "learning_rate" in dict(self.options) else "no"
+            raise ValueError(
+                f"the optimizer {_called(self.factory)} was given {given} learning_rate, so a step size cannot be "
+                "tuned; give a number, as in telejax.optimizer(optax.sgd, learning_rate=0.1)"
+            )
+        if not isinstance(learning_rate, jax.Array):  # one on the device may be traced
+            _check_step_size(learning_rate)
         return replace(self, numbers={**self.numbers, "learning_rate": learning_rate})
 
     def describe(self) -> dict[str, Any]:
         numbers = {name: float(number) for name, number in self.numbers.items() if jnp.ndim(number) == 0}
-        return {"name": self.factory.__name__, **numbers, **{k: str(v) for k, v in self.options}}
+        return {"name": _called(self.factory), **numbers, **{k: str(v) for k, v in self.options}}
 
 
 @jax.tree_util.register_dataclass
@@ -83,7 +94,8 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
         **arguments: keyword arguments of the factory.
 
     Raises:
-        ValueError: a negative or non-finite step size, or arguments that the factory does not take.
+        ValueError: a negative or non-finite step size, another number that is nan, arguments that the factory does not
+            take, or a factory that makes no optax transformation.
 
     >>> import optax
     >>> optimizer(optax.sgd, learning_rate=0.1, momentum=0.9).numbers
@@ -94,21 +106,32 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     numbers, options = {}, {}
     for name, value in arguments.items():
         if name == "learning_rate" and not callable(value):
-            numbers[name] = check_number(name, value)
+            numbers[name] = _check_step_size(value)
         elif isinstance(value, float):
+            if value != value:
+                raise ValueError(f"{name} is {value!r}; give a number")
             numbers[name] = value
         else:
             options[name] = value
     made = Optimizer(factory, tuple(sorted(options.items())), numbers)
     try:
-        made.build()
+        built = made.build()
     except TypeError as error:
-        raise ValueError(f"{factory.__name__} does not take {arguments}: {error}") from None
+        raise ValueError(f"{_called(factory)} does not take {arguments}: {error}") from None
+    if not isinstance(built, optax.GradientTransformation):
+        raise ValueError(
+            f"factory is {_called(factory)}, which returned {type(built).__name__} and no optax transformation; "
+            "give a function such as optax.sgd"
+        )
     return made
 
 
 def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
-    """Accept an :func:`optimizer` or any optax transformation."""
+    """Accept an :func:`optimizer` or any optax transformation.
+
+    Raises:
+        ValueError: anything else, such as a schedule or a factory that was not called.
+    """
     if isinstance(given, Optimizer | FixedOptimizer):
         return given
     if isinstance(given, optax.GradientTransformation):
@@ -116,6 +139,29 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
     raise ValueError(
         f"optimizer is {given!r}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
     )
+
+
+def check_optimizer(name: str, given: Any) -> OptimizerLike:
+    """Return ``given``, or raise a ValueError where an algorithm was made of what is no optimizer of telejax yet."""
+    if isinstance(given, OptimizerLike) and not isinstance(given, type):
+        return given
+    text = repr(given)
+    text = "a bare optax transformation" if isinstance(given, optax.GradientTransformation) else text
+    raise ValueError(
+        f"{name} is {text}; give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an "
+        "optax transformation"
+    )
+
+
+def _check_step_size(value: Any) -> float:
+    remedy = "give a finite number of at least 0"
+    if isinstance(value, bool | str):
+        raise ValueError(f"learning_rate is {value!r}; {remedy}")
+    return check_number("learning_rate", value, remedy=remedy)
+
+
+def _called(factory: Any) -> str:
+    return getattr(factory, "__name__", type(factory).__name__)
 
 
 def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) -> optax.GradientTransformation:

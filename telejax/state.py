@@ -91,6 +91,9 @@ class Metric:
         higher_is_better: its direction; None where it has none, then nothing can be tuned by it.
         label: of plots' axes; by default the name.
 
+    Raises:
+        ValueError: a name or label that is no text, a function that cannot be called, a direction other than these.
+
     >>> import jax.numpy as jnp, optax, telejax as tj
     >>> def norm(models, judged, state, task, groups):
     ...     return jnp.max(jnp.abs(models))[None]
@@ -105,3 +108,15 @@ class Metric:
     fn: MetricFunction
     higher_is_better: bool | None = None
     label: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name of a Metric is {self.name!r}; give the name of its column")
+        if not callable(self.fn):
+            raise ValueError(f"fn of Metric {self.name!r} is {self.fn!r}; give fn(models, judged, state, task, groups)")
+        if not (self.higher_is_better is None or isinstance(self.higher_is_better, bool)):
+            raise ValueError(
+                f"higher_is_better of Metric {self.name!r} is {self.higher_is_better!r}; give True, False or None"
+            )
+        if not isinstance(self.label, str):
+            raise ValueError(f"label of Metric {self.name!r} is {self.label!r}; give a text")

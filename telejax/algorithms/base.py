@@ -7,7 +7,7 @@ they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_me
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Self, final
 
 import jax
@@ -18,11 +18,12 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
+from telejax.backend.shapes import kind_of
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
-from telejax.optimizers import FixedOptimizer, Optimizer
-from telejax.state import Info, Params, State
+from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
+from telejax.state import Info, Memory, Params, State
 from telejax.tasks.base import Task
 from telejax.topology import Stochastic, Topology, TopologyLike, check_stochastic, resolve
 
@@ -39,7 +40,7 @@ class Algorithm(ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if "init" in cls.__dict__:
+        if cls.init is not Algorithm.init:
             raise TypeError(f"{cls.__name__} overrides init, which is final; override start(key, params, task) instead")
 
     @property
@@ -106,8 +107,50 @@ class Algorithm(ABC):
 
         Returns:
             A state whose leaves have the slot axis first, ``round`` 0.
+
+        Raises:
+            ValueError: an optimizer that is none yet, or a ``start`` that returns no state of this method.
         """
-        return self.start(start_key(key), task.init(key), task)
+        self.check()
+        return self._checked(self.start(start_key(key), task.init(key), task), task.nodes)
+
+    def check(self) -> None:
+        """Raise a ValueError unless the optimizers of the method are optimizers of telejax."""
+        if not hasattr(self, "optimizer"):
+            raise ValueError(f"optimizer of {type(self).__name__} is missing; give it a field of this name")
+        own: dict[str, Any] = {one.name: getattr(self, one.name) for one in fields(self)} if is_dataclass(self) else {}
+        bare = {name: value for name, value in own.items() if isinstance(value, optax.GradientTransformation)}
+        for name, value in {"optimizer": self.optimizer, **bare}.items():
+            check_optimizer(name, value)
+
+    def _checked(self, state: Any, nodes: int) -> State:
+        """The state that ``start`` returned, or a ValueError that names what is wrong with its shapes."""
+        called, slots = f"{type(self).__name__}.start", self.slots(nodes)
+        if not isinstance(state, State):
+            raise ValueError(f"{called} returned {type(state).__name__}; return the State of super().start(...)")
+        if not isinstance(state.memory, Memory):
+            raise ValueError(
+                f"memory of the state of {called} is {type(state.memory).__name__}; "
+                "give telejax.Memory(slot=..., node=..., common=...)"
+            )
+        if (found := kind_of(state.holders)) != f"int32[{slots}]":
+            raise ValueError(f"holders of the state of {called} is {found}; give int32[{slots}], a node or -1 a slot")
+        if (found := kind_of(state.round)) not in ("int32[]", "int64[]"):
+            raise ValueError(f"round of the state of {called} is {found}; give jnp.int32(0)")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+            if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
+                where = jax.tree_util.keystr(path)
+                raise ValueError(f"the state of {called} has {leaf!r} in {where}; give arrays")
+        for name in ("params", "opt_state"):
+            for leaf in jax.tree.leaves(getattr(state, name)):
+                if jnp.shape(leaf)[:1] != (slots,):
+                    raise ValueError(
+                        f"{name} of the state of {called} has a leaf {kind_of(leaf)}; its first axis is that of the "
+                        f"{slots} slots"
+                    )
+        if not jax.tree.leaves(state.params):
+            raise ValueError(f"params of the state of {called} is {state.params!r}; give arrays (slots, ...)")
+        return state
 
     def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
         """The one hook for the first state; by default all slots at one copy of the parameters.

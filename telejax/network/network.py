@@ -8,6 +8,7 @@ same seed draws the same faults for every method, and none of them meets a node'
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,9 +57,13 @@ class Network:
             traced = hasattr(value, "shape") and not isinstance(value, np.generic)
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
-            remedy = "give a probability from 0 to 1, or None"
-            if check_number(name, value, remedy=remedy) > 1:
-                raise ValueError(f"{name} is {value!r}; {remedy}")
+            check_probability(name, value)
+
+    def check(self) -> None:
+        """Raise a ValueError where an array was given that is no probability; not for use inside a program."""
+        for name in ("loss", "outage"):
+            if (value := getattr(self, name)) is not None:
+                check_probability(name, value)
 
     @property
     def ideal(self) -> bool:
@@ -183,6 +188,14 @@ class Network:
 
 IDEAL = Network()
 """Nothing is lost, late or forged; the default, which disappears in tracing."""
+
+
+def check_probability(name: str, value: Any) -> None:
+    """Raise a ValueError unless ``value`` is one number from 0 to 1."""
+    remedy = "give a probability from 0 to 1, or None"
+    one = np.ndim(value) == 0 and not isinstance(value, str | bool | np.bool_)
+    if not one or check_number(name, value, remedy=remedy) > 1:
+        raise ValueError(f"{name} is {value!r}; {remedy}")
 
 
 def per_group(count: Array, groups: tuple[int, ...]) -> Int[Array, " groups"]:

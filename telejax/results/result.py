@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,7 +166,7 @@ class Result:
         """
         check_name("x", x, [name for name in X_AXES if name in self.history.columns])
         higher = self.higher_is_better(metric)
-        if not isinstance(target, int | float) or not np.isfinite(target):
+        if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
             raise ValueError(f"target is {target!r}; give a finite number")
         column = pl.col(metric).fill_nan(None)
         reached = column >= target if higher else column <= target
@@ -175,16 +175,25 @@ class Result:
         )
 
     def rounds_to(self, target: float, metric: str = "accuracy") -> pl.DataFrame:
-        """For each run, the first evaluated round at which ``metric`` reaches ``target``; see :meth:`first`."""
+        """For each run, the first evaluated round at which ``metric`` reaches ``target``; see :meth:`first`.
+
+        Raises:
+            ValueError: as :meth:`first`.
+        """
         return self.first(metric, target)
 
     def summary(self, metrics: Sequence[str] | None = None) -> pl.DataFrame:
         """Mean and standard deviation over seeds of the last row, for each setting and group.
 
         Raises:
-            ValueError: a column that the history does not have.
+            ValueError: a column that the history does not have, or one that names the runs.
         """
+        if isinstance(metrics, str) or not isinstance(metrics, Iterable | None):
+            raise ValueError(f"metrics is {metrics!r}; give a list of columns, such as ['loss']")
+        naming = {*self.run_columns, "active", "diverged"}
         chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
+        if taken := [name for name in chosen if name in naming]:
+            raise ValueError(f"metrics is {metrics!r}, and a summary has {taken} already; leave them out")
         return (
             self.final()
             .group_by(*self.tuned_columns, "group", maintain_order=True)
@@ -204,9 +213,14 @@ class Result:
 
         Returns:
             The matplotlib axes, to change or to save: ``axes.figure.savefig("loss.png")``.
+
+        Raises:
+            ValueError: a column that the history does not have.
         """
         from telejax.results import plots
 
+        for name in (metric, x):
+            check_name("column", name, self.history.columns)
         higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
         return plots.plot_histories(
             {self.config["algorithm"]: self.history},

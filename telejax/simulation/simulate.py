@@ -21,6 +21,8 @@ from telejax.simulation.metrics import directions
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.start import StartingPoint, given_start
+from telejax.simulation.step_checks import check_step
+from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
 from telejax.tasks.base import Task
@@ -111,9 +113,9 @@ def simulate(
     """
     given = {name: value for name, value in locals().items() if name not in ("algorithm", "task")}
     if isinstance(algorithm, Study):
-        return algorithm.run(simulate, checks.check_task(task), **_asked(given))
+        return algorithm.run(simulate, check_task(task), **_asked(given))
     algorithm = checks.check_algorithm(algorithm)
-    task = checks.check_task(task)
+    task = check_task(task)
     algorithm = algorithm.bind(task)
     world = checks.check_network(IDEAL if network is None else network, algorithm)
     point = given_start(state)
@@ -122,10 +124,10 @@ def simulate(
     seed_list = checks.check_seeds(seed, seeds)
     every = checks.check_every(every, checkpoint)
     tried, values = settings(tune, algorithm, world)
-    checks.check_task_members(task)
+    check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
     known = directions(task, own_metrics)
-    columns = [] if until is None else checks.metric_columns(task, own_metrics, world)
+    columns = [] if until is None else metric_columns(task, own_metrics, world)
     stopping = Stopping(checks.check_until(until, known, columns), on_evaluation)
     run = Run(
         [(one.algorithm, task, one.network) for one in tried],
@@ -246,7 +248,7 @@ class Run:
         algorithm, task, network = members[0]
         self.members, self.start = members, start or given_start(None)
         shape = state_shape(algorithm, task, network)
-        checks.check_step(members[0], shape, len(seeds) * len(members))
+        check_step(members[0], shape, len(seeds) * len(members))
         self.program = Program.build(
             members, seeds, seed_axis=seed_axis, hyperparameter_axis=setting_axis, mesh=mesh, metrics=metrics
         )

@@ -1,6 +1,6 @@
 """From where a simulation starts: the beginning, a state, or a result whose counters continue."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,8 @@ from telejax.simulation.fingerprint import Plain, fingerprint
 from telejax.simulation.program import Program
 from telejax.state import State
 from telejax.tasks.base import Task
+
+MAX_ROUND = 2**31 - 1  # of the int32 round on the device
 
 
 @dataclass(frozen=True)
@@ -43,20 +45,39 @@ class StartingPoint:
         given = replace(self.state, world=None)
         ours, theirs = jax.tree.structure(expected), jax.tree.structure(given)
         if ours != theirs:  # type: ignore[operator]
-            raise ValueError(f"state has the structure {theirs}, and this run {ours}; give the state of such a run")
+            differ = [
+                one.name
+                for one in fields(State)
+                if jax.tree.structure(getattr(expected, one.name)) != jax.tree.structure(getattr(given, one.name))  # type: ignore[operator]
+            ]
+            raise ValueError(
+                f"state has another structure than this run in {', '.join(differ)}: it has {theirs}, and this run "
+                f"{ours}; give the state of a run of the same method, optimizer and task"
+            )
         named = jax.tree_util.tree_leaves_with_path(given)
         for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
-            if leaf.shape != like.shape or leaf.dtype != like.dtype:
+            shaped = getattr(leaf, "shape", None), getattr(leaf, "dtype", type(leaf).__name__)
+            if shaped != (like.shape, like.dtype):
                 raise ValueError(
-                    f"state{jax.tree_util.keystr(path)} is {leaf.dtype}{list(leaf.shape)}, and this run needs "
+                    f"state{jax.tree_util.keystr(path)} is {shaped[1]}{list(shaped[0] or ())}, and this run needs "
                     f"{like.dtype}{list(like.shape)}; give a state of as many slots, seeds and step sizes"
                 )
-        if (most := int(np.max(np.asarray(self.state.holders), initial=-1))) >= task.nodes:
-            raise ValueError(f"state has a slot held by node {most}, and the task has {task.nodes} nodes")
+        holders = np.asarray(self.state.holders)
+        for node in (int(np.max(holders, initial=-1)), int(np.min(holders, initial=-1))):
+            if not -1 <= node < task.nodes:
+                raise ValueError(
+                    f"state has a slot held by node {node}, and the task has {task.nodes} nodes; give a state of a run "
+                    "on a task of as many nodes"
+                )
         counted = None if self.progress is None else self.progress.diverged.shape
-        runs = (len(program.seeds), len(program.members))
-        if counted is not None and counted[:2] != runs:
-            raise ValueError(f"state is a result of {counted[0]} seeds and {counted[1]} step sizes, not {runs}")
+        groups = len(program.members[0][0].groups(task.nodes))
+        runs = (len(program.seeds), len(program.members), groups)
+        if counted is not None and counted != runs:
+            told = "{} seeds, {} settings and {} groups".format
+            raise ValueError(
+                f"state is a result of {told(*counted)}, and this run has {told(*runs)}; give the same seeds, tune "
+                "and groups, or result.state, whose counters start at 0"
+            )
 
     def placed(self, program: Program) -> State:
         """A copy of the state on the devices of ``program``, with what its network keeps."""
@@ -74,7 +95,11 @@ class StartingPoint:
 
 
 def given_start(state: State | Result | None) -> StartingPoint:
-    """The starting point that the argument ``state`` of ``simulate`` names."""
+    """The starting point that the argument ``state`` of ``simulate`` names.
+
+    Raises:
+        ValueError: a result without a state, or what is neither a result nor a state with the rounds done.
+    """
     if state is None:
         return StartingPoint()
     if isinstance(state, Result):
@@ -83,6 +108,7 @@ def given_start(state: State | Result | None) -> StartingPoint:
         return StartingPoint(int(state.state.round), state.state, state.progress)
     if not isinstance(state, State):
         raise ValueError(f"state is a {type(state).__name__}; give a result of simulate, or its state")
-    if np.ndim(state.round) or not np.issubdtype(np.asarray(state.round).dtype, np.integer):
-        raise ValueError(f"state.round is {state.round!r}; give an int32 scalar, the rounds done")
+    round = np.asarray(state.round)
+    if round.ndim or not np.issubdtype(round.dtype, np.integer) or not 0 <= int(round) < MAX_ROUND:
+        raise ValueError(f"state.round is {state.round!r}; give an int32 scalar, the rounds done: 0 to {MAX_ROUND - 1}")
     return StartingPoint(int(state.round), state, None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
@@ -13,9 +14,14 @@ from telejax.algorithms.base import Algorithm
 from telejax.errors import check_name, check_number
 from telejax.network import Network
 from telejax.optimizers import Optimizer
+from telejax.results.directions import all_directions
+from telejax.simulation.recorder import RESERVED
 
 Tune = Sequence[float] | Mapping[str, Sequence[float]]
 """Step sizes to try, or a name to the values to try of each of several numbers."""
+
+COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}
+"""Columns that a history has anyway: a number of the same name goes by its full one, such as ``network.loss``."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +59,42 @@ def settings(
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
     if not isinstance(tune, Mapping):
-        if isinstance(tune, int | float | str):
+        if not _is_list(tune):
             raise ValueError(f"tune is {tune!r}; give a list of step sizes, or a mapping of names to lists")
         tune = {"learning_rate": tune}
     if not tune:
         raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
     found: dict[str, list[float]] = {}
+    full_names: dict[str, str] = {}
     for name, values in tune.items():
         full = resolve(name, algorithm, network)
-        if isinstance(values, int | float | str) or len(values) == 0 or len(set(values)) < len(values):
-            raise ValueError(f"tune is {_named(name, values)}; give at least one value, and each only once")
-        exclusive = full.split(".")[-1] == "learning_rate"
-        found[name] = [
-            check_number("tune" if exclusive else f"tune[{name!r}]", one, exclusive=exclusive) for one in values
-        ]
+        if full in full_names:
+            raise ValueError(f"tune has {full_names[full]!r} and {name!r}, which are one number; give one of them")
+        full_names[full] = name
+        found[full if name in COLUMNS else name] = _values(name, full, values)
     return found
+
+
+def _values(name: str, full: str, values: Any) -> list[float]:
+    """The numbers of one list, each in its range and different on the device too."""
+    if not _is_list(values):
+        raise ValueError(f"tune is {_named(name, values)}; give at least one value, in a list")
+    exclusive = full.split(".")[-1] == "learning_rate"
+    argument = "tune" if exclusive else f"tune[{name!r}]"
+    bound = "above 0" if exclusive else "of at least 0"
+    given = list(values)
+    for one in given:
+        if isinstance(one, bool | np.bool_ | str | bytes) or np.ndim(one):
+            raise ValueError(f"{argument} is {one!r}; give a finite number {bound}")
+    numbers = [check_number(argument, one, exclusive=exclusive) for one in given]
+    if not numbers or len(set(np.asarray(numbers, jnp.result_type(float)).tolist())) < len(numbers):
+        raise ValueError(f"tune is {_named(name, values)}; give at least one value, and each only once")
+    return numbers
+
+
+def _is_list(values: Any) -> bool:
+    """Whether these are several values in an order."""
+    return np.ndim(values) == 1 if hasattr(values, "ndim") else isinstance(values, list | tuple | range)
 
 
 def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
@@ -89,16 +116,36 @@ def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
         return name if name in known else matching[0]
     if len(matching) > 1:
         raise ValueError(f"tune has {name!r}, which may be {' or '.join(matching)}; give one of these names")
-    counts = {one.name for one in fields(algorithm) if one.metadata.get("static")}  # type: ignore[arg-type]
-    if name in counts:
+    if name in _structure(algorithm):
         raise ValueError(
             f"tune has {name!r}, which is structure of {algorithm.name}; run one simulation for each value"
         )
-    if name == "learning_rate":
+    if name in ("learning_rate", "optimizer.learning_rate"):
         algorithm.with_learning_rate(0.1)  # says why the step size of this optimizer cannot be tuned
+    last = str(name).removeprefix("network.")
+    for part, called in ((algorithm, algorithm.name), (network, "the network")):
+        if isinstance(whole := getattr(part, last, None), int):
+            raise ValueError(f"tune has {name!r}, which is {whole!r} in {called}; write {float(whole)} to tune it")
+    if last in {one.name for one in fields(network)}:
+        raise ValueError(f"tune has {name!r}, and the network has none; give network=telejax.Network({last}=...) too")
+    if not known:
+        raise ValueError(
+            f"tune has {name!r}, and {algorithm.name} has no numbers to tune; give "
+            "optimizer=telejax.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)"
+        )
     short = [full.split(".")[-1] for full in known]
     check_name("number in tune", name, {*known, *(one for one in short if short.count(one) == 1)})
     raise AssertionError(name)
+
+
+def _structure(algorithm: Algorithm) -> set[str]:
+    """What of a method and of its optimizers is structure, by full and by last name."""
+    own = {one.name for one in fields(algorithm) if one.metadata.get("static")}  # type: ignore[arg-type]
+    parts = {one.name: getattr(algorithm, one.name) for one in fields(algorithm)}  # type: ignore[arg-type]
+    optimizers = {name: part for name, part in parts.items() if isinstance(part, Optimizer)}
+    options = {(name, option) for name, part in optimizers.items() for option in dict(part.options)}
+    options -= {(name, "learning_rate") for name in optimizers}  # a schedule, of which with_learning_rate tells more
+    return own | {option for _, option in options} | {f"{name}.{option}" for name, option in options}
 
 
 def with_number(name: str, value: float, algorithm: Algorithm, network: Network) -> tuple[Algorithm, Network]:
@@ -121,7 +168,7 @@ def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
         if is_dataclass(value):
             found |= _numbers(value, f"{prefix}{one.name}.")
         elif isinstance(value, float | np.floating) or (
-            isinstance(value, jax.Array) and value.ndim == 0 and value.dtype.kind == "f"
+            isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
         ):
             found[f"{prefix}{one.name}"] = value
     return found

@@ -1,0 +1,55 @@
+"""What values look like, in words: for errors that say what was given and what is needed."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def difference(before: Any, after: Any, name: str) -> str:
+    """How the arrays of a tree differ from those before, in words; empty where they do not."""
+    if jax.tree.structure(before) != jax.tree.structure(after):  # type: ignore[operator]
+        return f"{name or 'it'} was {outline(before)} and is {outline(after)}"
+    for (path, old), new in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True):
+        if kind_of(old) != kind_of(new):
+            return f"{name}{jax.tree_util.keystr(path)} was {kind_of(old)} and is {kind_of(new)}"
+    return ""
+
+
+def outline(tree: Any) -> str:
+    """A tree with the kinds of its arrays in their place."""
+    if not jax.tree.leaves(tree):
+        return f"an empty {type(tree).__name__}"
+    return short(jax.tree.map(lambda x: _Kind(kind_of(x)), tree), 160)
+
+
+class _Kind(str):
+    """A text that is printed without quotes."""
+
+    __repr__ = str.__str__
+
+
+def kind_of(leaf: Any) -> str:
+    """Dtype and shape of an array or a number, the class of anything else."""
+    if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
+        return type(leaf).__name__
+    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf)) if not is_key(leaf) else leaf.dtype
+    return f"{dtype}[{','.join(map(str, jnp.shape(leaf)))}]"
+
+
+def is_key(leaf: object) -> bool:
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is made of real numbers."""
+    kinds = (jnp.floating, jnp.integer, jnp.bool_)
+    if hasattr(value, "dtype"):
+        return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
+    return isinstance(value, bool | int | float)
+
+
+def short(value: object, most: int = 80) -> str:
+    """The value itself, or its class where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"a {type(value).__name__}"

@@ -1,0 +1,147 @@
+"""What an algorithm remembers, reports and costs, checked from shapes alone."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import fields
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from telejax.algorithms.base import Algorithm
+from telejax.backend.memory import free_bytes, tree_bytes
+from telejax.backend.shapes import difference, is_number, kind_of
+from telejax.simulation.batching import structure_of
+from telejax.simulation.program import Member, take_step
+from telejax.simulation.recorder import MESSAGE_COUNTERS, RESERVED
+from telejax.simulation.task_checks import metric_columns
+from telejax.state import Info, State
+from telejax.tasks.base import Task
+
+_CHECKED: set[Hashable] = set()  # structures of all that a step meets
+
+
+def check_step(member: Member, state: State, runs: int) -> None:
+    """Check what a method remembers and reports, from shapes alone.
+
+    Raises:
+        ValueError: memory whose axes are not slots or nodes, or that does not fit; groups or costs that do not go
+            together; a step that changes the structure, the shapes or the dtypes of the state, or reports counters or
+            gauges of a wrong kind, shape or name; models or judged slots that are not those of the slots.
+    """
+    algorithm, task, network = member
+    slots, groups = algorithm.slots(task.nodes), algorithm.groups(task.nodes)
+    memory = state.memory
+    for part, length, what in (("slot", slots, "slots"), ("node", task.nodes, "nodes")):
+        for leaf in jax.tree.leaves(getattr(memory, part)):
+            if leaf.shape[:1] != (length,):
+                raise ValueError(
+                    f"memory.{part} has a leaf of shape {leaf.shape}; its first axis is that of the {length} {what}"
+                )
+    if jax.tree.leaves(memory.node) and len(groups) > 1:
+        raise ValueError(f"memory.node is kept by nodes, and {algorithm.name} has {len(groups)} groups; it needs one")
+    needed = runs * tree_bytes(memory)
+    if needed > (free := free_bytes()):
+        raise ValueError(
+            f"memory of {algorithm.name} needs {_gigabytes(needed)} for {runs} runs of {task.nodes} nodes, and "
+            f"{_gigabytes(free)} are free; run fewer seeds or step sizes at once, or fewer nodes"
+        )
+    try:
+        structure = structure_of((algorithm, task, network, state))
+        if structure in _CHECKED:
+            return
+    except TypeError:  # static fields that have no hash: jax refuses them later
+        structure = None
+    _check_costs(algorithm, task.nodes)
+    _check_judging(algorithm, task, state)
+    after, info = _one_round(member, state)
+    _check_kept(f"{type(algorithm).__name__}.step", state, after)
+    _check_info(algorithm, info, slots, len(groups), [*metric_columns(task, (), network), "mean_drift"])
+    if structure is not None:
+        _CHECKED.add(structure)
+
+
+def _check_costs(algorithm: Algorithm, nodes: int) -> None:
+    """Check that the groups share the slots, and that every cost has one integer (or period of them) a group."""
+    called, groups = type(algorithm).__name__, algorithm.groups(nodes)
+    whole = lambda x: isinstance(x, int | np.integer) and x >= 0
+    if not isinstance(groups, tuple) or not all(map(whole, groups)) or sum(groups) != algorithm.slots(nodes):
+        raise ValueError(
+            f"{called}.groups returned {groups!r}; give a tuple of integers whose sum is the {algorithm.slots(nodes)} "
+            "slots"
+        )
+    several = lambda x: isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) and len(x) > 0
+    period = lambda x: several(x) and all(map(whole, x))
+    for name, fits, what in (
+        ("gossip_messages", period, "a tuple of integers, one a round of the period,"),
+        ("gradients", whole, "an integer of at least 0"),
+        ("first_gradients", whole, "an integer of at least 0"),
+    ):
+        cost = getattr(algorithm, name)(nodes)
+        if not several(cost) or len(cost) != len(groups) or not all(map(fits, cost)):
+            raise ValueError(
+                f"{called}.{name} returned {cost!r}; give a tuple with {what} for each of the {len(groups)} groups"
+            )
+
+
+def _check_judging(algorithm: Algorithm, task: Task, state: State) -> None:
+    """Check that models are judged by slots, and which of them."""
+    called, slots = type(algorithm).__name__, state.holders.shape[0]
+    models = jax.eval_shape(algorithm.models, state)
+    if differs := difference(state.params, models, ""):
+        raise ValueError(f"{called}.models returned other shapes than those of params: {differs}; return one a slot")
+    judged = jax.eval_shape(lambda state: algorithm.judged(state, task), state)
+    if judged is not None and kind_of(judged) != f"bool[{slots}]":
+        raise ValueError(f"{called}.judged returned {kind_of(judged)}; return bool[{slots}], or None for all slots")
+
+
+def _one_round(member: Member, state: State) -> tuple[State, Info]:
+    """What a step returns, by shape, be it of the right kind or not."""
+    algorithm, task, network = member
+    called, kept = f"{type(algorithm).__name__}.step", []
+
+    def run(key: Key[Array, ""], state: State) -> None:
+        kept.append(take_step(algorithm, key, state, task, network))
+
+    jax.eval_shape(run, jax.random.key(0), state)
+    found = kept[0]
+    if not isinstance(found, tuple) or tuple(map(type, found)) != (State, Info):
+        kinds = f"({', '.join(type(x).__name__ for x in found)})" if isinstance(found, tuple) else type(found).__name__
+        raise ValueError(f"{called} returned {kinds}; return state.replace(...), telejax.Info(...)")
+    return found
+
+
+def _check_kept(called: str, before: State, after: State) -> None:
+    """Check that a step returns each field of the state as it found it: structure, shapes and dtypes."""
+    for field in fields(State):
+        if differs := difference(getattr(before, field.name), getattr(after, field.name), field.name):
+            raise ValueError(
+                f"{called} changed {field.name} of the state: {differs}; write state.replace(...), which keeps what "
+                "the step does not name, and give every array its shape and dtype"
+            )
+
+
+def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, columns: Sequence[str]) -> None:
+    """Check what a step reports."""
+    if kind_of(info.holders) != f"int32[{slots}]":
+        raise ValueError(f"holders of Info is {kind_of(info.holders)}; give int32[{slots}], the nodes that worked")
+    for part, reported in (("counters", info.counters), ("gauges", info.gauges)):
+        if not isinstance(reported, Mapping):
+            raise ValueError(f"{part} of Info is {type(reported).__name__}; give a dict of names to arrays")
+        for name in reported:
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{part} of Info has one named {name!r}; give the name of its column")
+    for name, count in info.counters.items():
+        if getattr(count, "shape", None) != (groups,) or not jnp.issubdtype(count.dtype, jnp.integer):
+            raise ValueError(f"counter {name!r} is {kind_of(count)}; give integers of shape ({groups},), one a group")
+    for name, gauge in info.gauges.items():
+        if not is_number(gauge) or jnp.shape(gauge) not in ((), (groups,)):
+            raise ValueError(f"gauge {name!r} is {kind_of(gauge)}; give numbers of shape ({groups},), one a group")
+    both = set(info.counters).intersection(info.gauges)
+    taken = {*RESERVED, *columns}
+    if taken := both | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
+        raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

@@ -1,0 +1,152 @@
+"""What a task is made of, checked from shapes alone."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from telejax.backend.shapes import difference, is_number, kind_of, short
+from telejax.errors import check_integer
+from telejax.network import Network
+from telejax.simulation.batching import structure_of
+from telejax.simulation.metrics import MEAN_MODEL_ONLY
+from telejax.simulation.recorder import RESERVED
+from telejax.state import Metric
+from telejax.tasks.base import OptionalMembers, Task
+
+Out = TypeVar("Out")
+MAX_NODES = 2**31 - 1  # node numbers are int32
+
+OF_NETWORK = frozenset({"lost", "mean_drift"})
+"""Columns of a network, which a task or a metric may not use either."""
+
+_CHECKED: set[Hashable] = set()  # structures of tasks
+
+
+def check_task(given: object) -> Task:
+    """Return ``given``, or raise a ValueError that says what it is instead of a task."""
+    remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
+    if isinstance(given, type) or (callable(given) and not hasattr(given, "evaluate")):
+        name = getattr(given, "__name__", short(given))
+        raise ValueError(f"task is {name}, which was not called; {remedy}")
+    if not isinstance(given, Task):
+        missing = [name for name in ("nodes", "init", "loss", "evaluate") if not hasattr(given, name)]
+        raise ValueError(f"task is {short(given)}, which has no {' and no '.join(missing)}; {remedy}")
+    nodes = given.nodes
+    if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= MAX_NODES:
+        raise ValueError(f"task.nodes is {nodes!r}; make it a static field with an integer from 1 to {MAX_NODES}")
+    check_pytree("task", given)
+    return given
+
+
+def check_pytree(name: str, given: object) -> None:
+    """Raise a ValueError unless jax can look into an object."""
+    if jax.tree_util.all_leaves([given]):
+        raise ValueError(
+            f"{name} is {short(given)}, no pytree, so its numbers cannot enter a program; decorate its class with "
+            "@jax.tree_util.register_dataclass and @dataclass(frozen=True)"
+        )
+
+
+def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> list[str]:
+    """The columns of the history that an evaluation measures."""
+    names = list(jax.eval_shape(task.evaluate, jax.eval_shape(task.init, jax.random.key(0))))
+    slots = [f"{name}_slots" for name in names if name not in MEAN_MODEL_ONLY]
+    worst = ["accuracy_worst"] if "accuracy" in names else []
+    drift = [] if network.ideal else ["mean_drift"]
+    return [*names, *slots, *worst, "consensus", *drift, *(metric.name for metric in metrics)]
+
+
+def check_task_members(task: Task) -> None:
+    """Check the members of a task by their shapes, once for each structure.
+
+    Raises:
+        ValueError: parameters that are no float arrays, a loss that is no scalar, an evaluation without "loss", of
+            other than scalars, or with a name that is taken; optional members of another kind.
+        TypeError: a member that fails on arguments of the right shapes.
+    """
+    _check_optional_members(task)
+    try:
+        structure = structure_of(task)
+        if structure in _CHECKED:
+            return
+    except TypeError:  # static fields that have no hash: jax refuses them later
+        structure = None
+    params = _traced("task.init", task.init, jax.random.key(0))
+    leaves = jax.tree.leaves(params)
+    if not leaves:
+        raise ValueError(f"task.init returned {params!r}, no arrays; return a pytree of float arrays")
+    for leaf in leaves:
+        if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
+            kind = getattr(leaf, "dtype", type(leaf).__name__)
+            raise ValueError(f"task.init returned {kind}; parameters are arrays of floats, such as jnp.zeros(3)")
+    shape = jax.eval_shape(lambda: params)
+    loss = _traced("task.loss", task.loss, shape, jnp.int32(0), jax.random.key(0))
+    if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
+        raise ValueError(f"task.loss returned {short(loss)}; return a scalar float, such as jnp.mean(...)")
+    if gradient := OptionalMembers.of(task).gradient:
+        found = _traced("task.gradient", gradient, shape, jnp.int32(0), jax.random.key(0))
+        if differs := difference(shape, found, ""):
+            raise ValueError(
+                f"task.gradient returned what is not like the parameters: {differs}; return their gradient"
+            )
+    metrics = _traced("task.evaluate", task.evaluate, shape)
+    if not isinstance(metrics, Mapping):
+        raise ValueError(f"task.evaluate returned {short(metrics)}; return a mapping of names to scalars, with 'loss'")
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"task.evaluate returned one named {name!r}; give the name of its column")
+        if not is_number(value) or jnp.shape(value) != ():
+            kind = f"of shape {jnp.shape(value)}" if is_number(value) else f"as {kind_of(value)}"
+            raise ValueError(f"task.evaluate returned {name} {kind}; return scalars")
+    if "loss" not in metrics:
+        raise ValueError(f"task.evaluate returned {sorted(metrics)}; it needs a 'loss'")
+    derived = {f"{name}_{suffix}" for name in metrics for suffix in ("slots", "worst")}
+    if taken := {*RESERVED, *OF_NETWORK, *derived}.intersection(metrics):
+        raise ValueError(
+            f"task.evaluate returned {sorted(taken)}, names of columns already there; give others. "
+            f"Taken: {', '.join(sorted({*RESERVED, *OF_NETWORK}))}"
+        )
+    if structure is not None:
+        _CHECKED.add(structure)
+
+
+def _check_optional_members(task: Task) -> None:
+    """Check those members that are no functions of arrays."""
+    members = OptionalMembers.of(task)
+    known = members.higher_is_better
+    if not isinstance(known, Mapping):
+        raise ValueError(f"task.higher_is_better is {known!r}; give a mapping, such as {{'perplexity': False}}")
+    for name, higher in known.items():
+        if not isinstance(name, str) or not isinstance(higher, bool):
+            raise ValueError(f"task.higher_is_better has {name!r}: {higher!r}; give True or False for a name")
+    if not isinstance(members.name, str):
+        raise ValueError(f"task.name is {members.name!r}; give a text")
+    if members.node_batch is not None:
+        check_integer("task.node_batch", members.node_batch, minimum=1)
+    for name in ("gradient", "losses"):
+        if not ((function := getattr(members, name)) is None or callable(function)):
+            raise ValueError(f"task.{name} is {short(function)}; give a function of params, node and key")
+
+
+def _traced(name: str, function: Callable[..., Out], *arguments: PyTree) -> Out:
+    """What a member of a task returns, by shape; Python numbers stay what they are."""
+    kept: list[Out] = []
+
+    def run(*arguments: PyTree) -> int:
+        kept.append(function(*arguments))
+        return 0
+
+    try:
+        jax.eval_shape(run, *arguments)
+    except Exception as error:  # of any kind: it is the user's code
+        kind = type(error).__name__
+        told = error if isinstance(error, TypeError | AttributeError) else f"{kind}: {error}"
+        raise TypeError(f"{name} failed on arguments of the right shapes: {told}") from error
+    plain = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+    try:
+        return jax.tree.map(plain, kept[0])
+    except ValueError:
+        raise ValueError(f"{name} returned a mapping whose names cannot be sorted; make all of them text") from None
