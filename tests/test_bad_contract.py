@@ -530,8 +530,8 @@ def test_results(call: Callable[[tj.Result], Any], words: str, result: tj.Result
 def test_checkpoints_are_folders(tmp_path: Path, uncompiled: None) -> None:
     file = tmp_path / "file"
     file.write_text("taken")
-    for path in (file, file / "below"):
-        check(lambda path=path: run(checkpoint=path), ("checkpoint is", "is a file; give a folder"))
+    check(lambda: run(checkpoint=file), ("checkpoint is", "which is a file; give a folder"))
+    check(lambda: run(checkpoint=file / "below"), ("checkpoint is", "below a file; give another folder"), OSError)
     for every in (0, "x", 2.5, True):
         check(lambda every=every: run(checkpoint=tmp_path / "new", every=every), f"every is {every!r}; give an integer")
 

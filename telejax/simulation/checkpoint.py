@@ -37,15 +37,16 @@ class Checkpoints:
         identity: the fingerprint of what is run.
 
     Raises:
-        ValueError: the folder is a file, or lies in one, or holds checkpoints of something else; the error says what
-            differs.
-        OSError: the folder cannot be written.
+        ValueError: the folder is a file, or holds checkpoints of something else; the error says what differs.
+        OSError: the folder cannot be written, such as below a file.
     """
 
     def __init__(self, folder: Path, every: int | None, identity: Mapping[str, Plain]) -> None:
         self.folder, self.every, self.identity = folder.absolute(), every or 1, dict(identity)
-        if blocking := [one for one in (self.folder, *self.folder.parents) if one.exists() and not one.is_dir()]:
-            raise ValueError(f"checkpoint is {str(folder)!r}, and {str(blocking[0])!r} is a file; give a folder")
+        if self.folder.is_file():
+            raise ValueError(f"checkpoint is {str(folder)!r}, which is a file; give a folder")
+        if any(parent.is_file() for parent in self.folder.parents):
+            raise OSError(f"checkpoint is {str(folder)!r}, which cannot be written below a file; give another folder")
         self._interrupted = False
         self._saved_round = 0
         self._handler: Handler = None
