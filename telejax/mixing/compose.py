@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from telejax.mixing.accounting import Messages, one_after_another, side_by_side
 from telejax.mixing.forms import (
     MAX_DENSE_NODES,
+    MAX_NEIGHBOURS,
     STATIC,
     Arrives,
     Delivered,
@@ -22,6 +23,7 @@ from telejax.mixing.forms import (
     Neighbours,
     Rows,
     pytree,
+    renamed,
 )
 
 Out = TypeVar("Out")
@@ -65,7 +67,7 @@ class Permuted(Mixing):
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         inverse = jnp.asarray(self.inverse)
-        part = self.part.delivered(round, lambda sender, receiver: arrives(inverse[sender], inverse[receiver]))
+        part = self.part.delivered(round, renamed(arrives, lambda role: inverse[role]))
         return Delivered(replace(self, part=part.mixing), part.lost[self.order], part.surplus[self.order])
 
     def sharded(self, mesh: Mesh) -> Mixing:
@@ -106,7 +108,7 @@ class Periodic(Mixing):
         return self._switch(round, padded)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
-        if self.degree > MAX_DENSE_NODES:
+        if self.degree > MAX_NEIGHBOURS + 1 and self.slots > MAX_DENSE_NODES:
             raise ValueError(
                 f"topology {self.name!r} has rounds in which a slot hears {self.degree - 1} others; messages can be "
                 f"lost among at most {MAX_DENSE_NODES} slots, take a graph of lower degree"
@@ -161,11 +163,9 @@ class Blocks(Mixing):
         return jnp.concatenate(indices, axis=1), jnp.concatenate(weights, axis=1)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
-        def shifted(start: int) -> Arrives:
-            return lambda sender, receiver: arrives(sender + start, receiver + start)
-
         starts = (0, *self._ends())
-        parts = [part.delivered(round, shifted(int(at))) for part, at in zip(self.joined, starts, strict=True)]
+        outside = [renamed(arrives, lambda slot, start=start: slot + start) for start in starts]  # type: ignore[misc]
+        parts = [part.delivered(round, heard) for part, heard in zip(self.joined, outside, strict=True)]
         thinned = tuple(part.mixing for part in parts)
         return Delivered(
             Blocks(self.name, self.slots, thinned, thinned),
@@ -196,11 +196,11 @@ def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
 def _joined(parts: Sequence[Mixing]) -> tuple[Mixing, ...]:
     """Neighbour lists of one period that follow each other become one list."""
     joined: list[Mixing] = []
-    for _, run in itertools.groupby(
-        parts, lambda part: len(part.messages) if isinstance(part, Neighbours) else id(part)
+    for period, run in itertools.groupby(
+        parts, lambda part: len(part.messages) if isinstance(part, Neighbours) else None
     ):
         lists = list(run)
-        joined.append(_join(lists) if len(lists) > 1 else lists[0])  # type: ignore[arg-type]
+        joined += lists if period is None or len(lists) == 1 else [_join(lists)]  # type: ignore[arg-type]
     return tuple(joined)
 
 

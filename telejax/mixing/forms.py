@@ -36,17 +36,23 @@ Arrives = Callable[[Int[Array, "..."], Int[Array, "..."]], Bool[Array, "..."]]
 Rows = tuple[Int[Array, "neighbours slots"], Float[Array, "neighbours slots"]]
 
 
+def renamed(arrives: Arrives, name: Callable[[Array], Array]) -> Arrives:
+    """``arrives`` for slots that have other names outside of a part; the server stays the server."""
+    outside = lambda slot: jnp.where(slot == SERVER, SERVER, name(slot))
+    return lambda sender, receiver: arrives(outside(sender), outside(receiver))
+
+
 @pytree
 @dataclass(frozen=True)
 class Delivered:
     """What is left of a round's mixing when messages are lost."""
 
     mixing: "Mixing"
-    """Its matrix, of one round: the weight of a lost message falls to the model of its receiver; rows sum to one."""
+    """Its matrix, of one round: the weight of a lost message falls to the model of its receiver; row sums stay."""
     lost: Int[Array, " slots"]
     """int32: messages that each slot waits for in vain."""
     surplus: Float[Array, " slots"]
-    """Column sums less one: what each slot weighs too much in the mean of all."""
+    """What the losses add to the column sums: what each slot weighs too much in the mean of all."""
 
 
 class Mixing(ABC):
@@ -169,7 +175,10 @@ class Served(Mixing):
         self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
     ) -> Float[Array, "slots ..."]:
         column = (-1,) + (1,) * (kept.ndim - 1)
-        mean = jnp.tensordot(self._share().astype(sent.dtype), jnp.where(self.up.reshape(column), sent, 0), axes=1)
+        up, share = self.up.reshape(column), self._share().astype(sent.dtype)
+        mean = jnp.tensordot(share, jnp.where(up, sent, 0), axes=1)
+        if sent is not kept:
+            mean += share.reshape(column) * jnp.where(up, kept - sent, 0)
         return jnp.where(self.down.reshape(column), mean, kept)
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
@@ -179,7 +188,7 @@ class Served(Mixing):
         return indices, weights.at[0].add(~self.down)
 
     def surplus(self) -> Float[Array, " slots"]:
-        """Column sums less one."""
+        """What the losses add to the column sums, which are one without them."""
         return self._share() * jnp.sum(self.down) - self.down
 
 
@@ -236,9 +245,8 @@ class Neighbours(Mixing):
         lost = (indices != place) & ~arrives(indices, place)
         gone = jnp.where(lost, weights, 0)
         back = jnp.sum(gone, axis=0)
-        thinned = Neighbours(
-            self.name, self.slots, (0,), (own + back)[None], (weights - gone)[None], jnp.asarray(indices)[None]
-        )
+        heard = jnp.where(lost, place, indices)  # becomes padding, so that nothing of it is read
+        thinned = Neighbours(self.name, self.slots, (0,), (own + back)[None], (weights - gone)[None], heard[None])
         return Delivered(thinned, jnp.sum(lost, axis=0, dtype=jnp.int32), back - _column_sums(indices, gone))
 
     def sharded(self, mesh: Mesh) -> Mixing:
@@ -318,7 +326,7 @@ class Edges(Mixing):
         return self._sum(jnp.asarray(self.weights, kept.dtype).reshape(column) * heard)
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
-        dense = jnp.zeros((self.slots, self.slots)).at[self.rows, self.columns].set(self.weights)
+        dense = jnp.zeros((self.slots, self.slots)).at[self.rows, self.columns].add(self.weights)
         return Dense(self.name, self.slots, (0,), dense[None]).neighbours(round)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
@@ -329,7 +337,8 @@ class Edges(Mixing):
         place = jnp.arange(self.slots, dtype=rows.dtype)
         order = jnp.argsort(jnp.concatenate([rows, place]), stable=True)
         in_order = lambda edges, diagonal: jnp.concatenate([edges, diagonal])[order]
-        edges = in_order(rows, place), in_order(columns, place), in_order(self.weights - gone, back)
+        heard = jnp.where(lost, rows, columns)
+        edges = in_order(rows, place), in_order(heard, place), in_order(self.weights - gone, back)
         surplus = back - jax.ops.segment_sum(gone, columns, num_segments=self.slots)
         lost_by = self._sum(lost.astype(jnp.int32))
         return Delivered(Edges(self.name, self.slots, (0,), *edges), lost_by, surplus)

@@ -104,7 +104,9 @@ class Shifts(Mixing):
             terms = [jnp.asarray(weight, block.dtype) * x for (_, weight), x in zip(shifts, heard, strict=True)]
         else:
             column = (-1,) + (1,) * (block.ndim - 1)
-            terms = [w.astype(block.dtype).reshape(column) * x for w, x in zip(weights, heard, strict=True)]
+            table = weights.astype(block.dtype).reshape(len(weights), *column)
+            unheard = lambda w, x: jnp.where(w == 0, heard[0], x)  # 0 times a lost NaN is NaN
+            terms = [w * unheard(w, x) for w, x in zip(table, heard, strict=True)]
         return sum(terms[1:], terms[0])
 
     def _parts(self, offset: int, rows: int) -> list[tuple[int, int, int]]:

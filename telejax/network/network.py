@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from telejax.errors import check_number
-from telejax.mixing.forms import SERVER, Arrives, Mixing
+from telejax.mixing.forms import Arrives, Mixing, renamed
 from telejax.mixing.mix import mix
 from telejax.network import draws
 from telejax.random.sampling import sample_distinct
@@ -170,11 +170,7 @@ class Network:
     def _arrives(self, key: Key[Array, ""], holders: Int[Array, " slots"]) -> Arrives:
         """Sending and receiving slots -> whether the message arrives."""
 
-        def node(slot: Int[Array, "..."]) -> Int[Array, "..."]:
-            return jnp.where(slot == SERVER, SERVER, holders[slot])
-
-        def arrives(sender: Int[Array, "..."], receiver: Int[Array, "..."]) -> Bool[Array, "..."]:
-            one, other = node(sender), node(receiver)
+        def arrives(one: Int[Array, "..."], other: Int[Array, "..."]) -> Bool[Array, "..."]:
             lost = jnp.zeros((), bool)
             if self.loss is not None:
                 lost = draws.happens(key, draws.LOSS, self.loss, one, other)
@@ -183,7 +179,7 @@ class Network:
                 lost |= draws.happens(key, draws.OUTAGE, self.outage, *ends)
             return ~lost
 
-        return arrives
+        return renamed(arrives, lambda slot: holders[slot])
 
 
 IDEAL = Network()
