@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -252,15 +253,21 @@ class Killed(Exception):
 def test_checkpoints_and_warm_starts_are_exact(name: str, tmp_path: Path) -> None:
     whole = run(name)
 
-    def killed(rows: pl.DataFrame) -> None:
-        if rows["round"][0] == 8:
-            raise Killed
+    def killed_at(round: int) -> Callable[[pl.DataFrame], None]:
+        def kill(rows: pl.DataFrame) -> None:
+            if rows["round"][0] == round:
+                raise Killed
+
+        return kill
 
     with pytest.raises(Killed):
-        run(name, checkpoint=tmp_path / "run", on_evaluation=killed)
+        run(name, checkpoint=tmp_path / "run", on_evaluation=killed_at(8))
     resumed = run(name, checkpoint=tmp_path / "run")
     half = run(name, rounds=8)
-    for warm in (run(name, rounds=4, state=half), run(name, rounds=4, state=half)):  # twice from one state
+    goes_on = {"rounds": 4, "state": half}
+    with pytest.raises(Killed):
+        run(name, checkpoint=tmp_path / "warm", on_evaluation=killed_at(12), **goes_on)
+    for warm in (run(name, **goes_on), run(name, checkpoint=tmp_path / "warm", **goes_on)):  # twice from one state
         later = whole.history.filter(pl.col("round") >= 8)
         assert warm.history.equals(later)
         assert all(a.tobytes() == b.tobytes() for a, b in zip(arrays(warm), arrays(whole), strict=True))

@@ -141,7 +141,7 @@ def simulate(
     )
     labels = {one.name: one.label for one in own_metrics if one.label}
     config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
-    identity = {**config, "members": run.members, "start": point.identity}
+    identity = {**config, "members": run.members, "start": point.identity, "until": until}
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, fingerprint(identity))
     final = run.advance(ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress)
     recorder = run.recorder
