@@ -115,7 +115,7 @@ ROUNDS = range(5)
 ARRIVALS = {"asymmetric": 0.6, "symmetric": 0.4, "all": 1.0, "none": 0.0}
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def width(request):
     """Both widths of floats."""
     with jax.enable_x64(request.param == "float64"):
