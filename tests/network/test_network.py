@@ -351,16 +351,7 @@ class Traced:
         return self.part.evaluate(params)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "network.loss",
-        pytest.param(
-            "loss",
-            marks=pytest.mark.xfail(strict=True, reason="the column of the task's loss hides that of the tuned one"),
-        ),
-    ],
-)
+@pytest.mark.parametrize("name", ["network.loss", "loss"])  # the column "loss" is the task's
 def test_a_tuned_loss_is_one_program_with_a_column(name):
     counts = []
     for values, task in (([0.2], tj.tasks.quadratic(nodes=NODES, dim=4, noise=0.5)), ([0.0, 0.3], TASK)):
@@ -465,7 +456,8 @@ def test_clients_that_reach_no_server_keep_their_models():
     after, info = one_step(algorithm, key, network.start(state), TASK, network)
     data_key = jax.random.split(key)[1]
     own, _ = tj.local_update(data_key, state.params, state.opt_state, after.holders, TASK, MOMENTUM, 2)
-    np.testing.assert_allclose(after.params, own, rtol=1e-6)
+    # float32 numbers of order 1, rounded elsewhere in a compiled program
+    np.testing.assert_allclose(after.params, own, rtol=1e-6, atol=1e-6)
     assert len(np.unique(np.asarray(own)[:, 0])) == 4 and info.counters["lost"].tolist() == [8]
     # where only the uploads are lost, the server has nothing to send: clients keep their models, four messages are lost
     server = Mean("server", 4, (8,), transport="server")
