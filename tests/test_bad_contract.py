@@ -229,6 +229,7 @@ def test_what_is_right_is_taken(uncompiled: None) -> None:
     own = reports({"events": COUNT}, {"clock": ONE, "scalar": jnp.float32(0)})
     for accepted in (
         lambda: run(own, tune=np.array([0.1, 0.2]), seeds=np.arange(2), until=("loss", np.float32(1))),
+        lambda: run(tj.decentralized_sgd(topology="ou_equidyn", optimizer=SGD)),  # counts drawn messages by a function
         lambda: run(task=task(higher_is_better={"perplexity": False}), tune=range(1, 3)),
         lambda: run(TELEPORT, network=tj.Network(loss=np.array(0.5)), tune={"loss": [0.0, 1.0]}),
         lambda: run(task=task(gradient=lambda self, params, node, key: params), metrics=[tj.Metric("a", FN, True)]),

@@ -224,7 +224,7 @@ def _check_costs(algorithm: Algorithm, nodes: int) -> None:
             "slots"
         )
     several = lambda x: isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) and len(x) > 0
-    period = lambda x: several(x) and all(map(whole, x))
+    period = lambda x: callable(x) or (several(x) and all(map(whole, x)))  # or a function of the rounds
     for name, fits, what in (
         ("gossip_messages", period, "a tuple of integers, one a round of the period,"),
         ("gradients", whole, "an integer of at least 0"),
