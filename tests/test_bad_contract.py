@@ -215,6 +215,16 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"gradients": 10}, "rounds is 3 and gradients is 10; give exactly one"),
     ({"rounds": None, "gradients": "x"}, "gradients is 'x'; give at least 8"),
     ({"devices": "cpu"}, "devices is 'cpu'; give a platform and how many"),
+    ({"devices": 2}, "devices is 2; give a platform and how many"),
+    ({"devices": ["cpu"]}, "devices is ['cpu']; give a platform"),
+    ({"mesh": "x"}, "mesh is 'x'; give a jax mesh of one axis"),
+    ({"on_evaluation": 5}, "on_evaluation is 5; give a function"),
+    ({"checkpoint": 3}, "checkpoint is 3; give the path of a folder"),
+    ({"checkpoint": ""}, "checkpoint is ''; give the path of a folder"),
+    ({"metrics": tj.Metric("a", gives(jnp.zeros(2)))}, "metric 'a' returned float32[2]; return numbers of shape (1,)"),
+    ({"metrics": tj.Metric("a", gives("x"))}, "metric 'a' returned str; return numbers"),
+    ({"metrics": tj.Metric("a", gives(None))}, "metric 'a' returned NoneType; return numbers"),
+    ({"metrics": tj.Metric("momentum", FN), "tune": {"momentum": [0.1]}}, "['momentum'] would be several columns"),
     ({"state": 5}, "state is a int; give a result of simulate, or its state"),
     ({"state": {"params": 1}}, "state is a dict; give a result of simulate"),
 ]
@@ -225,10 +235,17 @@ def test_arguments(arguments: dict[str, Any], words: str, uncompiled: None) -> N
     check(lambda: run(**arguments), words)
 
 
+def test_a_metric_that_fails_is_named(uncompiled: None) -> None:
+    broken = tj.Metric("a", raises(KeyError("boo")))
+    check(lambda: run(metrics=broken), ("metric 'a' failed on arguments of the right shapes", "boo"), TypeError)
+    check(lambda: run(reports({"a": COUNT}), metrics=tj.Metric("a", FN)), "['a'] would be several columns each")
+
+
 def test_what_is_right_is_taken(uncompiled: None) -> None:
     own = reports({"events": COUNT}, {"clock": ONE, "scalar": jnp.float32(0)})
     for accepted in (
         lambda: run(own, tune=np.array([0.1, 0.2]), seeds=np.arange(2), until=("loss", np.float32(1))),
+        lambda: run(tj.decentralized_sgd(topology="ou_equidyn", optimizer=SGD)),  # counts drawn messages by a function
         lambda: run(task=task(higher_is_better={"perplexity": False}), tune=range(1, 3)),
         lambda: run(TELEPORT, network=tj.Network(loss=np.array(0.5)), tune={"loss": [0.0, 1.0]}),
         lambda: run(task=task(gradient=lambda self, params, node, key: params), metrics=[tj.Metric("a", FN, True)]),

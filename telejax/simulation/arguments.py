@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.shapes import short
@@ -62,6 +63,18 @@ def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
             raise ValueError(f"metrics holds one named {metric.name!r}, a column already there; give another name")
         taken.add(metric.name)
     return metrics
+
+
+def check_kinds(on_evaluation: object, checkpoint: object, mesh: object, devices: object) -> None:
+    """Raise a ValueError where one of these is of another kind than ``simulate`` takes."""
+    for name, given, fits, remedy in (
+        ("on_evaluation", on_evaluation, callable(on_evaluation), "give a function of the new rows"),
+        ("checkpoint", checkpoint, isinstance(checkpoint, str | os.PathLike), "give the path of a folder"),
+        ("mesh", mesh, isinstance(mesh, Mesh), "give a jax mesh of one axis, or devices='cpu:2'"),
+        ("devices", devices, isinstance(devices, str), "give a platform and how many, as in 'cpu:2'"),
+    ):
+        if given is not None and (not fits or given == ""):
+            raise ValueError(f"{name} is {short(given)}; {remedy}")
 
 
 def check_one_budget(rounds: int | None, gradients: int | None) -> None:

@@ -128,24 +128,30 @@ def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:
     return jax.eval_shape(lambda key: network.start(algorithm.init(key, task)), jax.random.key(0))
 
 
-_INFO_SHAPES: dict[Hashable, Info] = {}
+_ROUND_SHAPES: dict[Hashable, tuple[State, Info]] = {}
 
 
-def info_shape(algorithm: Algorithm, task: Task, network: Network, state: State) -> Info:
-    """Shapes and dtypes of what a round reports; traced once for each structure."""
-    key = structure_of((algorithm, task, network, state))
+def round_shape(member: Member, state: State) -> tuple[State, Info]:
+    """Shapes and dtypes of what a round returns, be it of the right kind or not; traced once for each structure."""
+    key = structure_of((*member, state))
     try:
-        if key not in _INFO_SHAPES:
-            _INFO_SHAPES[key] = _traced_info(algorithm, task, network, state)
-        return _INFO_SHAPES[key]
+        if key not in _ROUND_SHAPES:
+            _ROUND_SHAPES[key] = _traced_round(member, state)
+        return _ROUND_SHAPES[key]
     except TypeError:  # static fields that have no hash, which jax refuses later
-        return _traced_info(algorithm, task, network, state)
+        return _traced_round(member, state)
 
 
-def _traced_info(algorithm: Algorithm, task: Task, network: Network, state: State) -> Info:
-    return jax.eval_shape(lambda key, state: take_step(algorithm, key, state, task, network), jax.random.key(0), state)[
-        1
-    ]
+def _traced_round(member: Member, state: State) -> tuple[State, Info]:
+    algorithm, task, network = member
+    returned = []
+
+    def run(key: Key[Array, ""], state: State) -> None:
+        returned.append(take_step(algorithm, key, state, task, network))
+
+    jax.eval_shape(run, jax.random.key(0), state)
+    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+    return jax.tree.map(shape, returned[0])
 
 
 def take_step(
@@ -210,9 +216,9 @@ def _advance(
             return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
 
         groups = len(algorithm.groups(task.nodes))
-        happens = info_shape(algorithm, placed, network, state)
+        _, happens = round_shape((algorithm, placed, network), state)
         no_events = {name: (jnp.zeros(groups, jnp.uint32),) * 2 for name in happens.counters}
-        at_zero = {name: jnp.zeros(groups, gauge.dtype) for name, gauge in happens.gauges.items()}
+        at_zero = {name: jnp.zeros(groups, jnp.result_type(gauge)) for name, gauge in happens.gauges.items()}
         state, counters, gauges = jax.lax.fori_loop(0, rounds, one_round, (state, no_events, at_zero))
         measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
         return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means)

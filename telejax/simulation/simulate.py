@@ -21,7 +21,7 @@ from telejax.simulation.metrics import directions
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.start import StartingPoint, given_start
-from telejax.simulation.step_checks import check_step
+from telejax.simulation.step_checks import check_columns, check_step
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
@@ -123,6 +123,7 @@ def simulate(
     eval_every = checks.check_eval_every(eval_every, ahead)
     seed_list = checks.check_seeds(seed, seeds)
     every = checks.check_every(every, checkpoint)
+    checks.check_kinds(on_evaluation, checkpoint, mesh, devices)
     tried, values = settings(tune, algorithm, world)
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
@@ -249,6 +250,7 @@ class Run:
         self.members, self.start = members, start or given_start(None)
         shape = state_shape(algorithm, task, network)
         check_step(members[0], shape, len(seeds) * len(members))
+        check_columns(members[0], shape, metrics, columns[0])
         self.program = Program.build(
             members, seeds, seed_axis=seed_axis, hyperparameter_axis=setting_axis, mesh=mesh, metrics=metrics
         )

@@ -1,21 +1,21 @@
 """What an algorithm remembers, reports and costs, checked from shapes alone."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
 from telejax.simulation.batching import structure_of
-from telejax.simulation.program import Member, take_step
+from telejax.simulation.metrics import both
+from telejax.simulation.program import Member, round_shape
 from telejax.simulation.recorder import MESSAGE_COUNTERS, RESERVED
-from telejax.simulation.task_checks import metric_columns
-from telejax.state import Info, State
+from telejax.simulation.task_checks import metric_columns, traced
+from telejax.state import Info, Metric, State
 from telejax.tasks.base import Task
 
 _CHECKED: set[Hashable] = set()  # structures of all that a step meets
@@ -71,7 +71,7 @@ def _check_costs(algorithm: Algorithm, nodes: int) -> None:
             "slots"
         )
     several = lambda x: isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) and len(x) > 0
-    period = lambda x: several(x) and all(map(whole, x))
+    period = lambda x: callable(x) or (several(x) and all(map(whole, x)))  # or a function of the rounds
     for name, fits, what in (
         ("gossip_messages", period, "a tuple of integers, one a round of the period,"),
         ("gradients", whole, "an integer of at least 0"),
@@ -96,15 +96,8 @@ def _check_judging(algorithm: Algorithm, task: Task, state: State) -> None:
 
 
 def _one_round(member: Member, state: State) -> tuple[State, Info]:
-    """What a step returns, by shape, be it of the right kind or not."""
-    algorithm, task, network = member
-    called, kept = f"{type(algorithm).__name__}.step", []
-
-    def run(key: Key[Array, ""], state: State) -> None:
-        kept.append(take_step(algorithm, key, state, task, network))
-
-    jax.eval_shape(run, jax.random.key(0), state)
-    found = kept[0]
+    """What a step returns, by shape."""
+    called, found = f"{type(member[0]).__name__}.step", round_shape(member, state)
     if not isinstance(found, tuple) or tuple(map(type, found)) != (State, Info):
         kinds = f"({', '.join(type(x).__name__ for x in found)})" if isinstance(found, tuple) else type(found).__name__
         raise ValueError(f"{called} returned {kinds}; return state.replace(...), telejax.Info(...)")
@@ -141,6 +134,33 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
     taken = {*RESERVED, *columns}
     if taken := both | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
         raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
+
+
+def check_columns(member: Member, state: State, metrics: Sequence[Metric], settings: Iterable[str]) -> None:
+    """Check the user's metrics by their shapes, and that no column is written twice.
+
+    Raises:
+        ValueError: a metric of a wrong kind or shape; one name for several columns.
+        TypeError: a metric that fails on arguments of the right shapes.
+    """
+    algorithm, task, network = member
+    groups = algorithm.groups(task.nodes)
+    judged = jax.eval_shape(lambda state: both(algorithm.judged(state, task), network.honest(state.holders)), state)
+    for metric in metrics:
+        measure = lambda state, judged, metric=metric: metric.fn(algorithm.models(state), judged, state, task, groups)
+        found = traced(f"metric {metric.name!r}", measure, state, judged)
+        if not is_number(found) or jnp.shape(found) not in ((), (len(groups),)):
+            called = f"metric {metric.name!r} returned {kind_of(found)}"
+            raise ValueError(f"{called}; return numbers of shape ({len(groups)},), one a group")
+    own = [*(name for name in settings if name != "learning_rate"), *(metric.name for metric in metrics)]
+    if not own:
+        return
+    _, info = round_shape(member, state)
+    names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network)]
+    if twice := sorted({name for name in own if names.count(name) > 1}):
+        raise ValueError(
+            f"{twice} would be several columns each: of tune, the method, the task or metrics; rename all but one"
+        )
 
 
 def _gigabytes(count: float) -> str:

@@ -74,7 +74,7 @@ def check_task_members(task: Task) -> None:
             return
     except TypeError:  # static fields that have no hash: jax refuses them later
         structure = None
-    params = _traced("task.init", task.init, jax.random.key(0))
+    params = traced("task.init", task.init, jax.random.key(0))
     leaves = jax.tree.leaves(params)
     if not leaves:
         raise ValueError(f"task.init returned {params!r}, no arrays; return a pytree of float arrays")
@@ -83,16 +83,16 @@ def check_task_members(task: Task) -> None:
             kind = getattr(leaf, "dtype", type(leaf).__name__)
             raise ValueError(f"task.init returned {kind}; parameters are arrays of floats, such as jnp.zeros(3)")
     shape = jax.eval_shape(lambda: params)
-    loss = _traced("task.loss", task.loss, shape, jnp.int32(0), jax.random.key(0))
+    loss = traced("task.loss", task.loss, shape, jnp.int32(0), jax.random.key(0))
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         raise ValueError(f"task.loss returned {short(loss)}; return a scalar float, such as jnp.mean(...)")
     if gradient := OptionalMembers.of(task).gradient:
-        found = _traced("task.gradient", gradient, shape, jnp.int32(0), jax.random.key(0))
+        found = traced("task.gradient", gradient, shape, jnp.int32(0), jax.random.key(0))
         if differs := difference(shape, found, ""):
             raise ValueError(
                 f"task.gradient returned what is not like the parameters: {differs}; return their gradient"
             )
-    metrics = _traced("task.evaluate", task.evaluate, shape)
+    metrics = traced("task.evaluate", task.evaluate, shape)
     if not isinstance(metrics, Mapping):
         raise ValueError(f"task.evaluate returned {short(metrics)}; return a mapping of names to scalars, with 'loss'")
     for name, value in metrics.items():
@@ -131,7 +131,7 @@ def _check_optional_members(task: Task) -> None:
             raise ValueError(f"task.{name} is {short(function)}; give a function of params, node and key")
 
 
-def _traced(name: str, function: Callable[..., Out], *arguments: PyTree) -> Out:
+def traced(name: str, function: Callable[..., Out], *arguments: PyTree) -> Out:
     """What a member of a task returns, by shape; Python numbers stay what they are."""
     kept: list[Out] = []
 
