@@ -456,8 +456,7 @@ def test_clients_that_reach_no_server_keep_their_models():
     after, info = one_step(algorithm, key, network.start(state), TASK, network)
     data_key = jax.random.split(key)[1]
     own, _ = tj.local_update(data_key, state.params, state.opt_state, after.holders, TASK, MOMENTUM, 2)
-    # float32 numbers of order 1, rounded elsewhere in a compiled program
-    np.testing.assert_allclose(after.params, own, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(after.params, own, atol=1e-6)  # the same float32 sums, compiled apart
     assert len(np.unique(np.asarray(own)[:, 0])) == 4 and info.counters["lost"].tolist() == [8]
     # where only the uploads are lost, the server has nothing to send: clients keep their models, four messages are lost
     server = Mean("server", 4, (8,), transport="server")
