@@ -28,7 +28,7 @@ class Stopping:
 
     def after(self, rows: pl.DataFrame, recorder: Recorder) -> bool:
         """Whether the run stops at this evaluation."""
-        told = self.on_evaluation is not None and bool(self.on_evaluation(rows))
+        told = self.on_evaluation is not None and bool(self.on_evaluation(rows.drop("setting")))
         return told or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
 
 

@@ -65,7 +65,8 @@ class Program:
         seed_axis: bool,
         hyperparameter_axis: bool,
         mesh: Mesh | None,
-        metrics: tuple[Metric, ...],
+        metrics: tuple[Metric, ...] = (),
+        run_bytes: int | None = None,
     ) -> "Program":
         """Plan which runs are side by side, and where.
 
@@ -76,7 +77,7 @@ class Program:
         axes = BatchAxes.plan(
             seeds=len(seeds) if seed_axis else None,
             hyperparameters=len(members) if hyperparameter_axis else None,
-            run_bytes=tree_bytes(state_shape(algorithm, task, network)),
+            run_bytes=tree_bytes(state_shape(algorithm, task, network)) if run_bytes is None else run_bytes,
         )
         sharding = SlotSharding(mesh, len(axes.shape))
         sharding.check(algorithm.slots(task.nodes))
@@ -101,14 +102,35 @@ class Program:
     def advance(self, state: State, rounds: int) -> tuple[State, Evaluation]:
         """Advance every run by so many rounds and evaluate it; ``state`` is donated."""
         return _advance(
-            self._batch, state, self._keys, rounds, axes=self.axes, sharding=self.sharding, metrics=self.metrics
+            self._batch,
+            state,
+            self._keys,
+            rounds,
+            axes=self.axes,
+            sharding=self.sharding,
+            metrics=self.metrics,
+            same_holders=self._same_holders(state),
         )
 
     def lowered(self, state: State) -> jax.stages.Lowered:
         """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""
         return _advance.lower(
-            self._batch, state, self._keys, 1, axes=self.axes, sharding=self.sharding, metrics=self.metrics
+            self._batch,
+            state,
+            self._keys,
+            1,
+            axes=self.axes,
+            sharding=self.sharding,
+            metrics=self.metrics,
+            same_holders=self._same_holders(state),
         )
+
+    def _same_holders(self, state: State) -> bool:
+        """Whether all settings of a seed have the same holders."""
+        if self.axes.hyperparameters is None:
+            return False
+        held = np.asarray(state.holders)
+        return bool((held == held[..., :1, :]).all())
 
     @cached_property
     def _batch(self) -> HyperparameterBatch:
@@ -189,7 +211,7 @@ def _start(
     return _constrained(state.replace(round=jnp.int32(0)), sharding)
 
 
-@partial(jax.jit, static_argnames=("axes", "sharding", "metrics"), donate_argnames=("state",))
+@partial(jax.jit, static_argnames=("axes", "sharding", "metrics", "same_holders"), donate_argnames=("state",))
 def _advance(
     batch: HyperparameterBatch,
     state: State,
@@ -199,15 +221,22 @@ def _advance(
     axes: BatchAxes,
     sharding: SlotSharding,
     metrics: tuple[Metric, ...],
+    same_holders: bool,
 ) -> tuple[State, Evaluation]:
-    """``rounds`` is traced, so that other lengths compile nothing."""
-    start_round = state.round
+    """``rounds`` is traced, so that other lengths compile nothing.
 
-    def advance(state: State, key: Key[Array, ""], batched: Leaves) -> tuple[State, Evaluation]:
+    Where all settings of a seed start from the same holders, they are given once: as long as a method does not make
+    them depend on parameters or tuned numbers, they carry no batch axis, and neither do the events counted from them.
+    """
+    start_round = state.round
+    held = state.holders[..., 0, :] if same_holders else None
+
+    def advance(state: State, seed: tuple[Key[Array, ""], Array | None], batched: Leaves) -> tuple[State, Evaluation]:
+        key, holders = seed
         algorithm, task, network = batch.member(batched)
         placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
         _, run_key = jax.random.split(key)
-        state = state.replace(round=start_round)
+        state = state.replace(round=start_round, holders=state.holders if holders is None else holders)
 
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges = carry
@@ -223,7 +252,8 @@ def _advance(
         measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
         return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means)
 
-    state, evaluation = axes.run(advance, state.replace(round=None), keys, batch.batched)
+    given = state.replace(round=None, holders=None if same_holders else state.holders)
+    state, evaluation = axes.run(advance, given, (keys, held), batch.batched)
     state = state.replace(round=start_round + jnp.asarray(rounds, jnp.int32))
     return _constrained(state, sharding), sharding.replicated(evaluation)
 

@@ -108,7 +108,7 @@ class Recorder:
         return bool(self.diverged.all())
 
     def add(self, rounds: int, evaluation: Evaluation) -> pl.DataFrame:
-        """Record an evaluation ``rounds`` after the last one; returns its rows."""
+        """Record an evaluation ``rounds`` after the last one; returns its rows, with the number of their setting."""
         shaped = lambda x: np.asarray(x).reshape(*self.axes, *np.shape(x)[self._batch_axes(evaluation) + 1 :])
         events = {
             name: (shaped(high).astype(np.int64) << 32) + shaped(low).astype(np.int64)
@@ -178,7 +178,7 @@ class Recorder:
         self._frames.append(rows)
         self._log.append(entry)
         self.evaluations += 1
-        return rows.drop("setting")
+        return rows
 
     def _counted(self) -> dict[str, np.ndarray]:
         """The cumulative columns of messages, bytes and gradients."""

@@ -9,6 +9,7 @@ import jax
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
+from telejax.backend.memory import tree_bytes
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError
 from telejax.network import IDEAL, Network
@@ -252,7 +253,13 @@ class Run:
         check_step(members[0], shape, len(seeds) * len(members))
         check_columns(members[0], shape, metrics, columns[0])
         self.program = Program.build(
-            members, seeds, seed_axis=seed_axis, hyperparameter_axis=setting_axis, mesh=mesh, metrics=metrics
+            members,
+            seeds,
+            seed_axis=seed_axis,
+            hyperparameter_axis=setting_axis,
+            mesh=mesh,
+            metrics=metrics,
+            run_bytes=tree_bytes(shape),
         )
         self.start.check(shape, self.program, task)
         cost = RoundCost.of(algorithm, task, shape)
