@@ -12,7 +12,7 @@ from timing import interleaved
 
 import telejax as tj
 
-ACTIVE, NODES, DIM, ROUNDS, REPEATS = 64, 10**4, 1000, 1000, 31
+ACTIVE, NODES, DIM, ROUNDS, REPEATS = 64, 10**4, 1000, 3000, 25
 
 
 def main() -> None:

@@ -216,6 +216,7 @@ def _join(lists: Sequence[Neighbours]) -> Neighbours:
         weights.append(np.concatenate([np.broadcast_to(part.weights, (period, present, slots)), nothing], axis=1))
         indices.append(np.concatenate([np.asarray(part.indices), itself], axis=1) + np.int32(start))
         start += slots
-    merged = [np.concatenate(tables, axis=-1) for tables in (own, weights, indices)]
+    one, other, names = (np.concatenate(tables, axis=-1) for tables in (own, weights, indices))
     messages = tuple(np.sum([part.messages for part in lists], axis=0).tolist())
-    return Neighbours("joined", start, messages, *merged)
+    symmetric = all(part.symmetric for part in lists)
+    return Neighbours("joined", start, messages, one, other, names, symmetric)

@@ -24,7 +24,6 @@ from telejax.mixing.accounting import Messages
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
 MAX_ENTRIES = MAX_DENSE_NODES**2  # of neighbour lists
-COMPARED_PAIRWISE = 2**15  # comparisons up to which they beat a scatter
 SERVER = -1  # in place of a slot: what stands in the middle of a mean over a server
 
 STATIC = {"static": True}
@@ -206,6 +205,8 @@ class Neighbours(Mixing):
     own: Float[np.ndarray | Array, "period slots_or_1"]
     weights: Float[np.ndarray | Array, "period neighbours slots_or_1"]
     indices: Int[np.ndarray | Array, "period neighbours slots"]
+    symmetric: bool = field(metadata=STATIC, default=False)
+    """Whether every slot is heard by those whom it hears, with the same weights."""
 
     @property
     def degree(self) -> int:
@@ -245,9 +246,13 @@ class Neighbours(Mixing):
         lost = (indices != place) & ~arrives(indices, place)
         gone = jnp.where(lost, weights, 0)
         back = jnp.sum(gone, axis=0)
+        if self.symmetric:  # a slot's column is its row, read as what it sends
+            sent_in_vain = jnp.sum(jnp.where((indices != place) & ~arrives(place, indices), weights, 0), axis=0)
+        else:
+            sent_in_vain = jnp.zeros_like(back, shape=(self.slots,)).at[indices].add(gone)
         heard = jnp.where(lost, place, indices)  # becomes padding, so that nothing of it is read
         thinned = Neighbours(self.name, self.slots, (0,), (own + back)[None], (weights - gone)[None], heard[None])
-        return Delivered(thinned, jnp.sum(lost, axis=0, dtype=jnp.int32), back - _column_sums(indices, gone))
+        return Delivered(thinned, jnp.sum(lost, axis=0, dtype=jnp.int32), back - sent_in_vain)
 
     def sharded(self, mesh: Mesh) -> Mixing:
         """As shifts by fixed offsets where the graph is circulant."""
@@ -346,15 +351,6 @@ class Edges(Mixing):
     def _sum(self, values: Array) -> Array:
         """Over the edges of each row."""
         return jax.ops.segment_sum(values, self.rows, num_segments=self.slots, indices_are_sorted=True)
-
-
-def _column_sums(indices: Array, weights: Array) -> Float[Array, " slots"]:
-    """What all others together give to each slot, from neighbour lists (neighbours, slots)."""
-    slots = indices.shape[1]
-    if indices.size * slots > COMPARED_PAIRWISE:
-        return jnp.zeros(slots, weights.dtype).at[indices].add(weights)
-    named = indices[:, :, None] == jnp.arange(slots, dtype=indices.dtype)
-    return jnp.sum(jnp.where(named, weights[:, :, None], 0), axis=(0, 1))
 
 
 def _delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Arrives) -> Delivered:

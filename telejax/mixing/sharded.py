@@ -5,7 +5,7 @@ neighbour the rows that cross the boundary (a collective permute).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import jax
@@ -133,7 +133,7 @@ def circulant_rounds(mixing: Neighbours) -> tuple[tuple[Shift, ...], ...] | None
     >>> [[offset for offset, _ in one] for one in circulant_rounds(tj.topology.ring(6).mixing())]
     [[0, 1, 5]]
     """
-    own, weights, indices = (np.asarray(getattr(mixing, one.name)) for one in fields(mixing)[-3:])
+    own, weights, indices = (np.asarray(table) for table in (mixing.own, mixing.weights, mixing.indices))
     offsets = (indices - np.arange(mixing.slots)) % mixing.slots
     order = np.argsort(offsets, axis=1)  # neighbour lists go by number, in which rows at the ends wrap around
     offsets = np.take_along_axis(offsets, order, axis=1)

@@ -47,7 +47,8 @@ def neighbour_lists(name: str, rounds: "Sequence[FixedMatrix]") -> Neighbours:
         weights[t, position, rows] = values
         indices[t, position, rows] = columns
     messages = tuple(one.messages for one in rounds)
-    return Neighbours(name, slots, messages, _shared(own), _shared(weights), indices)
+    symmetric = all(one.symmetric for one in rounds)
+    return Neighbours(name, slots, messages, _shared(own), _shared(weights), indices, symmetric)
 
 
 def _shared(table: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FixedT = TypeVar("FixedT")
 
 TOLERANCE = 1e-8  # of row and column sums, which are sums of a few rounded float64 weights
+SYMMETRIC = 1e-12  # weights that differ by less are the same, rounded
 ROUNDING = 1e-5  # of row and column sums of float32 weights, which are normalised
 NORMALISED_TURNS = 50  # of rows and columns in turn (Sinkhorn), from sums within ROUNDING to within TOLERANCE
 
@@ -81,6 +82,11 @@ class FixedMatrix(MixingMatrix, Protocol):
         """Parameter copies sent: off-diagonal non-zeros of W."""
         ...
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether W equals its transpose, up to rounding."""
+        ...
+
     def sparse(self) -> scipy.sparse.csr_array:
         """W in compressed sparse rows, float64."""
         ...
@@ -99,6 +105,11 @@ class Fixed:
 
     def at(self: FixedT, round: int) -> FixedT:
         return self
+
+    @property
+    def symmetric(self: FixedMatrix) -> bool:
+        matrix = self.sparse()
+        return bool(abs(matrix - matrix.T).max() < SYMMETRIC)
 
     def links(self: FixedMatrix) -> scipy.sparse.csr_array:
         return self.sparse()
@@ -122,6 +133,12 @@ class Circulant(Fixed):
         merged = np.zeros(len(distinct))
         np.add.at(merged, where, weights)
         return Circulant(nodes, distinct[merged != 0], merged[merged != 0])
+
+    @property
+    def symmetric(self) -> bool:
+        mirrored = Circulant.build(self.nodes, list(-self.offsets), list(self.weights))
+        same = np.array_equal(mirrored.offsets, self.offsets)
+        return same and bool(np.abs(mirrored.weights - self.weights).max() < SYMMETRIC)
 
     @property
     def max_degree(self) -> int:
