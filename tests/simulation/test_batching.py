@@ -62,3 +62,15 @@ def test_noises_side_by_side() -> None:
         alone = tj.simulate(walk, task, rounds=20, seeds=2, progress=False)
         assert run.history.columns == alone.history.columns
         np.testing.assert_allclose(run.history["loss"], alone.history["loss"], rtol=1e-4, atol=1e-6)
+
+
+def test_models_belong_to_their_rows_in_whatever_order_step_sizes_are_given() -> None:
+    plan = tj.joint_teleportation(active=(1, 4), topology="ring", optimizer=SGD)
+    for run in (
+        tj.simulate(plan, TASK, rounds=8, tune=[0.1, 0.02], progress=False),
+        tj.simulate(EqualGradients(plan), TASK, gradients=32, tune=[0.1, 0.02], progress=False),
+    ):
+        assert run.learning_rates == [0.1, 0.02]
+        best = run.tuned()
+        # float32, evaluated in a program of its own
+        assert float(TASK.evaluate(best.model)["loss"]) == pytest.approx(best.final()["loss"][0], rel=1e-4)

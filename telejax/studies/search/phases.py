@@ -64,8 +64,10 @@ class Phases:
 
     @property
     def history(self) -> pl.DataFrame:
-        """The rows of all groups so far, ordered by seed, step size, group and round."""
-        return pl.concat(self._frames).sort(["seed", "learning_rate", "group", "round"], maintain_order=True)
+        """The rows of all groups so far, ordered by seed, step size (as given), group and round."""
+        rates = self._frames[0]["learning_rate"].unique(maintain_order=True).to_list()
+        setting = pl.col("learning_rate").replace_strict(rates, list(range(len(rates))), return_dtype=pl.Int64)
+        return pl.concat(self._frames).sort("seed", setting, "group", "round", maintain_order=True)
 
     def _counted_on(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Add what each group has counted in earlier phases."""
