@@ -133,7 +133,10 @@ class TreeTask:
 
 def _check_structure(algorithm: Algorithm, task: Task) -> list[State]:
     """Run some rounds eagerly; every state must look like the first."""
-    state = algorithm.init(jax.random.key(0), task)
+    try:
+        state = algorithm.init(jax.random.key(0), task)
+    except ValueError as error:
+        raise AssertionError(str(error)) from error
     slots = algorithm.slots(task.nodes)
     assert sum(algorithm.groups(task.nodes)) == slots, "the groups must add up to the slots"
     for leaf in jax.tree.leaves((state.params, state.opt_state)):

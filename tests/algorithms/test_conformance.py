@@ -86,7 +86,7 @@ FAULTS = {
     "dtype": "float16",
     "shape": "holders|shape",
     "groups": "groups must add up",
-    "float round": "state.round is float32",
+    "float round": "round of the state of .* is float32",
     "round": "state.round is 0 after 1 rounds",
     "other holders": "info.holders and state.holders differ",
     "no such node": "are not all nodes",

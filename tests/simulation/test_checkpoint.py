@@ -131,7 +131,7 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path):
 
 def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"checkpoint is .*file"):
+    with pytest.raises(OSError, match=r"checkpoint is .*file"):
         run(tmp_path / "file" / "inside")
 
 
