@@ -19,6 +19,8 @@ from telejax.studies.search.candidates import passes
 from telejax.studies.search.result import aggregate
 from telejax.testing import check_algorithm
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=40, dim=6, heterogeneity=3.0, noise=2.0)
 
@@ -318,19 +320,3 @@ def test_evaluation_reduces_every_group_apart():
         np.testing.assert_allclose(metrics["loss_slots"][place], own, rtol=1e-5)
         spread = np.mean(np.sum((part - mean) ** 2, axis=1))
         np.testing.assert_allclose(metrics["consensus"][place], spread, rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.slow
-def test_the_joint_program_takes_at_most_half_of_one_after_another():
-    """Compilation included, at n = 1024; measured here at about a third."""
-    from time import perf_counter
-
-    task = tj.tasks.quadratic(nodes=1024, heterogeneity=5.0, noise=5.0)
-    start = perf_counter()
-    tj.search(task, optimizer=SGD, rounds=200, eval_every=2, seeds=1, progress=False)
-    together = perf_counter() - start
-    start = perf_counter()
-    for power in range(11):
-        algorithm = tj.teleportation(active=2**power, topology="ring", optimizer=SGD)
-        tj.simulate(algorithm, task, rounds=200, eval_every=2, seeds=1, progress=False)
-    assert together <= 0.5 * (perf_counter() - start)
