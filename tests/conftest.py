@@ -14,12 +14,15 @@ def x64() -> Iterator[None]:
 
 
 @pytest.fixture
-def compiled_fast() -> Iterator[None]:
+def compiled_fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """For tests that compile much and compute little: XLA optimises little, which takes half the time.
+
+    So does it in processes that they start.
 
     Not for LeNet or VGG: XLA then computes a map twice, rounded differently, and the gradient of max_pool, which looks
     for the maximum among the pixels again, misses it.
     """
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield

@@ -294,7 +294,6 @@ def test_a_mesh_gives_the_results_of_one_device() -> None:
         **os.environ,
         "JAX_NUM_CPU_DEVICES": "2",
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     done = subprocess.run(
         [sys.executable, "-c", MESH, str(Path(__file__).parent)], env=environment, capture_output=True, text=True

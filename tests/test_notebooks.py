@@ -8,6 +8,8 @@ from nbclient import NotebookClient
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SMALLER = {
     "01_quickstart": ("ROUNDS = 300", "ROUNDS = 20"),

@@ -64,13 +64,13 @@ print(run.history["loss"][-1], "num_partitions = 2" in text)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("compiled_fast")
 def test_two_devices_share_the_nodes():
     def run(devices):
         command = [sys.executable, "-c", SIMULATE]
         env = os.environ | {
             "JAX_NUM_CPU_DEVICES": devices,
             "JAX_PLATFORMS": "cpu",
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
         return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split()
 

@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 FORMS = """
 import jax, jax.numpy as jnp, numpy as np, telejax as tj
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -128,7 +130,6 @@ def test_four_devices_give_the_results_of_one(code):
         **os.environ,
         "JAX_NUM_CPU_DEVICES": "4",
         "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr

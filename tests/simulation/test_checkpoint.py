@@ -16,6 +16,8 @@ import pytest
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SCRIPT = """
 import sys, optax, telejax as tj
 from telejax.simulation.recorder import Recorder

@@ -11,6 +11,8 @@ from telejax.simulation.recorder import COUNTERS
 from telejax.studies.search.phases import followed
 from telejax.studies.search.schedule import Schedule
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=4.0, noise=3.0)
 

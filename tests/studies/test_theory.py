@@ -9,6 +9,8 @@ import pytest
 import telejax as tj
 from telejax.studies import theory
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 UNIT = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
 
 
