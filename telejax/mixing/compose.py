@@ -99,13 +99,7 @@ class Periodic(Mixing):
         return self._switch(round, lambda part, x, y: part.apply(x, y, round), kept, sent)
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
-        def padded(part: Mixing) -> Rows:
-            indices, weights = part.neighbours(round)
-            missing = self.degree - part.degree
-            itself = jnp.broadcast_to(jnp.arange(self.slots, dtype=jnp.int32), (missing, self.slots))
-            return jnp.concatenate([indices, itself]), jnp.pad(weights, ((0, missing), (0, 0)))
-
-        return self._switch(round, padded)
+        return self._switch(round, lambda part: _padded(part, round, self.degree))
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         if self.degree > MAX_NEIGHBOURS + 1 and self.slots > MAX_DENSE_NODES:
@@ -154,11 +148,9 @@ class Blocks(Mixing):
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         indices, weights, start = [], [], 0
         for part in self.joined:
-            index, weight = part.neighbours(round)
-            missing = self.degree - part.degree
-            itself = jnp.broadcast_to(jnp.arange(part.slots, dtype=jnp.int32), (missing, part.slots))
-            indices.append(jnp.concatenate([index, itself]) + start)
-            weights.append(jnp.pad(weight, ((0, missing), (0, 0))))
+            index, weight = _padded(part, round, self.degree)
+            indices.append(index + start)
+            weights.append(weight)
             start += part.slots
         return jnp.concatenate(indices, axis=1), jnp.concatenate(weights, axis=1)
 
@@ -176,6 +168,14 @@ class Blocks(Mixing):
     def _ends(self) -> tuple[int, ...]:
         """Where each block but the last ends."""
         return tuple(np.cumsum([part.slots for part in self.joined])[:-1].tolist())
+
+
+def _padded(part: Mixing, round: Int[Array, ""], degree: int) -> Rows:
+    """The neighbour lists of a part with so many rows: those that it has not name the slot itself with weight 0."""
+    indices, weights = part.neighbours(round)
+    missing = degree - part.degree
+    itself = jnp.broadcast_to(jnp.arange(part.slots, dtype=jnp.int32), (missing, part.slots))
+    return jnp.concatenate([indices, itself]), jnp.pad(weights, ((0, missing), (0, 0)))
 
 
 def block_diagonal(parts: Sequence[Mixing]) -> Blocks:

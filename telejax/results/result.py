@@ -144,8 +144,8 @@ class Result:
 
     def _state_of(self, index: int) -> State | None:
         """The final state of one setting, without the axis of the settings."""
-        if self.state is None or self.config.get("tune") is None:
-            return self.state
+        if self.state is None or self.config.get("tune") is None or "tuned" in self.config:
+            return self.state  # has no such axis, or no longer
         axis = self.state.holders.ndim - 2
         pick = jax.tree.map(lambda x: x.take(index, axis), self.state.replace(round=None))
         return pick.replace(round=self.state.round)

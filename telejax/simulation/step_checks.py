@@ -130,9 +130,9 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
     for name, gauge in info.gauges.items():
         if not is_number(gauge) or jnp.shape(gauge) not in ((), (groups,)):
             raise ValueError(f"gauge {name!r} is {kind_of(gauge)}; give numbers of shape ({groups},), one a group")
-    both = set(info.counters).intersection(info.gauges)
+    twice = set(info.counters).intersection(info.gauges)
     taken = {*RESERVED, *columns}
-    if taken := both | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
+    if taken := twice | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
         raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
 
 

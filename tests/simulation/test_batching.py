@@ -74,3 +74,14 @@ def test_models_belong_to_their_rows_in_whatever_order_step_sizes_are_given() ->
         best = run.tuned()
         # float32, evaluated in a program of its own
         assert float(TASK.evaluate(best.model)["loss"]) == pytest.approx(best.final()["loss"][0], rel=1e-4)
+
+
+def test_a_tuned_result_is_tuned_already_and_goes_on() -> None:
+    plan = tj.teleportation(active=4, topology="ring", optimizer=SGD)
+    tuned = tj.simulate(plan, TASK, rounds=8, tune=[0.1, 0.02], progress=False).tuned()
+    again = tuned.tuned()
+    assert again.state.params.shape == tuned.state.params.shape == (4, 3)
+    assert np.array_equal(again.state.params, tuned.state.params)
+    best = plan.with_learning_rate(tuned.learning_rates[0])
+    more = tj.simulate(best, TASK, rounds=4, state=again, progress=False).history
+    assert more["round"][0] == 8 and more["messages"][-1] > tuned.history["messages"][-1]
