@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import rich.box
 from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
+from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
@@ -227,8 +227,7 @@ def compare(
         except DivergenceError as error:  # told by the table; the other methods go on
             return error.result
 
-    with ThreadPoolExecutor(METHODS_AT_ONCE) as pool:  # one compiles while another runs
-        runs = dict(zip(names, pool.map(run, methods), strict=True))
+    runs = dict(zip(names, in_threads(run, methods, METHODS_AT_ONCE), strict=True))
     first = next(iter(runs.values())).history
     metric = "accuracy" if "accuracy" in first.columns else "loss"
     if target is None:

@@ -167,16 +167,6 @@ def test_every_needs_a_folder():
         run(None, every=5)
 
 
-@pytest.mark.parametrize("argument", [{"checkpoint": "folder"}, {"devices": "cpu:1"}, {"until": ("loss", 0.1)}])
-@pytest.mark.parametrize("options", [{"rounds": 12}, {"rounds": 12, "seeds": 2}])
-def test_what_runs_in_phases_refuses_them(argument, options, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    plan = tj.auto(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
-    with pytest.raises(ValueError, match=f"{next(iter(argument))} is .*TELEPORTATION ring .*runs in phases"):
-        tj.simulate(plan, tj.tasks.quadratic(nodes=20, dim=3), **options, **argument)
-    assert not [*tmp_path.iterdir()]
-
-
 def test_groups_of_several_costs_refuse_a_budget_of_gradients():
     plan = tj.joint_teleportation(active=(1, 2), topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     with pytest.raises(ValueError, match=r"gradients is 12, and the groups .* compute \[1, 2\] a round; give rounds"):

@@ -1,20 +1,33 @@
 """The plan that finds its number of active nodes while it runs."""
 
+import functools
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import polars as pl
 import pytest
 
 import telejax as tj
-from telejax.simulation.recorder import COUNTERS
+from telejax.simulation.program import Program
+from telejax.simulation.recorder import COUNTERS, Recorder
+from telejax.studies.search.equal_gradients import EqualGradients
+from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import followed
 from telejax.studies.search.schedule import Schedule
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
+EVALUATIONS = 17 * 2  # at the start and the end of each phase of 2 rounds (1 in the last)
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=4.0, noise=3.0)
+TWO = jax.sharding.Mesh(np.array(jax.devices() * 2), ("slots",))  # one device twice: two runs at a time
 
 
 def auto(**changes):
@@ -153,7 +166,10 @@ def test_all_candidates_diverged():
         (lambda: tj.simulate(auto(candidates=(1, 65)), TASK, rounds=9), "candidates holds 65"),
         (lambda: tj.simulate(auto(topology=tj.topology.ring(4)), TASK, rounds=9), "cannot be built for candidates"),
         (lambda: tj.teleportation(active="auto", topology="ring", optimizer=SGD), "active is 'auto'.*telejax.auto"),
-        (lambda: tj.simulate(auto(), TASK, rounds=9, devices="cpu:1"), "devices is 'cpu:1'.*phases"),
+        (lambda: tj.simulate(auto(), TASK, rounds=9, mesh=TWO), "mesh has 2 devices for 1 runs"),
+        (lambda: tj.simulate(auto(), TASK, rounds=9, until=("loss", 0.1)), "until is .*phases"),
+        (lambda: tj.simulate(auto(), TASK, rounds=9, every=3), "every is 3 and checkpoint is None"),
+        (lambda: tj.simulate(auto(), TASK, rounds=9, tune={"active": [1.0]}), "tune has 'active'"),
         (lambda: auto(objective="worst"), "unknown objective 'worst'"),
         (lambda: tj.teleportation(active="many", topology="ring", optimizer=SGD), "active is 'many'.*telejax.auto"),
     ],
@@ -161,3 +177,153 @@ def test_all_candidates_diverged():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+class Killed(Exception):
+    """In place of a signal."""
+
+
+def kept(folder, **options):
+    """A short run with a momentum that travels; its candidates change after most of its 16 phases."""
+    adam = tj.optimizer(optax.adam, learning_rate=0.1)
+    return tj.simulate(
+        auto(candidates=(1, 4, 16), optimizer=adam, tolerance=1e9),
+        TASK,
+        rounds=33,
+        eval_every=2,
+        progress=False,
+        checkpoint=folder,
+        **options,
+    )
+
+
+def same(one, other):
+    assert one.history.equals(other.history)
+    assert one.config == other.config
+    for a, b in zip(
+        jax.tree.leaves((one.params, one.state)), jax.tree.leaves((other.params, other.state)), strict=True
+    ):
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+@functools.cache
+def whole():
+    return kept(None)
+
+
+@pytest.fixture
+def never_killed():  # compiled with the fixture of the module, as what it is compared with
+    return whole()
+
+
+class Kill:
+    """Raises Killed instead of the n-th evaluation from now on; counts those before."""
+
+    def __init__(self, monkeypatch, evaluation):
+        self.add, self.seen, self.evaluation = Recorder.add, 0, evaluation
+        monkeypatch.setattr(Recorder, "add", lambda recorder, *arguments: self(recorder, *arguments))
+
+    def __call__(self, recorder, *arguments):
+        self.seen += 1
+        if self.seen == self.evaluation:
+            raise Killed
+        return self.add(recorder, *arguments)
+
+
+@pytest.mark.parametrize("evaluation", [7, pytest.param(32, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_inside_a_phase_goes_on_bit_for_bit(evaluation, never_killed, tmp_path, monkeypatch):
+    kill = Kill(monkeypatch, evaluation)
+    with pytest.raises(Killed):
+        kept(tmp_path)
+    kill.seen = evaluation
+    same(kept(tmp_path), never_killed)
+    assert kill.seen == EVALUATIONS + 1  # none is computed twice, but the one that was killed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_is_killed_as_it_keeps_a_phase_goes_on_bit_for_bit(moment, never_killed, tmp_path, monkeypatch):
+    save, phases = KeptPhases.save, [0]
+
+    def killed(self, finished):
+        phases[0] += 1
+        if phases[0] == 5 and moment == "before":
+            raise Killed
+        with monkeypatch.context() as patch:
+            if phases[0] == 5:  # the folder of the phase that ran is still there
+                patch.setattr("shutil.rmtree", lambda *arguments, **options: None)
+            save(self, finished)
+        if phases[0] == 5:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeptPhases, "save", killed)
+        with pytest.raises(Killed):
+            kept(tmp_path)
+    same(kept(tmp_path), never_killed)
+    assert not (tmp_path / "seed-0" / "running").exists()
+
+
+def test_a_finished_run_is_read_back_and_another_one_refused(never_killed, tmp_path, monkeypatch):
+    kept(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Program, "advance", None)  # nothing is computed again
+        same(kept(tmp_path), never_killed)
+    with pytest.raises(ValueError, match=r"holds another run: .*network.loss was None and is 0.1"):
+        kept(tmp_path, network=tj.Network(loss=0.1))
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_goes_on_bit_for_bit(never_killed, tmp_path):
+    script = Path(__file__).parent / "killed_auto.py"
+    process = subprocess.Popen([sys.executable, script, tmp_path], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.strip() == "round 18":
+            process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert (tmp_path / "seed-0" / "phases").is_dir() and process.returncode == -signal.SIGKILL
+    same(kept(tmp_path), never_killed)
+
+
+@pytest.mark.slow
+def test_candidates_with_equal_gradients_go_on_from_a_checkpoint(tmp_path, monkeypatch):
+    joint = tj.joint_teleportation(active=(1, 2, 4), topology="ring", optimizer=SGD)
+
+    def run(folder):
+        options = {"gradients": 24, "eval_every": 3, "seeds": 2, "tune": [0.05, 0.1], "progress": False}
+        return tj.simulate(EqualGradients(joint), TASK, checkpoint=folder, **options)
+
+    whole = run(None)
+    Kill(monkeypatch, 6)
+    with pytest.raises(Killed):
+        run(tmp_path)
+    again = run(tmp_path)
+    assert again.history.equals(whole.history) and np.array_equal(again.params, whole.params)
+
+
+@pytest.mark.slow
+def test_seeds_and_settings_run_on_the_devices_of_a_mesh_and_keep_their_own_checkpoints(tmp_path):
+    options = {"rounds": 32, "eval_every": 4, "seeds": [0, 4], "tune": {"momentum": [0.0, 0.5]}, "progress": False}
+    plan = auto(candidates=(1, 8), optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9))
+    alone = tj.simulate(plan, TASK, **options)
+    meshed = tj.simulate(plan, TASK, mesh=TWO, checkpoint=tmp_path, **options)
+    assert meshed.history.equals(alone.history) and alone.history["momentum"].unique().to_list() == [0.0, 0.5]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seed-0-0", "seed-0-1", "seed-4-0", "seed-4-1"]
+    assert meshed.config["tune"] == {"momentum": [0.0, 0.5]}
+    assert jax.tree.leaves(meshed.params)[0].shape == (2, 2, 1, 6)
+
+
+@pytest.mark.slow
+def test_a_network_and_metrics_of_ones_own():
+    def norm(models, judged, state, task, groups):
+        return jnp.stack([jnp.linalg.norm(models) for _ in groups])
+
+    run = tj.simulate(
+        auto(candidates=(4, 8)),
+        TASK,
+        rounds=32,
+        network=tj.Network(loss=0.3),
+        metrics=[tj.Metric("norm", norm, higher_is_better=False)],
+        progress=False,
+    )
+    assert run.history["lost"][-1] > 0 and run.history["norm"].is_not_null().all()

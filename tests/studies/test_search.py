@@ -320,3 +320,22 @@ def test_evaluation_reduces_every_group_apart():
         np.testing.assert_allclose(metrics["loss_slots"][place], own, rtol=1e-5)
         spread = np.mean(np.sum((part - mean) ** 2, axis=1))
         np.testing.assert_allclose(metrics["consensus"][place], spread, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("budget", [{"rounds": 40}, {"gradients": 160}])
+def test_several_numbers_are_tuned(budget):
+    """Each candidate is judged at its own best pair: no momentum but in one setting, whose counts are its own."""
+    task = tj.tasks.quadratic(nodes=8, dim=4, noise=1.0)
+    optimizer = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5)
+    tune = {"learning_rate": [0.05, 0.1], "momentum": [0.0, 0.9]}
+    options = {"candidates": [1, 4], "seeds": 2, "progress": False, **budget}
+    found = tj.search(task, optimizer=optimizer, tune=tune, **options)
+    assert found.grid.select("active", "learning_rate", "momentum").is_unique().all() and found.grid.height == 8
+    assert "momentum" in found.sentence() and found.table.height == 2
+    for rate, momentum in ((0.05, 0.0), (0.1, 0.9)):
+        one = optimizer.with_learning_rate(rate)
+        alone = tj.search(task, optimizer=one, tune={"momentum": [momentum]}, **options)
+        rows = found.grid.filter((pl.col("learning_rate") == rate) & (pl.col("momentum") == momentum))
+        assert rows["gradients"].to_list() == alone.grid["gradients"].to_list()
+        np.testing.assert_allclose(rows["slots"], alone.grid["slots"], rtol=1e-4)  # float32, other batch axes

@@ -5,18 +5,28 @@ the state of the one before; :mod:`telejax.studies.search.schedule` decides who 
 whose Algorithm 2 runs all candidates to the end, and at most two passes of them.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+import jax
+from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
+from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
-from telejax.simulation.arguments import check_eval_every, check_seeds
+from telejax.simulation import arguments as checks
+from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import SHOW_AFTER_SECONDS
+from telejax.simulation.tuning import Setting, Tune, settings
+from telejax.state import Metric
 from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates
+from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate, followed
 from telejax.studies.search.schedule import WINDOWS, Rule, Schedule
 from telejax.studies.search.sequential import sequential
@@ -51,63 +61,103 @@ class Auto(Rule):
         rounds: int | None = None,
         seed: int = 0,
         seeds: int | Sequence[int] | None = None,
-        tune: Sequence[float] | None = None,
+        tune: Tune | None = None,
+        network: Network | None = None,
+        metrics: Sequence[Metric] = (),
         eval_every: int | None = None,
         progress: bool = True,
-        **arguments: Any,
+        checkpoint: str | os.PathLike[str] | None = None,
+        every: int | None = None,
+        mesh: Mesh | None = None,
+        devices: str | None = None,
+        **other: Any,
     ) -> Result:
-        """Search while training, with each seed and step size by itself; called by :func:`telejax.simulate`.
+        """Search while training, with each seed and setting by itself; called by :func:`telejax.simulate`.
+
+        With ``mesh`` or ``devices`` whole runs go on the devices, one on each at a time.
 
         Raises:
             ValueError: a budget of gradients, or an argument that a run in phases does not take.
             DivergenceError: every run diverged.
         """
-        if "gradients" in arguments:
-            raise ValueError(
-                f"gradients is {arguments['gradients']}; give rounds: what {self.name} costs is known at its end"
-            )
-        if other := set(arguments) - {"network", "metrics"}:
-            raise ValueError(
-                f"{min(other)} is {str(arguments[min(other)])!r}, and {self.name} runs in phases between which its "
-                f"slots change; leave {min(other)} out, or run an algorithm whose slots stay to the end"
-            )
+        self._refuse(other)
         rounds = check_integer("rounds", rounds, minimum=1)
-        eval_every = check_eval_every(eval_every, rounds)
-        chosen = check_seeds(seed, seeds)
-        if tune is not None:
-            tune = [check_number("tune", rate, exclusive=True) for rate in tune]
-            self.with_learning_rate(tune[0])
+        eval_every = checks.check_eval_every(eval_every, rounds)
+        chosen = checks.check_seeds(seed, seeds)
+        every = checks.check_every(every, checkpoint)
+        checks.check_kinds(None, checkpoint, mesh, devices)
         plan = self.bind(task)
-
-        def one(plan: Auto, seed: int) -> Result:
-            phases = Phases(simulate, task, seed=seed, eval_every=eval_every, progress=False, **arguments)
-            return plan._one_run(phases, rounds, progress)
-
-        if len(chosen) == 1 and tune is None:
-            return one(plan, chosen[0])
-        return sequential(plan, chosen, tune, one)
-
-    def _one_run(self, phases: Phases, rounds: int, progress: bool) -> Result:
-        schedule = Schedule(self, phases.task.nodes, max(1, rounds // WINDOWS))
+        first = Schedule(plan, task.nodes, 1).phase.algorithm.bind(task)
+        world = checks.check_network(IDEAL if network is None else network, first)
+        tried, values = settings(tune, first, world)
+        jobs = len(chosen) * len(tried)
+        given = {"metrics": checks.check_metrics(metrics, task), "eval_every": eval_every, "progress": False}
         bar = tqdm(
-            desc=self.name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False
+            desc=self.name,
+            total=jobs * rounds,
+            unit="round",
+            disable=not progress,
+            delay=SHOW_AFTER_SECONDS,
+            leave=False,
         )
+
+        def one(job: tuple[int, Setting]) -> Result:
+            seed, setting = job
+            chosen = replace(plan, optimizer=setting.algorithm.optimizer)
+            kept = None
+            if checkpoint is not None:
+                folder = Path(checkpoint) / "-".join([f"seed-{seed}", *(str(tried.index(setting)) for _ in tried[1:2])])
+                identity = {"plan": chosen, "task": task, "network": setting.network, "rounds": rounds, **given}
+                kept = KeptPhases(folder, every, fingerprint(identity))
+            phases = Phases(simulate, task, kept=kept, seed=seed, network=setting.network, **given)
+            return chosen._one_run(phases, rounds, bar)
+
         with bar:
-            while True:
-                ahead = min(schedule.window, rounds - phases.round)
-                phase = schedule.phase
-                phases.run(phase.algorithm, phase.groups, ahead, phase.slots)
-                bar.update(ahead)
-                schedule.phase = phase._replace(slots=None)
-                if phases.diverged or phases.round >= rounds:
-                    break
-                schedule.decide(phases.history, phases.round)
-        last = phases.result
-        assert last is not None
+            places = self._devices(slot_mesh(mesh, devices), jobs)
+            if jobs == 1 and tune is None and places is None:
+                return one((chosen[0], tried[0]))
+            merged = sequential(self.name, chosen, tried, one, places)
+            return replace(merged, config={**merged.config, "tune": values})
+
+    def _refuse(self, other: Mapping[str, Any]) -> None:
+        """Raise a ValueError for what a run in phases does not take."""
+        if "gradients" in other:
+            raise ValueError(
+                f"gradients is {other['gradients']}; give rounds: what {self.name} costs is known at its end"
+            )
+        if other:
+            name = min(other)
+            raise ValueError(
+                f"{name} is {str(other[name])!r}, and {self.name} runs in phases between which its "
+                f"slots change; leave {name} out, or run an algorithm whose slots stay to the end"
+            )
+
+    def _devices(self, mesh: Mesh | None, jobs: int) -> list[jax.Device] | None:
+        """Those on which whole runs go."""
+        if mesh is None:
+            return None
+        if mesh.size > jobs:
+            raise ValueError(
+                f"mesh has {mesh.size} devices for {jobs} runs of {self.name}, which go on one device each; give at "
+                f"most {jobs} devices, or more seeds"
+            )
+        return list(mesh.devices.flat)
+
+    def _one_run(self, phases: Phases, rounds: int, bar: tqdm) -> Result:
+        schedule = Schedule(self, phases.task.nodes, max(1, rounds // WINDOWS))
+        while True:
+            ahead = min(schedule.window, rounds - phases.round)
+            phase = schedule.phase
+            phases.run(phase.algorithm, phase.groups, ahead, phase.slots)
+            bar.update(ahead)
+            schedule.phase = phase._replace(slots=None)
+            if phases.diverged or phases.round >= rounds:
+                break
+            schedule.decide(phases.history, phases.round)
         ancestry = schedule.phase.groups[:1] if phases.diverged else schedule.ancestry(phases.history, phases.round)
         history = followed(phases.history, ancestry)
-        config = {**last.config, "algorithm": self.name, "rounds": rounds}
-        result = Result(history, config, phases.params[ancestry[-1]], last.state)
+        config = {**phases.config, "algorithm": self.name, "rounds": rounds}
+        result = Result(history, config, phases.params[ancestry[-1]], phases.state)
         if phases.diverged:
             rate = self.optimizer.learning_rate
             told = "as in its optimizer" if rate is None else f"{rate:g}"
@@ -139,7 +189,9 @@ def auto(
         state_travels: as for :func:`telejax.teleportation`.
 
     Returns:
-        What :func:`telejax.simulate` takes in place of an algorithm, with ``rounds``, seeds and ``tune``.
+        What :func:`telejax.simulate` takes in place of an algorithm, with ``rounds``, seeds, ``tune``, a network,
+        metrics, and checkpoints, of which each seed and setting keeps its own. Seeds and settings run one after
+        another or, with ``devices="cpu:2"``, one on each device.
 
     Raises:
         ValueError: an unknown objective, a negative tolerance, candidates empty or repeated; once the task is known,

@@ -10,9 +10,12 @@ import polars as pl
 
 from telejax.algorithms.joint import JointTeleportation
 from telejax.errors import DivergenceError
+from telejax.network import IDEAL
 from telejax.results.result import Result
+from telejax.simulation.program import state_shape
 from telejax.simulation.recorder import COUNTERS
 from telejax.state import State
+from telejax.studies.search.kept import Finished, KeptPhases
 from telejax.tasks.base import Task
 
 Simulate = Callable[..., Result]
@@ -21,22 +24,29 @@ Simulate = Callable[..., Result]
 class Phases:
     """One phase after another, in each of which nothing changes shape; groups keep their number and go on counting.
 
+    Phases that a folder has kept are not run again: they are gone through once more, with the history that was
+    known after each, so that whoever decides by it decides the same.
+
     Args:
         simulate: :func:`telejax.simulate`.
         task: of all phases.
+        kept: where to keep finished phases, and to go on from.
         **arguments: of ``simulate``, the same for all phases.
     """
 
-    def __init__(self, simulate: Simulate, task: Task, **arguments: Any) -> None:
-        self.simulate, self.task, self.arguments = simulate, task, arguments
+    def __init__(self, simulate: Simulate, task: Task, *, kept: KeptPhases | None = None, **arguments: Any) -> None:
+        self.simulate, self.task, self.kept, self.arguments = simulate, task, kept, arguments
         self.round = 0
         self.diverged = False
         """Whether no run of the last phase is finite any more."""
-        self.result: Result | None = None
-        """That of the last phase."""
+        self.state: State | None = None
+        """At the end of the last phase."""
+        self.config: dict[str, Any] = {}
+        """Of the result of the last phase."""
         self.params: dict[int, Any] = {}
         """Mean models of each group, leaves (seeds, settings, 1, ...)."""
-        self._frames: list[pl.DataFrame] = []
+        self._loaded = None if kept is None else kept.load()
+        self._frames: list[pl.DataFrame] = [] if self._loaded is None else [self._loaded.history]
 
     def run(
         self, algorithm: JointTeleportation, groups: Sequence[int], rounds: int, slots: Sequence[int] | None = None
@@ -49,31 +59,55 @@ class Phases:
             rounds: so many.
             slots: for each slot, that of the phase before whose state it goes on from; None where nothing changes.
         """
-        state = None if self.result is None else _taken(self.result.state, slots)
+        if self._loaded is not None:
+            self._go_through(algorithm, rounds)
+            return
+        state = None if self.state is None else _taken(self.state, slots)
+        inside = {} if self.kept is None else self.kept.inside(self.round)
         try:
-            self.result = self.simulate(algorithm, self.task, rounds=rounds, state=state, **self.arguments)
+            result = self.simulate(algorithm, self.task, rounds=rounds, state=state, **inside, **self.arguments)
         except DivergenceError as error:
-            self.result, self.diverged = error.result, True
-        rows = self.result.history.filter(pl.col("round") > self.round) if state is not None else self.result.history
+            result, self.diverged = error.result, True
+        rows = result.history.filter(pl.col("round") > self.round) if state is not None else result.history
         numbers = dict(enumerate(groups))
         rows = rows.with_columns(pl.col("group").replace_strict(numbers, return_dtype=pl.Int64))
-        self._frames.append(self._counted_on(rows))
+        self.config = result.config
+        self._frames.append(self._counted_on(rows, result.run_columns))
         for place, number in numbers.items():
-            self.params[number] = jax.tree.map(lambda x, at=place: x[:, :, at : at + 1], self.result.params)
-        self.round = self.result.rounds
+            self.params[number] = jax.tree.map(lambda x, at=place: x[:, :, at : at + 1], result.params)
+        self.round, self.state = result.rounds, result.state
+        if self.kept is not None and self.state is not None:
+            history = self.history
+            self.kept.save(Finished(self.round, history, self.params, self.state, self.config, self.diverged))
 
     @property
     def history(self) -> pl.DataFrame:
-        """The rows of all groups so far, ordered by seed, step size (as given), group and round."""
-        rates = self._frames[0]["learning_rate"].unique(maintain_order=True).to_list()
-        setting = pl.col("learning_rate").replace_strict(rates, list(range(len(rates))), return_dtype=pl.Int64)
-        return pl.concat(self._frames).sort("seed", setting, "group", "round", maintain_order=True)
+        """The rows of all groups so far, ordered by seed, setting (as given), group and round."""
+        rows = pl.concat(self._frames)
+        tuned = ["learning_rate", *(name for name in self.config.get("tune") or {} if name != "learning_rate")]
+        settings = rows.select(tuned).unique(maintain_order=True).with_row_index("setting")
+        return (
+            rows.filter(pl.col("round") <= self.round)
+            .join(settings, on=tuned, nulls_equal=True, maintain_order="left")
+            .sort("seed", "setting", "group", "round", maintain_order=True)
+            .drop("setting")
+        )
 
-    def _counted_on(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _go_through(self, algorithm: JointTeleportation, rounds: int) -> None:
+        """A phase that was kept; the last of them brings back all that was known after it."""
+        assert self._loaded is not None
+        self.config = self._loaded.about["config"]
+        self.round = min(self.round + rounds, self._loaded.round)
+        if self.round == self._loaded.round:
+            network = self.arguments.get("network") or IDEAL
+            last = self._loaded.finished(state_shape(algorithm.bind(self.task), self.task, network))
+            self.params, self.state, self.diverged = last.params, last.state, last.diverged
+            self._loaded = None
+
+    def _counted_on(self, rows: pl.DataFrame, run: list[str]) -> pl.DataFrame:
         """Add what each group has counted in earlier phases."""
         if not self._frames:
             return rows
-        run = ["seed", "learning_rate", "group"]
         before = (
             pl.concat(self._frames)
             .group_by(run, maintain_order=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 COSTS = ("gradients", "messages", "bytes")
 
+STEP_SIZE = {"learning_rate": "step size"}
+"""What a column is called in a sentence."""
+
 LAST = 0.75  # rows from this share of a candidate's rounds on make its final objective
 
 
@@ -33,6 +37,11 @@ class SearchResult:
     rounds_used: int
     """Rounds of all passes together, as a deployment would spend them for one seed."""
     config: dict[str, Any]
+
+    @property
+    def tuned_columns(self) -> list[str]:
+        """The columns of what was tuned, ``learning_rate`` first."""
+        return list(self.config["tuned"])
 
     @property
     def column(self) -> str:
@@ -74,7 +83,8 @@ class SearchResult:
         lowest = alive.sort(self.column).row(0, named=True)
         whose = "their own models" if self.column == "slots" else "their mean model"
         spent = f"{budget['rounds']:,} rounds" if "rounds" in budget else f"{budget['gradients']:,} gradients"
-        rate = f" (step size {row['learning_rate']:g})" if row["learning_rate"] is not None else ""
+        numbers = [f"{STEP_SIZE.get(name, name)} {row[name]:g}" for name in self.tuned_columns if row[name] is not None]
+        rate = f" ({', '.join(numbers)})" if numbers else ""
         text = (
             f"Activate {row['active']} of {self.config['nodes']:,} nodes: with the same {spent} for every candidate, "
             f"{whose} reach a loss of {row[self.column]:.3g}{rate}, because "
@@ -130,13 +140,14 @@ class SearchResult:
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
         )
-        for name in ("active", "step size", "slots' own loss", "mean model's loss", "rounds", "gradients", "MB", ""):
+        tuned = "\n".join(STEP_SIZE.get(name, name) for name in self.tuned_columns)
+        for name in ("active", tuned, "slots' own loss", "mean model's loss", "rounds", "gradients", "MB", ""):
             table.add_column(name, justify="right", no_wrap="loss" not in name)
         for row in self.table.iter_rows(named=True):
             losses = [mean_and_spread(row[name], row[f"{name}_se"], digits=3) for name in OBJECTIVES]
             table.add_row(
                 str(row["active"]),
-                mean_and_spread(row["learning_rate"]),
+                "\n".join(mean_and_spread(row[name]) for name in self.tuned_columns),
                 *(["diverged"] * 2 if row["diverged"] else losses),
                 f"{row['rounds']:,}",
                 f"{row['gradients']:,}",
@@ -152,9 +163,15 @@ class SearchResult:
         return f"<p>{self.sentence()}</p>" + self.table._repr_html_()
 
 
-def aggregate(histories: pl.DataFrame) -> pl.DataFrame:
-    """Final objectives and costs of every candidate and step size, from the rows of all of them."""
-    run = ["active", "learning_rate", "seed"]
+def aggregate(histories: pl.DataFrame, tuned: Sequence[str] = ("learning_rate",)) -> pl.DataFrame:
+    """Final objectives and costs of every candidate and setting, from the rows of all of them.
+
+    Args:
+        histories: columns as in ``Result.history``.
+        tuned: the columns of what is tuned.
+    """
+    setting = ["active", *tuned]
+    run = [*setting, "seed"]
     last = histories.filter(pl.col("round") >= LAST * pl.col("round").max().over(run))
     each = last.group_by(run, maintain_order=True).agg(
         *[pl.col(column).mean().alias(name) for name, column in OBJECTIVES.items()],
@@ -163,7 +180,7 @@ def aggregate(histories: pl.DataFrame) -> pl.DataFrame:
     )
     error = [(pl.col(name).std() / pl.len().sqrt()).alias(f"{name}_se") for name in OBJECTIVES]
     return (
-        each.group_by(run[:2], maintain_order=True)
+        each.group_by(setting, maintain_order=True)
         .agg(
             *[pl.col(name).mean() for name in OBJECTIVES],
             *error,
@@ -171,5 +188,5 @@ def aggregate(histories: pl.DataFrame) -> pl.DataFrame:
             pl.col("rounds").max(),
             *[pl.col(name).mean().round().cast(pl.Int64) for name in COSTS],
         )
-        .sort(run[:2])
+        .sort(setting)
     )

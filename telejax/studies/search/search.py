@@ -5,17 +5,18 @@ program; the next power of two, where it does not fit, costs a second pass.
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import polars as pl
 
 from telejax.algorithms.joint import JointTeleportation, joint_teleportation
+from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
+from telejax.simulation.tuning import Tune
 from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
 from telejax.studies.search.equal_gradients import EqualGradients
 from telejax.studies.search.result import SearchResult, aggregate
@@ -33,7 +34,7 @@ def search(
     rounds: int | None = None,
     gradients: int | None = None,
     candidates: Sequence[int] | None = None,
-    tune: Sequence[float] | None = None,
+    tune: Tune | None = None,
     objective: str = "slots",
     tolerance: float = 0.05,
     seed: int = 0,
@@ -57,8 +58,8 @@ def search(
         gradients: the stochastic gradients of every candidate, which buy a smaller k more rounds.
         candidates: numbers of active nodes; by default 1, 2, 4, ... up to n. Powers of two take at most two
             passes, 2 T rounds in all; others may take more.
-        tune: a grid of step sizes for every candidate, run as a batch axis of the same program; each
-            candidate is then judged at its own best one.
+        tune: a grid of step sizes for every candidate, or a mapping of names to lists as in :func:`telejax.simulate`,
+            run as a batch axis of the same program; each candidate is then judged at its own best setting.
         objective: "slots", the mean over slots of the loss of their own models, which is what a deployment gets
             without one more all-reduce; or "mean", the loss of the mean model, as in the paper.
         tolerance: relative.
@@ -103,8 +104,7 @@ def search(
         tune=tune,
         progress=progress,
     )
-    with ThreadPoolExecutor(len(split)) as pool:  # one compiles while another runs
-        runs, finite = zip(*pool.map(run, split), strict=True)
+    runs, finite = zip(*in_threads(run, split, len(split)), strict=True)
     histories = pl.concat([run.history for run in runs]).drop("group")
     config = {
         "task": OptionalMembers.of(task).name,
@@ -112,6 +112,7 @@ def search(
         "topology": topology if isinstance(topology, str) else resolve(topology, chosen[-1]).name,
         "optimizer": optimizer.describe(),
         "tune": runs[0].learning_rates,
+        "tuned": runs[0].tuned_columns,
         "budget": {"rounds": rounds} if rounds is not None else {"gradients": gradients},
         "objective": objective,
         "tolerance": tolerance,
@@ -124,7 +125,9 @@ def search(
         what = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
         raise DivergenceError(what, histories)
     used = sum(run.rounds for run in runs)
-    return SearchResult(grid=aggregate(histories), histories=histories, rounds_used=used, config=config)
+    return SearchResult(
+        grid=aggregate(histories, runs[0].tuned_columns), histories=histories, rounds_used=used, config=config
+    )
 
 
 def _checked_budget(rounds: int | None, gradients: int | None, largest: int) -> tuple[int | None, int | None]:
@@ -148,7 +151,7 @@ def _run_together(
     eval_every: int | None,
     seed: int,
     seeds: int,
-    tune: Sequence[float] | None,
+    tune: Tune | None,
     progress: bool,
 ) -> tuple[Result, bool]:
     """One pass: the result of these candidates, and whether any of its runs stayed finite."""

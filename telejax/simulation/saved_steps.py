@@ -1,0 +1,102 @@
+"""A folder of numbered checkpoints of one run, each whole or not there at all (orbax), and what they are of."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from telejax.simulation.fingerprint import Plain, difference
+
+KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
+
+
+class SavedSteps:
+    """A context in which steps are written and read.
+
+    Args:
+        folder: where they are, made if it does not exist.
+        identity: the fingerprint of what is run, saved with each.
+
+    Raises:
+        ValueError: the folder is a file.
+        OSError: the folder cannot be written, such as below a file.
+    """
+
+    def __init__(self, folder: Path, identity: Mapping[str, Plain]) -> None:
+        self.folder, self.identity = folder.absolute(), dict(identity)
+        if self.folder.is_file():
+            raise ValueError(f"checkpoint is {str(folder)!r}, which is a file; give a folder")
+        if any(parent.is_file() for parent in self.folder.parents):
+            raise OSError(f"checkpoint is {str(folder)!r}, which cannot be written below a file; give another folder")
+        self.last = 0
+        """The step that was written or read last; 0 before."""
+
+    def __enter__(self) -> Self:
+        import orbax.checkpoint as ocp  # takes a second, which runs without checkpoints should not
+
+        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells every step of every write
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except OSError as error:
+            raise OSError(f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._manager.close()
+
+    def newest(self) -> int | None:
+        """The last whole step; None where there is none.
+
+        Raises:
+            ValueError: it is of something else; the error says what differs.
+        """
+        import orbax.checkpoint as ocp
+
+        step = self._manager.latest_step()
+        if step is None:
+            return None
+        before = self.read(step, identity=ocp.args.JsonRestore())["identity"]
+        if differs := difference(before, self.identity):
+            raise ValueError(
+                f"checkpoint is {str(self.folder)!r}, which holds another run: {differs}; "
+                "give the same arguments, or another folder"
+            )
+        self.last = step
+        return int(step)
+
+    def read(self, step: int, **items: Any) -> Mapping[str, Any]:
+        """What these orbax arguments restore of a step."""
+        import orbax.checkpoint as ocp
+
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # of many kinds, from JSON, orbax and tensorstore
+            raise ValueError(
+                f"checkpoint is {str(self.folder)!r}, whose step {step} cannot be read: {error}; "
+                f"remove its folder {step} to go on from the one before"
+            ) from error
+
+    def write(self, step: int, **items: Any) -> None:
+        """Write what these orbax arguments hold, beside the identity.
+
+        Raises:
+            OSError: it cannot be written; the step before is kept.
+        """
+        import orbax.checkpoint as ocp
+
+        arguments = ocp.args.Composite(identity=ocp.args.JsonSave(self.identity), **items)
+        try:
+            self._manager.save(step, args=arguments, force=True)
+        except Exception as error:  # a full disk is an OSError, or one of several kinds that tensorstore raises
+            kept = "nothing was saved before" if not self.last else f"round {self.last} is kept"
+            raise OSError(
+                f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}; {kept}, "
+                "make room and run again to go on from there"
+            ) from error
+        self.last = step
