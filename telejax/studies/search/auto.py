@@ -92,23 +92,17 @@ class Auto(Rule):
         tried, values = settings(tune, first, world)
         jobs = len(chosen) * len(tried)
         given = {"metrics": checks.check_metrics(metrics, task), "eval_every": eval_every, "progress": False}
-        bar = tqdm(
-            desc=self.name,
-            total=jobs * rounds,
-            unit="round",
-            disable=not progress,
-            delay=SHOW_AFTER_SECONDS,
-            leave=False,
-        )
+        bar = _bar(self.name, jobs * rounds, progress)
 
         def one(job: tuple[int, Setting]) -> Result:
             seed, setting = job
             chosen = replace(plan, optimizer=setting.algorithm.optimizer)
             kept = None
             if checkpoint is not None:
-                folder = Path(checkpoint) / "-".join([f"seed-{seed}", *(str(tried.index(setting)) for _ in tried[1:2])])
+                place = next(index for index, one in enumerate(tried) if one is setting)
+                own = f"seed-{seed}" if len(tried) == 1 else f"seed-{seed}-{place}"
                 identity = {"plan": chosen, "task": task, "network": setting.network, "rounds": rounds, **given}
-                kept = KeptPhases(folder, every, fingerprint(identity))
+                kept = KeptPhases(Path(checkpoint) / own, every, fingerprint(identity))
             phases = Phases(simulate, task, kept=kept, seed=seed, network=setting.network, **given)
             return chosen._one_run(phases, rounds, bar)
 
@@ -167,6 +161,10 @@ class Auto(Rule):
                 result,
             )
         return result
+
+
+def _bar(name: str, rounds: int, progress: bool) -> tqdm:
+    return tqdm(desc=name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
 
 
 def auto(

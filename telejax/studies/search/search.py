@@ -124,9 +124,11 @@ def search(
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
         what = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
         raise DivergenceError(what, histories)
-    used = sum(run.rounds for run in runs)
     return SearchResult(
-        grid=aggregate(histories, runs[0].tuned_columns), histories=histories, rounds_used=used, config=config
+        grid=aggregate(histories, runs[0].tuned_columns),
+        histories=histories,
+        rounds_used=sum(run.rounds for run in runs),
+        config=config,
     )
 
 
