@@ -122,14 +122,11 @@ def search(
     }
     if not any(finite):
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
-        what = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
-        raise DivergenceError(what, histories)
-    return SearchResult(
-        grid=aggregate(histories, runs[0].tuned_columns),
-        histories=histories,
-        rounds_used=sum(run.rounds for run in runs),
-        config=config,
-    )
+        raise DivergenceError(
+            f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones", histories
+        )
+    used = sum(run.rounds for run in runs)
+    return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, used, config)
 
 
 def _checked_budget(rounds: int | None, gradients: int | None, largest: int) -> tuple[int | None, int | None]:
