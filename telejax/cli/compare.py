@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from telejax.algorithms import registry
 from telejax.cli.task import TaskOptions
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_integer
 
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
-
-METHODS = ("dsgd", "teleportation", "fedavg", "token", "tokens", "all-reduce")
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Compare(TaskOptions):
     """
 
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
-    """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce."""
+    """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce; with parameters, as in
+    fedavg:local_steps=4; or your own, as package.module:name."""
     active: int = 8
     """Active nodes of teleportation, clients of fedavg, number of tokens."""
     rounds: int = 500
@@ -50,7 +50,7 @@ class Compare(TaskOptions):
             self.build_methods(),
             self.build_task(),
             rounds=self.rounds,
-            tune=self.grid,
+            tune={"learning_rate": self.grid, **registry.grid(self.methods)},
             seeds=self.seeds,
             seed=self.seed,
             eval_every=self.eval_every,
@@ -79,27 +79,8 @@ class Compare(TaskOptions):
         if not self.methods:
             raise ValueError("--methods is empty; give at least one method, or leave it out")
         for spec in self.methods:
-            check_name("method", spec.partition("/")[0], METHODS)
+            registry.check_spec(spec)
 
     def build_methods(self) -> "list[Algorithm]":
-        from telejax import algorithms
-
-        sgd = self.build_optimizer()
-        built: list[Algorithm] = []
-        for spec in self.methods:
-            name, _, topology = spec.partition("/")
-            topology = topology or "ring"
-            match name:
-                case "dsgd":
-                    built.append(algorithms.decentralized_sgd(topology=topology, optimizer=sgd))
-                case "teleportation":
-                    built.append(algorithms.teleportation(active=self.active, topology=topology, optimizer=sgd))
-                case "fedavg":
-                    built.append(algorithms.fedavg(clients=self.active, optimizer=sgd))
-                case "token":
-                    built.append(algorithms.random_walk(optimizer=sgd))
-                case "tokens":
-                    built.append(algorithms.random_walk(tokens=self.active, optimizer=sgd))
-                case "all-reduce":
-                    built.append(algorithms.all_reduce_sgd(optimizer=sgd))
-        return built
+        optimizer = self.build_optimizer()
+        return [registry.build(spec, optimizer, workers=self.active) for spec in self.methods]

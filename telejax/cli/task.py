@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from telejax.errors import check_integer, check_number
+from telejax.backend import factories
+from telejax.errors import check_integer, check_name, check_number
 
 if TYPE_CHECKING:
     from telejax.data import Dataset
@@ -23,7 +24,13 @@ GRIDS = {
     "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
     **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
 }
-"""Step sizes to try by default."""
+"""Step sizes of SGD to try by default."""
+
+WIDE_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""The same for other optimizers and for tasks that are not known here."""
+
+OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise", "placement")
+"""Options that a task of one's own is given where it has a parameter of this name."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,9 @@ class TaskOptions:
 
     dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] = "digits"
     """The task: pictures to classify (small digits are built in), or the quadratic of known heterogeneity."""
+    task: Annotated[str | None, tyro.conf.arg(metavar="MODULE:NAME")] = None
+    """In place of a dataset, your own task: package.module:name of a function that makes it, which is given --nodes and
+    those of the other options here that it has parameters for; more as in package.module:name:parameter=value."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where the files of fashion-mnist, mnist or cifar-10 are; by default $TELEJAX_DATA, then Debian's packages."""
     nodes: int = 100
@@ -59,13 +69,18 @@ class TaskOptions:
     learning_rates: tuple[float, ...] | None = None
     """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
     also 0.001 for the others."""
+    optimizer: str = "sgd"
+    """sgd, adam, adamw, adagrad, rmsprop, lion, or your own, as package.module:name; with parameters, as in
+    adam:b1=0.8."""
     momentum: float = 0.0
     """Momentum of SGD."""
 
     @property
     def grid(self) -> tuple[float, ...]:
         """The step sizes to try."""
-        return GRIDS[self.dataset] if self.learning_rates is None else self.learning_rates
+        if self.learning_rates is not None:
+            return self.learning_rates
+        return GRIDS[self.dataset] if self.task is None and self.optimizer == "sgd" else WIDE_GRID
 
     def check_task(self) -> None:
         """Refuse what can be refused before jax is imported."""
@@ -81,6 +96,16 @@ class TaskOptions:
             check_number("--learning-rates", rate, exclusive=True)
         if check_number("--momentum", self.momentum) >= 1:
             raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
+        name, _ = factories.split(self.optimizer, factories.OPTIMIZERS)
+        if not factories.is_path(name):
+            check_name("optimizer", name, factories.OPTIMIZERS)
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(
+                f"--momentum is {self.momentum} and --optimizer {self.optimizer}; leave it out, or write the "
+                "parameters of an optimizer after its name, as in adam:b1=0.8"
+            )
+        if self.task is not None and not factories.is_path(factories.split(self.task, ())[0]):
+            raise ValueError(f"--task is {self.task!r}; give package.module:name of a function that makes your task")
         if self.data_dir is not None and self.dataset not in FILES:
             raise ValueError(
                 f"--data-dir is {str(self.data_dir)!r} and --dataset {self.dataset} reads no files; leave it out, or "
@@ -92,12 +117,17 @@ class TaskOptions:
 
         from telejax.optimizers import optimizer
 
+        name, texts = factories.split(self.optimizer, factories.OPTIMIZERS)
+        factory = factories.find("optimizer", name, {known: getattr(optax, known) for known in factories.OPTIMIZERS})
+        values = factories.read("optimizer", name, texts, factory)
         numbers = {"momentum": self.momentum} if self.momentum else {}
-        return optimizer(optax.sgd, learning_rate=self.grid[0], **numbers)
+        return optimizer(factory, **{"learning_rate": self.grid[0], **numbers, **values})
 
     def build_task(self) -> "Task":
         from telejax import tasks
 
+        if self.task is not None:
+            return self.build_own_task()
         if self.dataset == "quadratic":
             return tasks.quadratic(
                 nodes=self.nodes,
@@ -122,6 +152,20 @@ class TaskOptions:
             node_batch=self.node_batch,
             seed=self.seed,
         )
+
+    def build_own_task(self) -> "Task":
+        """The task that ``--task`` names."""
+        from telejax.simulation.task_checks import check_task
+
+        assert self.task is not None
+        name, texts = factories.split(self.task, ())
+        factory = factories.imported("task", name)
+        options = {key: getattr(self, key) for key in factories.parameters(factory) if key in OPTIONS_OF_TASKS}
+        values = {**options, **factories.read("task", name, texts, factory)}
+        if missing := [key for key in factories.required(factory) if key not in values]:
+            raise ValueError(f"--task is {self.task!r}, which needs {missing[0]}; write {name}:{missing[0]}=...")
+        made: Task = factory(**values)
+        return check_task(made)
 
     def read_data(self) -> "Dataset":
         from telejax import data

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,11 @@ from rich.table import Table
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError
+from telejax.network import IDEAL
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.simulate import simulate
-from telejax.simulation.tuning import Tune
+from telejax.simulation.tuning import Tune, numbers
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -130,9 +131,10 @@ class Comparison:
             table.add_column(title, justify="right")
         others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
         for row in self.table().iter_rows(named=True):
+            own = [name for name in others if row[name] is not None]
             table.add_row(
                 row["method"] + (" (diverged)" if row["diverged"] else ""),
-                "\n".join([mean_and_spread(row["learning_rate"]), *(f"{name} {row[name]:g}" for name in others)]),
+                "\n".join([mean_and_spread(row["learning_rate"]), *(f"{name} {row[name]:g}" for name in own)]),
                 *(mean_and_spread(row[name], row[f"{name}_std"], digits=3, join="\n") for name in shown),
                 self._rounds_to_target(row),
                 *(f"{row[name]:,.0f}" for name in ("gradients", "messages")),
@@ -166,6 +168,20 @@ def _megabytes(count: float) -> str:
     return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.1f}"
 
 
+def _of_method(tune: Tune, method: Algorithm, methods: Sequence[Algorithm]) -> Tune | None:
+    """The numbers of a common grid that a method has; those that none has are refused by all."""
+    if not isinstance(tune, Mapping) or not isinstance(method, Algorithm):
+        return tune
+    nobodys = {name for name in tune if not any(_has(one, name) for one in methods)}
+    return {name: values for name, values in tune.items() if name in nobodys or _has(method, name)} or None
+
+
+def _has(method: Algorithm, name: str) -> bool:
+    """Whether a method has a number of this name."""
+    known = numbers(method, IDEAL) if isinstance(method, Algorithm) else {}
+    return any(full == name or full.endswith(f".{name}") for full in known)
+
+
 def compare(
     methods: Sequence[Algorithm],
     task: Task,
@@ -189,7 +205,8 @@ def compare(
         task: what the nodes compute.
         rounds: rounds for every method; or
         gradients: a budget of stochastic gradients for every method.
-        tune: the grid of step sizes, or a mapping of names to lists as in :func:`telejax.simulate`.
+        tune: the grid of step sizes, or a mapping of names to lists as in :func:`telejax.simulate`; each method takes
+            of it the numbers that it has.
         seeds: how many seeds, from ``seed`` on.
         seed: the first seed.
         eval_every: rounds between two rows of the history.
@@ -221,7 +238,7 @@ def compare(
                 eval_every=eval_every,
                 seed=seed,
                 seeds=seeds,
-                tune=tune,
+                tune=_of_method(tune, method, methods),
                 progress=progress,
             )
         except DivergenceError as error:  # told by the table; the other methods go on
@@ -237,7 +254,7 @@ def compare(
         "nodes": task.nodes,
         "rounds": rounds,
         "gradients": gradients,
-        "tune": next(iter(runs.values())).config["tune"],
+        "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
         "seeds": seeds,
         "seed": seed,
         "target": {"metric": metric, "value": target},

@@ -224,7 +224,7 @@ def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("dim = 4", "dimm = 4", r"line 8, \[task\] dimm: unknown key of quadratic 'dimm'; did you mean 'dim'"),
+        ("dim = 4", "dimm = 4", r"line 8, \[task\] dimm: unknown parameter of task quadratic 'dimm'; .* mean 'dim'"),
         ("dim = 4", "dim = []", r"line 8, \[task\] dim is an empty list"),
         ("dim = 4", "dim = 4.5", r"line 8, \[task\] dim is 4.5; give an integer"),
         ("dim = 4", 'dim = "four"', r"line 8, \[task\] dim is 'four'; give an integer"),

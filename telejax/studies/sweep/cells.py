@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import polars as pl
 
+from telejax.backend.factories import Factory
 from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.optimizers import optimizer
 from telejax.simulation.batching import structure_of
 from telejax.simulation.simulate import simulate_batch
-from telejax.studies.sweep.spec import METHODS, OPTIMIZERS, TASKS, Cell
+from telejax.studies.sweep.spec import Cell, find
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 
@@ -51,13 +52,19 @@ class _Builder:
         cell = self.cell
         task_key, method_key = (tuple(numbers[part].items()) for part in ("task", "method"))
         if task_key not in self.tasks:
-            self.tasks[task_key] = TASKS[cell.spec.task.name](**cell.task, **numbers["task"])
+            self.tasks[task_key] = factory("task", cell.spec.task.name)(**cell.task, **numbers["task"])
         task = self.tasks[task_key]
-        made = optimizer(OPTIMIZERS[cell.spec.optimizer.name], **cell.optimizer, **numbers["optimizer"])
+        sgd = optimizer(factory("optimizer", cell.spec.optimizer.name), **cell.optimizer, **numbers["optimizer"])
         if method_key not in self.algorithms:
-            method = METHODS[cell.method.name](**cell.method_structure, **numbers["method"], optimizer=made)
+            make = factory("method", cell.method.name)
+            method = make(**cell.method_structure, **numbers["method"], optimizer=sgd)
             self.algorithms[method_key] = method.bind(task)
-        return replace(self.algorithms[method_key], optimizer=made), task
+        return replace(self.algorithms[method_key], optimizer=sgd), task
+
+
+def factory(section: str, name: str) -> Factory:
+    """What makes a task, method or optimizer."""
+    return find(section, name)[1]
 
 
 def _points(cell: Cell) -> Iterator[dict[str, dict[str, float]]]:

@@ -1,11 +1,9 @@
 """What a sweep runs: tables of values, each one value or a list of them, checked before anything is run."""
 
-import inspect
 import json
 import re
 import tomllib
-import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,26 +11,18 @@ from typing import Any
 
 import optax
 
-from telejax import algorithms, tasks
+from telejax import tasks
+from telejax.algorithms import registry
+from telejax.backend import factories
+from telejax.backend.factories import WORDS, Factory, required
 from telejax.errors import check_name
 
-METHODS: dict[str, Callable[..., Any]] = {
-    "all_reduce_sgd": algorithms.all_reduce_sgd,
-    "decentralized_sgd": algorithms.decentralized_sgd,
-    "fedavg": algorithms.fedavg,
-    "random_walk": algorithms.random_walk,
-    "teleportation": algorithms.teleportation,
-}
-TASKS: dict[str, Callable[..., Any]] = {
+TASKS: dict[str, Factory] = {
     "digits": tasks.digits,
     "koloskova_quadratic": tasks.koloskova_quadratic,
     "quadratic": tasks.quadratic,
 }
-OPTIMIZERS: dict[str, Callable[..., Any]] = {
-    name: getattr(optax, name) for name in ("adagrad", "adam", "adamw", "lion", "rmsprop", "sgd")
-}
-KINDS = (bool, int, float, str)
-WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
+OPTIMIZERS: dict[str, Factory] = {name: getattr(optax, name) for name in factories.OPTIMIZERS}
 
 Table = dict[str, tuple[Any, ...]]
 Where = Callable[[str, int, str], str]
@@ -112,9 +102,9 @@ class SweepSpec:
                 raise ValueError(f"{where('', 0, key)} is {min(values)}; give at least {least}")
         methods = tables["method"] if isinstance(tables["method"], list) else [tables["method"]]
         return SweepSpec(
-            task=_part("task", 0, tables["task"], TASKS, where),
-            methods=tuple(_part("method", index, one, METHODS, where) for index, one in enumerate(methods)),
-            optimizer=_part("optimizer", 0, tables["optimizer"], OPTIMIZERS, where),
+            task=_part("task", 0, tables["task"], where),
+            methods=tuple(_part("method", index, one, where) for index, one in enumerate(methods)),
+            optimizer=_part("optimizer", 0, tables["optimizer"], where),
             rounds=rounds,
             eval_every=eval_every,
             seeds=seeds,
@@ -149,43 +139,45 @@ class Cell:
         return f"cell-{self.index:05d}.parquet"
 
 
-def parameters(factory: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
-    """The parameters of a factory that a spec can give, with the plain types each takes.
-
-    >>> parameters(tasks.koloskova_quadratic)["noise"]
-    (<class 'float'>,)
-    """
-    found = {}
-    for name, parameter in inspect.signature(factory, eval_str=True).parameters.items():
-        kinds = _plain_kinds(parameter.annotation)
-        if kinds:
-            found[name] = (float,) if float in kinds else kinds
-    return found
-
-
-def _plain_kinds(annotation: Any) -> tuple[type, ...]:
-    parts = typing.get_args(annotation) if typing.get_origin(annotation) is not None else ()
-    nested = [kind for part in parts for kind in _plain_kinds(part)] if parts else [annotation]
-    return tuple(kind for kind in KINDS if kind in nested)
-
-
-def _part(section: str, number: int, given: Any, known: dict[str, Callable[..., Any]], where: Where) -> Part:
+def _part(section: str, number: int, given: Any, where: Where) -> Part:
     if not isinstance(given, Mapping) or "name" not in given:
-        raise ValueError(f"[{section}] has no name; give one of {', '.join(known)}")
+        raise ValueError(f"[{section}] has no name; give one of {', '.join(_names(section))}")
     place = where(section, number, "name")
-    name = _values(given["name"], (str,), place, single=True)[0]
-    factory = known[_located(place, check_name, section, name, known)]
-    kinds = parameters(factory)
-    needed = [key for key in kinds if inspect.signature(factory).parameters[key].default is inspect.Parameter.empty]
-    if missing := [key for key in needed if key not in given]:
-        raise ValueError(f"{place}: {name} needs {' and '.join(missing)}; give a value, or a list of them")
-    values: Table = {}
+    asked = _values(given["name"], (str,), place, single=True)[0]
+    name, factory, fixed = _located(place, find, section, asked)
+    missing = [key for key in required(factory) if key not in {*given, *fixed, "optimizer"}]
+    if missing:
+        raise ValueError(f"{place}: {asked} needs {' and '.join(missing)}; give a value, or a list of them")
+    values: Table = {key: (value,) for key, value in fixed.items()}
+    numbers = []
     for key, value in given.items():
         if key != "name":
             place = where(section, number, key)
-            _located(place, check_name, f"key of {name}", key, kinds)
-            values[key] = _values(value, kinds[key], place)
-    return Part(name, values, tuple(key for key in values if kinds[key] == (float,)))
+            if key in fixed:
+                raise ValueError(f"{place} is {value!r}, which {asked} fixes; leave it out, or give {name}")
+            kinds = _located(place, factories.kinds_of, f"{section} {asked}", key, factory)
+            values[key] = _values(value, kinds, place)
+            numbers += [key] if kinds == (float,) else []
+    return Part(name, values, tuple(numbers))
+
+
+def find(section: str, name: str) -> tuple[str, Factory, dict[str, Any]]:
+    """The full name of a task, method or optimizer, its factory, and the parameters that its name fixes.
+
+    Args:
+        section: which of the three.
+        name: one of telejax, or "package.module:name".
+
+    Raises:
+        ValueError: there is none.
+    """
+    if section == "method":
+        return registry.find(name)
+    return name, factories.find(section, name, TASKS if section == "task" else OPTIMIZERS), {}
+
+
+def _names(section: str) -> Sequence[str]:
+    return {"method": registry.NAMES, "task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}[section]
 
 
 def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = False) -> tuple[Any, ...]:

@@ -1,0 +1,154 @@
+"""Every method once: its names, where it is, on which graphs it runs, which numbers of its own are tuned.
+
+From here the root package, the command line, sweeps, comparisons and the tests that all methods pass take them. Nothing
+here imports jax, so that a command line with a mistyped method is answered at once.
+
+To add a method, add its file and a line to ``METHODS``, then run ``python -m telejax.algorithms.registry``, which
+writes its name into the stub from which editors, type checkers and the lazy imports of the root package read it.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from telejax.backend import factories
+from telejax.errors import check_name
+
+if TYPE_CHECKING:
+    from telejax.algorithms.base import Algorithm
+    from telejax.optimizers import Optimizer
+
+WORKERS = ("active", "clients", "tokens")
+"""Parameters that say how many nodes work in a round."""
+
+Graphs = Literal["nodes", "slots", "walk"]
+"""Over what the topology of a method is: all nodes, its slots, or nodes whose neighbours it visits."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A line of the registry."""
+
+    name: str
+    """That of its factory."""
+    file: str
+    """That of its module in ``telejax.algorithms``."""
+    aliases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Other names, with the parameters that they fix."""
+    graphs: Graphs | None = None
+    """None for a method that takes no topology."""
+    stochastic: Literal["both", "column", "row"] = "both"
+    """Which sums of its weights are one: both for undirected graphs, column or row for directed ones."""
+    fixed: bool = False
+    """Whether its graph must be the same in every round."""
+    grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Numbers of its own that the command line tunes beside the step size, with the values to try."""
+
+    @property
+    def factory(self) -> Callable[..., Any]:
+        """The function that makes it."""
+        made: Callable[..., Any] = getattr(importlib.import_module(f"telejax.algorithms.{self.file}"), self.name)
+        return made
+
+
+METHODS = (
+    Method("all_reduce_sgd", "all_reduce", aliases={"all-reduce": {}}),
+    Method("decentralized_sgd", "decentralized_sgd", aliases={"dsgd": {}}, graphs="nodes"),
+    Method("fedavg", "fedavg"),
+    Method("random_walk", "random_walk", aliases={"token": {"tokens": 1}, "tokens": {}}, graphs="walk"),
+    Method("teleportation", "teleportation", graphs="slots"),
+)
+
+_BY_NAME: dict[str, tuple[Method, Mapping[str, int]]] = {
+    name: (method, fixes) for method in METHODS for name, fixes in {method.name: {}, **method.aliases}.items()
+}
+NAMES = tuple(_BY_NAME)
+"""All names and aliases."""
+
+
+def find(name: str) -> tuple[str, Callable[..., Any], dict[str, Any]]:
+    """The full name of a method, its factory, and the parameters that its name fixes.
+
+    Args:
+        name: a name or an alias, or the "package.module:name" of a factory of one's own.
+
+    Raises:
+        ValueError: there is none of this name.
+
+    >>> name, factory, fixes = find("token")
+    >>> name, fixes
+    ('random_walk', {'tokens': 1})
+    """
+    if factories.is_path(name):
+        return name, factories.imported("method", name), {}
+    method, fixes = _BY_NAME[check_name("method", name, NAMES)]
+    return method.name, method.factory, dict(fixes)
+
+
+def check_spec(spec: str) -> None:
+    """Raise a ValueError where the method of a spec of :func:`build` has no known name; imports nothing."""
+    name, _ = factories.split(spec.partition("/")[0], NAMES)
+    if not factories.is_path(name):
+        check_name("method", name, NAMES)
+
+
+def grid(specs: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """The numbers that the methods of these specs have tuned beside the step size, with the values to try."""
+    found: dict[str, tuple[float, ...]] = {}
+    for spec in specs:
+        name, _ = factories.split(spec.partition("/")[0], NAMES)
+        if name in _BY_NAME:
+            found |= _BY_NAME[name][0].grid
+    return found
+
+
+def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
+    """The method that a text names, as on the command line.
+
+    Args:
+        spec: ``NAME``, ``NAME/TOPOLOGY`` or ``NAME:parameter=value,.../TOPOLOGY``, where NAME is a name, an alias, or
+            the "package.module:name" of a factory of one's own.
+        optimizer: of the method.
+        workers: how many nodes work in a round, where the method asks for it and the spec does not say.
+
+    Raises:
+        ValueError: an unknown name, parameter or topology, a value of another type, or a parameter that is missing.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> build("teleportation/ring", sgd, workers=8).name, build("fedavg:local_steps=2", sgd, workers=4).name
+    ('TELEPORTATION ring k=8', 'FedAvg k=4, 2 local')
+    """
+    method, _, topology = spec.partition("/")
+    name, texts = factories.split(method, NAMES)
+    _, factory, values = find(name)
+    values |= factories.read("method", name, texts, factory)
+    takes, needs = factories.parameters(factory), factories.required(factory)
+    asked = {one: workers for one in WORKERS if one in takes and one not in values and (one in needs or name in NAMES)}
+    if topology and "topology" not in takes:
+        raise ValueError(f"method is {spec!r}, and {name} takes no topology; leave /{topology} out")
+    if topology or "topology" in needs:
+        values["topology"] = topology or "ring"
+    values = {**asked, **values, "optimizer": optimizer}
+    if missing := [one for one in needs if one not in values]:
+        raise ValueError(f"method is {spec!r}, which needs {' and '.join(missing)}; write {name}:{missing[0]}=...")
+    made: Algorithm = factory(**values)
+    if not hasattr(made, "bind"):
+        raise ValueError(f"method is {spec!r}, which made {made!r}; let it return an algorithm")
+    return made
+
+
+def stub(text: str) -> str:
+    """The stub of the root package with the line of every method."""
+    helpers = ("base", "joint", "parts")
+    others = [line for line in text.splitlines() if not re.match(rf"from \.algorithms\.(?!{'|'.join(helpers)})", line)]
+    lines = [f"from .algorithms.{one.file} import {one.name} as {one.name}" for one in METHODS]
+    return "\n".join(sorted([*others, *lines])) + "\n"
+
+
+if __name__ == "__main__":
+    path = Path(__file__).parent.parent / "__init__.pyi"
+    path.write_text(stub(path.read_text()))
