@@ -59,7 +59,11 @@ class Optimizer:
 
     def describe(self) -> dict[str, Any]:
         numbers = {name: float(number) for name, number in self.numbers.items() if jnp.ndim(number) == 0}
-        return {"name": _called(self.factory), **numbers, **{k: str(v) for k, v in self.options}}
+        return {
+            "name": _called(self.factory),
+            **numbers,
+            **{k: _called(v) if callable(v) else str(v) for k, v in self.options},
+        }
 
 
 @jax.tree_util.register_dataclass

@@ -1,15 +1,19 @@
 """What was run, as a flat table of plain values, so that a changed configuration can be told apart and named."""
 
+import builtins
 import dataclasses
+import enum
 import functools
 import hashlib
+import types
 from collections.abc import Mapping
 
 import jax
 import numpy as np
 
-MAX_DEPTH = 12  # of nested objects; a cycle ends here
 SHOWN = 3  # differences that an error lists
+
+LEAVES = (bool, int, float, complex, str, bytes, jax.Array, np.ndarray, np.generic)
 
 Plain = bool | int | float | str | None
 
@@ -17,13 +21,17 @@ Plain = bool | int | float | str | None
 def fingerprint(value: object, name: str = "") -> dict[str, Plain]:
     """Describe ``value`` as dotted name to number, text or digest, the same in every process.
 
-    Dataclasses, mappings and sequences are taken apart, arrays are digests of their bytes, functions are their
-    qualified names with what they enclose.
+    Dataclasses, mappings, sequences and other objects are taken apart, arrays are digests of their bytes, functions
+    their names, a digest of their code, their defaults, what they enclose, and the plain values that they read from
+    their module.
+
+    Raises:
+        ValueError: something in it can be compared in no way.
 
     >>> fingerprint({"rate": 0.1, "sizes": (4, 8)})
     {'rate': 0.1, 'sizes.0': 4, 'sizes.1': 8}
     """
-    return dict(_walk(value, name, 0))
+    return dict(_walk(value, name, ()))
 
 
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
@@ -38,12 +46,15 @@ def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     return "; ".join(told + ([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []))
 
 
-def _walk(value: object, name: str, depth: int) -> list[tuple[str, Plain]]:
-    parts = _parts(value) if depth < MAX_DEPTH else None
+def _walk(value: object, name: str, above: tuple[int, ...]) -> list[tuple[str, Plain]]:
+    """The pairs of a value; ``above`` are the identities of what it is inside of."""
+    if id(value) in above:  # a function that encloses itself
+        return [(name, f"{above[::-1].index(id(value)) + 1} above")]
+    parts = _parts(value)
     if parts is None:
-        return [(name, _plain(value))]
+        return [(name, _plain(value, name))]
     join = f"{name}." if name else ""
-    return [pair for key, part in parts for pair in _walk(part, f"{join}{key}", depth + 1)]
+    return [pair for key, part in parts for pair in _walk(part, f"{join}{key}", (*above, id(value)))]
 
 
 def _parts(value: object) -> list[tuple[str, object]] | None:
@@ -52,26 +63,87 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
         return [(str(key), part) for key, part in value.items()]
     if isinstance(value, list | tuple):
         return [(str(index), part) for index, part in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        return [(str(index), part) for index, part in enumerate(sorted(value, key=repr))]
     if isinstance(value, functools.partial):
         return [("function", value.func), ("arguments", value.args), ("keywords", value.keywords)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
         return [("type", type(value).__qualname__), *fields]
-    if enclosed := getattr(value, "__closure__", None):
-        cells = [(f"enclosed_{i}", cell.cell_contents) for i, cell in enumerate(enclosed)]
-        return [("function", _plain(value)), *cells]
+    if isinstance(value, types.MethodType):
+        return [("function", value.__func__), ("self", value.__self__)]
+    if isinstance(value, types.FunctionType):
+        return _parts_of_function(value)
+    if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | enum.Enum | np.dtype | np.ufunc):
+        return None
+    if _is_leaf(value):
+        return None
+    if (inner := getattr(value, "__wrapped__", None)) is not None:  # of a jitted function
+        return [("type", type(value).__qualname__), ("wrapped", inner)]
+    if own := getattr(value, "__dict__", None):
+        return [("type", type(value).__qualname__), *own.items()]
     return None
 
 
-def _plain(value: object) -> Plain:
+def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]:
+    code = function.__code__
+    cells = dict(zip(code.co_freevars, function.__closure__ or (), strict=True))
+    read = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+    return [
+        ("function", f"{function.__module__}.{function.__qualname__}"),
+        ("code", _digest(repr(_code(code)).encode())),
+        *{"defaults": function.__defaults__, "keywords": function.__kwdefaults__}.items(),
+        *((f"enclosed_{name}", _content(cell)) for name, cell in cells.items()),
+        *((f"read_{name}", value) for name, value in read.items() if _is_leaf(value)),
+    ]
+
+
+def _code(code: types.CodeType) -> tuple[object, ...]:
+    """What a function does, without where it was written."""
+    return (code.co_code, code.co_names, code.co_varnames, tuple(_constant(one) for one in code.co_consts))
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, types.CodeType):
+        return _code(value)
+    if isinstance(value, tuple):
+        return tuple(_constant(one) for one in value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value  # in an order that no process changes
+
+
+def _content(cell: types.CellType) -> object:
+    """What a cell encloses; None for a variable that was not assigned."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _is_leaf(value: object) -> bool:
+    """Whether this is a plain value, an array or a key."""
+    return value is None or isinstance(value, LEAVES)
+
+
+def _plain(value: object, name: str) -> Plain:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
         array = np.asarray(value)
-        if array.ndim == 0:
-            return array.item()
-        digest = hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:12]
-        return f"{array.dtype}{array.shape} {digest}"
-    return getattr(value, "__qualname__", type(value).__qualname__)
+        if array.ndim == 0 and isinstance(number := array.item(), bool | int | float | str):
+            return number
+        return f"{array.dtype}{array.shape} {_digest(np.ascontiguousarray(array).tobytes())}"
+    if isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
+        return f"{getattr(value, '__module__', builtins.__name__)}.{getattr(value, '__qualname__', value.__name__)}"
+    text = repr(value)
+    if " at 0x" in text:  # an address, another one in every process
+        raise ValueError(
+            f"checkpoint cannot tell whether {name} is the same when the run goes on: it is {text}, of which nothing "
+            "can be compared; make it a function, or a dataclass of plain values and arrays"
+        )
+    return text
+
+
+def _digest(value: bytes) -> str:
+    return hashlib.sha256(value).hexdigest()[:12]

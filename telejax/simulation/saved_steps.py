@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from telejax.results.lock import hold
 from telejax.simulation.fingerprint import Plain, difference
 
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
@@ -40,7 +41,11 @@ class SavedSteps:
             max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = hold(self.folder)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except BlockingIOError:
+            raise
         except OSError as error:
             raise OSError(f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}") from error
         return self
@@ -49,6 +54,7 @@ class SavedSteps:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._manager.close()
+        self._lock.release()
 
     def newest(self) -> int | None:
         """The last whole step; None where there is none.
@@ -58,7 +64,8 @@ class SavedSteps:
         """
         import orbax.checkpoint as ocp
 
-        step = self._manager.latest_step()
+        ours = [step for step in self._manager.all_steps() if (self.folder / str(step) / "identity").is_dir()]
+        step = max(ours, default=None)
         if step is None:
             return None
         before = self.read(step, identity=ocp.args.JsonRestore())["identity"]

@@ -143,8 +143,12 @@ def simulate(
     )
     labels = {one.name: one.label for one in own_metrics if one.label}
     config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
-    identity = {**config, "members": run.members, "start": point.identity, "until": until}
-    saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, fingerprint(identity))
+    saved = None
+    if checkpoint is not None:
+        wide = jax.dtypes.canonicalize_dtype(float) == "float64"
+        axes = {"seeds": seeds is not None, "settings": tune is not None, "float64": wide}
+        identity = {**config, "members": run.members, "start": point.identity, "until": until, "batch axes": axes}
+        saved = Checkpoints(Path(checkpoint), every, fingerprint(identity))
     final = run.advance(ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress)
     recorder = run.recorder
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress())
