@@ -100,10 +100,15 @@ class SweepSpec:
         for key, least, values in (("rounds", 1, [rounds]), ("eval_every", 1, [eval_every or 1]), ("seeds", 0, seeds)):
             if min(values) < least:
                 raise ValueError(f"{where('', 0, key)} is {min(values)}; give at least {least}")
-        methods = tables["method"] if isinstance(tables["method"], list) else [tables["method"]]
+        given = tables["method"] if isinstance(tables["method"], list) else [tables["method"]]
+        if not given:
+            raise ValueError("[method] is empty; give at least one method")
+        methods = tuple(_part("method", index, one, where) for index, one in enumerate(given))
+        for index, one in enumerate(methods):
+            _check_apart(one, methods[:index], where("method", index, "name"))
         return SweepSpec(
             task=_part("task", 0, tables["task"], where),
-            methods=tuple(_part("method", index, one, where) for index, one in enumerate(methods)),
+            methods=methods,
             optimizer=_part("optimizer", 0, tables["optimizer"], where),
             rounds=rounds,
             eval_every=eval_every,
@@ -159,6 +164,16 @@ def _part(section: str, number: int, given: Any, where: Where) -> Part:
             values[key] = _values(value, kinds, place)
             numbers += [key] if kinds == (float,) else []
     return Part(name, values, tuple(numbers))
+
+
+def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
+    """Refuse a combination that an earlier block has too: its runs would count twice."""
+    for other in others:
+        if other.name == method.name and other.values.keys() == method.values.keys():
+            shared = {key: [one for one in values if one in other.values[key]] for key, values in method.values.items()}
+            if all(shared.values()):
+                told = ", ".join(f"{key} = {values[0]}" for key, values in shared.items())
+                raise ValueError(f"{place}: {method.name} with {told} is in an earlier block too; give it only once")
 
 
 def find(section: str, name: str) -> tuple[str, Factory, dict[str, Any]]:

@@ -4,11 +4,12 @@ The folder holds ``spec.json``, one Parquet file for each finished cell and, whe
 Files are written aside and renamed, so that a kill at any moment leaves whole files only.
 """
 
+import hashlib
 import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Executor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 CONFIDENCE = 0.95
+OF_SPEC = "_spec"  # the column of a cell's file that tells of which sweep it is
 NOT_AXES = ("cell", "seed", "status", "reason", "diverged")
 
 
@@ -118,8 +120,10 @@ def sweep(
         progress: show a bar with the time left.
 
     Raises:
-        ValueError: a wrong spec (with line and key), or a folder that holds another sweep (with what differs).
+        ValueError: a wrong spec (with line and key), a folder that holds another sweep (with what differs) or files of
+            others, or an executor that forks.
         OSError: the folder cannot be written; finished cells are kept.
+        RuntimeError: workers of the executor died; all other cells are finished and kept.
 
     >>> import tempfile, telejax as tj
     >>> spec = {
@@ -132,17 +136,18 @@ def sweep(
     Sweep(axes=['active', 'noise', 'learning_rate'], runs=8, failed or diverged=0, missing=0)
     """
     spec = _read_spec(spec)
-    first, step = _parse_shard(shard)
-    folder = Path(out)
-    _claim(folder, spec)
     cells = spec.cells()
+    first, step = _parse_shard(shard, len(cells))
+    _check_executor(executor)
+    folder = Path(out)
+    digest = _claim(folder, spec)
     mine = cells[first::step]
-    parts = {cell.index: frame for cell in cells if (frame := _read_part(folder / cell.file)) is not None}
+    parts = {cell.index: frame for cell in cells if (frame := _read_part(folder / cell.file, cell, digest)) is not None}
     todo = [cell for cell in mine if cell.index not in parts]
     bar = tqdm(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", disable=not progress)
     with bar:
         for cell, frame in _frames(todo, executor):
-            _write(frame, folder / cell.file)
+            _write(frame.with_columns(pl.lit(digest).alias(OF_SPEC)), folder / cell.file)
             parts[cell.index] = frame
             bar.update()
     frames = [parts[cell.index] for cell in cells if cell.index in parts]
@@ -159,8 +164,30 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
             yield cell, run_cell(cell)
         return
     futures = {executor.submit(run_cell, cell): cell for cell in cells}
+    lost = []
     for future in as_completed(futures):
-        yield futures[future], future.result()
+        try:
+            frame = future.result()
+        except Exception as error:  # of the worker: what a cell raises is a row
+            lost.append((futures[future], error))
+        else:
+            yield futures[future], frame
+    if lost:
+        cell, why = lost[0]
+        raise RuntimeError(
+            f"{len(lost)} of {len(futures)} cells were lost with their workers, the first {cell.file}: {why!r}; all "
+            "others are kept, run the same again for those"
+        ) from why
+
+
+def _check_executor(executor: Executor | None) -> None:
+    """Refuse processes that are forked: jax has threads, which a fork leaves behind with the locks that they hold."""
+    context = getattr(executor, "_mp_context", None)
+    if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            "executor forks this process, after which jax waits for ever; give "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
+        )
 
 
 def _read_spec(spec: Any) -> SweepSpec:
@@ -171,40 +198,57 @@ def _read_spec(spec: Any) -> SweepSpec:
     return SweepSpec.from_toml(spec)
 
 
-def _parse_shard(shard: str | None) -> tuple[int, int]:
+def _parse_shard(shard: str | None, cells: int) -> tuple[int, int]:
     if shard is None:
         return 0, 1
     index, _, count = shard.partition("/")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise ValueError(f"shard is {shard!r}; give i/N with i from 0 to N - 1, such as 0/4")
+    if int(index) >= cells:
+        raise ValueError(f"shard is {shard!r}, and the sweep has {cells} cells; give i/N with N of at most {cells}")
     return int(index), int(count)
 
 
-def _claim(folder: Path, spec: SweepSpec) -> None:
-    """Make the folder this sweep's, or refuse one that is another's."""
+def _claim(folder: Path, spec: SweepSpec) -> str:
+    """Make the folder this sweep's, or refuse one that is another's; returns a digest of the spec, for its cells."""
     file, now = folder / "spec.json", canonical(spec)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
         if before is None:
+            if others := sorted(path.name for path in folder.iterdir() if path.suffix in (".parquet", ".png")):
+                raise ValueError(
+                    f"out is {str(folder)!r}, which holds {others[0]} and no spec.json; choose another folder"
+                )
             atomic_write(file, lambda aside: aside.write_text(json.dumps(now, indent=2)))
     except OSError as error:
         raise OSError(f"out is {str(folder)!r}, which cannot be written: {error}; choose another folder") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"out is {str(folder)!r}, whose spec.json cannot be read: {error}; choose another") from error
+    if before is not None and not isinstance(before, dict):
+        raise ValueError(f"out is {str(folder)!r}, whose spec.json is no spec; choose another folder")
     if before is not None and (differs := difference(before, now)):
         raise ValueError(f"out is {str(folder)!r}, which holds another sweep: {differs}; choose another folder")
+    return hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_part(file: Path) -> pl.DataFrame | None:
-    """A finished cell; None, with a warning, where its file cannot be read."""
+def _read_part(file: Path, cell: Cell, digest: str) -> pl.DataFrame | None:
+    """A finished cell; None, with a warning, where its file cannot be read.
+
+    Raises:
+        ValueError: the file is another one's.
+    """
     if not file.exists():
         return None
     try:
-        return pl.read_parquet(file)
+        frame = pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         warnings.warn(f"{file} cannot be read ({error}); its cell is computed again", stacklevel=3)
         return None
+    ours = {"cell", OF_SPEC} <= {*frame.columns} and frame.height > 0
+    if not ours or frame["cell"].unique().to_list() != [cell.index] or frame[OF_SPEC].unique().to_list() != [digest]:
+        raise ValueError(f"{file} is no cell {cell.index} of this sweep; move it away to have the cell computed again")
+    return frame.drop(OF_SPEC)
 
 
 def _write(frame: pl.DataFrame, file: Path) -> None:
