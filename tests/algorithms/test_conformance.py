@@ -1,31 +1,47 @@
-"""Every algorithm keeps the contract."""
+"""Every method of the registry keeps the contract."""
 
 import pytest
 
-import telejax as tj
-from telejax.testing import check_algorithm
+from telejax.algorithms import registry
+from telejax.testing import CHECKS, check_algorithm
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
-ALGORITHMS = {
-    "dsgd one-peer": lambda o: tj.decentralized_sgd(topology="one_peer_exponential", optimizer=o),
-    "all-reduce": lambda o: tj.all_reduce_sgd(optimizer=o),
-    "teleportation": lambda o: tj.teleportation(active=3, topology="ring", optimizer=o),
-    "teleportation left behind": lambda o: tj.teleportation(
-        active=4, topology="one_peer_exponential", optimizer=o, state_travels=False
-    ),
-    "fedavg": lambda o: tj.fedavg(clients=4, local_steps=2, optimizer=o),
-    "fedavg travels": lambda o: tj.fedavg(clients=4, optimizer=o, state_travels=True),
-    "one token": lambda o: tj.random_walk(optimizer=o),
-    "tokens on a graph": lambda o: tj.random_walk(tokens=3, topology="torus", optimizer=o),
-}
+METHODS = {method.name: method for method in registry.METHODS}
+QUICK = ("teleportation",)
+
+SETTINGS = (
+    "teleportation:active=4,state_travels=false/one_peer_exponential",
+    "fedavg:clients=4,local_steps=2",
+    "fedavg:clients=4,state_travels=true",
+    "random_walk:tokens=3/torus",
+)
+"""Other settings of some of them, which simulate runs alike."""
+RUNS = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", "warm_start", "network")
 
 
-QUICK = ["teleportation"]
+def graph(method: registry.Method) -> str:
+    """The hardest graph that a method takes."""
+    if method.graphs in (None, "walk"):
+        return ""
+    if method.stochastic != "both":
+        return "/directed_exponential"
+    return "/ring" if method.fixed or method.graphs == "slots" else "/one_peer_exponential"
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
 )
-def test_algorithm_keeps_the_contract(name: str) -> None:
-    check_algorithm(ALGORITHMS[name], nodes=9)
+def test_a_method_keeps_the_contract(name: str) -> None:
+    spec = name + graph(METHODS[name])
+    check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", SETTINGS)
+def test_another_setting_does_what_it_says(spec: str) -> None:
+    check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9, without=RUNS)
+
+
+def test_what_is_left_out_there_are_checks() -> None:
+    assert {*RUNS} < {*CHECKS}
