@@ -1,5 +1,7 @@
 """Conformance checks for your own algorithms and tasks; telejax's own pass the same."""
 
-from telejax.testing.checks import TreeTask, check_algorithm, check_task
+from telejax.testing.algorithm import CHECKS, check_algorithm
+from telejax.testing.task import check_task
+from telejax.testing.tasks import TreeTask
 
-__all__ = ["TreeTask", "check_algorithm", "check_task"]
+__all__ = ["CHECKS", "TreeTask", "check_algorithm", "check_task"]
