@@ -1,5 +1,6 @@
 """Work in threads that see the settings of the thread that asked: jax keeps them for each thread by itself."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
@@ -25,8 +26,10 @@ def over_devices(
 ) -> list[Made]:
     """``function`` of each item on the device that is free first, one at once on each; results in the order of items.
 
-    The first error is raised as soon as it is met: what has not begun by then is not done.
+    The first error, or an interruption, is raised as soon as it is met: what has not begun by then is not done, and
+    what has is told to stop.
     """
+    stop = threading.Event()
     wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]
     free: SimpleQueue[Any] = SimpleQueue()
     for device in devices:
@@ -34,6 +37,7 @@ def over_devices(
 
     def on_a_device(item: Given) -> Made:
         device = free.get()
+        _HERE.stop = stop
         try:
             with jax.enable_x64(wide), jax.default_device(device):
                 return function(item)
@@ -46,6 +50,16 @@ def over_devices(
             for done in as_completed(waiting):
                 done.result()
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [one.result() for one in waiting]
+
+
+_HERE = threading.local()
+
+
+def told_to_stop() -> bool:
+    """Whether work in this thread is of no use any more."""
+    stop = getattr(_HERE, "stop", None)
+    return stop is not None and stop.is_set()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.interrupt import INTERRUPTED, end, interruptible
 from telejax.cli.output import discard, flush, tell
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
@@ -33,6 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush()
 
 
+def command() -> None:
+    """The program ``telejax``: :func:`main`, then the end of the process."""
+    code = main()
+    if code == INTERRUPTED:
+        end()
+    sys.exit(code)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     try:
         options = tyro.extras.subcommand_cli_from_dict(
@@ -45,10 +54,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         discard(sys.stdout)
         return 0
     try:
-        return int(options.run() or 0)
+        with interruptible(options.kept):
+            return int(options.run() or 0)
     except (ValueError, OSError) as error:
         tell(str(error))
         return 2
     except KeyboardInterrupt:
-        tell("interrupted; what was finished before is kept")
-        return 130
+        tell(f"interrupted; {options.kept()}")
+        return INTERRUPTED

@@ -25,6 +25,15 @@ class Sweep:
     progress: bool = True
     """Show the progress and the time left."""
 
+    def kept(self) -> str:
+        """What is left of a command that is interrupted."""
+        cells = len([*self.out.glob("cell-*.parquet")])
+        if not cells:
+            return f"no cell was finished; {self.out} holds none"
+        return (
+            f"{cells} finished {'cell is' if cells == 1 else 'cells are'} kept in {self.out}; the same command goes on"
+        )
+
     def run(self) -> int:
         import polars as pl
 

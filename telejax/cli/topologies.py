@@ -30,6 +30,10 @@ class Topologies:
     force: bool = False
     """Replace --out if it exists and holds only files of telejax."""
 
+    def kept(self) -> str:
+        """What is left of a command that is interrupted."""
+        return "nothing is written before all is computed"
+
     def run(self) -> int:
         check_integer("--nodes", self.nodes, minimum=1)
         check_integer("--seed", self.seed, minimum=0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 from tqdm.auto import tqdm
 
+from telejax.backend.threads import told_to_stop
 from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.program import Program
 from telejax.simulation.recorder import Recorder
@@ -65,6 +66,8 @@ def run_rounds(
         for place, rounds in enumerate(ahead):
             if ended or recorder.all_diverged:
                 break
+            if told_to_stop():
+                raise KeyboardInterrupt(f"stopped after round {recorder.round}")
             state, evaluation = program.advance(state, rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)
