@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+NARROWEST = 80  # columns: a narrower terminal breaks lines, but no number is cut
+PLAIN = str.maketrans({"±": "~", "…": "."})  # for an encoding that lacks them, as wide as they are
+
 
 class Output:
     """Standard output and the folder of one command."""
@@ -15,6 +18,7 @@ class Output:
         from rich.console import Console
 
         self.console = Console()
+        self.console.width = max(self.console.width, NARROWEST)
         self.open = True
         self.lost = False
         """Whether the files could not be written."""
@@ -93,7 +97,11 @@ def discard(stream: TextIO) -> None:
 
 def _write(text: str) -> None:
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = text.translate(PLAIN).encode(encoding, "replace").decode(encoding)
+    sys.stdout.write(text)
     sys.stdout.flush()
 
 

@@ -153,7 +153,7 @@ def simulate(
     recorder = run.recorder
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress())
     if recorder.all_diverged:
-        raise _divergence(algorithm, recorder.round, result)
+        raise _divergence(algorithm, recorder.round, recorder.start, result)
     return result
 
 
@@ -163,14 +163,15 @@ def _asked(given: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not defaults[name]}
 
 
-def _divergence(algorithm: Algorithm, round: int, result: Result) -> DivergenceError:
-    """The error that every run has diverged by this round."""
+def _divergence(algorithm: Algorithm, round: int, start: int, result: Result) -> DivergenceError:
+    """The error that every run has diverged by this round, or was not finite where it started."""
     rates = ", ".join(f"{rate:g}" for rate in result.learning_rates if rate) or "as in its optimizer"
-    return DivergenceError(
-        f"{algorithm.name} diverged by round {round} with step size {rates}; try a smaller one; "
-        "the history so far is in the result of this error",
-        result,
-    )
+    if round == start:
+        where = "the parameters of task.init or the data of task.evaluate" if start == 0 else "the given state"
+        why = f"{algorithm.name} starts with values that are not finite; look for nan and inf in {where}"
+    else:
+        why = f"{algorithm.name} diverged by round {round} with step size {rates}; try a smaller one"
+    return DivergenceError(f"{why}; the history so far is in the result of this error", result)
 
 
 def simulate_batch(
