@@ -21,7 +21,7 @@ $(2)/bin/python -m pip install --quiet $(3) --editable '.[dev]'
 endef
 
 .PHONY: demo test test-fast lint coverage test-matrix constraints dist clean
-.PRECIOUS: .venvs/%/installed
+.SECONDARY:
 
 demo: $(INSTALLED)
 	$(BIN)/telejax compare --out runs/demo --force
