@@ -44,3 +44,4 @@ from .studies.sweep.spec import SweepSpec as SweepSpec
 from .studies.sweep.sweep import Sweep as Sweep
 from .studies.sweep.sweep import sweep as sweep
 from .topology import Topology as Topology
+from .version import __version__ as __version__

@@ -104,7 +104,8 @@ class Scaffold(tj.Algorithm):
         holders = tj.sample_distinct(draw_key, task.nodes, self.clients)
         own, common = state.memory.node[holders], state.memory.common
         grads = tj.gradients(data_key, state.params, holders, task)
-        params, opt_state = tj.apply_gradients(grads - own + common, state.params, state.opt_state, self.optimizer)
+        direction = grads - own + common[None]
+        params, opt_state = tj.apply_gradients(direction, state.params, state.opt_state, self.optimizer)
         change = grads - own  # c_i+ - c_i = (x - z) / eta - c after one step
         memory = tj.Memory(
             node=state.memory.node.at[holders].add(change),

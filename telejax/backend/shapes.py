@@ -1,9 +1,26 @@
 """What values look like, in words: for errors that say what was given and what is needed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+
+def traced_shapes(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function returns, by shape as of ``jax.eval_shape``; what is no array stays what it is.
+
+    >>> traced_shapes(lambda x: (2 * x, "of any kind"), jnp.zeros(3))
+    (ShapeDtypeStruct(shape=(3,), dtype=float32), 'of any kind')
+    """
+    kept = []
+    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+
+    def run(*arguments: Any) -> None:
+        kept.append(jax.tree.map(shape, function(*arguments)))  # here, so that no tracer outlives the trace
+
+    jax.eval_shape(run, *arguments)
+    return kept[0]
 
 
 def difference(before: Any, after: Any, name: str) -> str:

@@ -50,7 +50,7 @@ def one_device_a_core() -> int:
     convolutions with their own weights take, runs on one core a device. To be called before jax computes anything;
     afterwards, or where ``JAX_NUM_CPU_DEVICES`` is set, the devices stay as they are.
     """
-    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # not set
+    if jax.config.values["jax_num_cpu_devices"] < 0:  # not set
         with suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     return jax.local_device_count("cpu")

@@ -14,6 +14,7 @@ from telejax.cli.output import discard, flush, tell
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
 from telejax.cli.topologies import Topologies
+from telejax.version import __version__
 
 SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Sweep | Topologies]] = {
     "compare": Compare,
@@ -43,11 +44,15 @@ def command() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+        print(__version__)
+        return 0
     try:
         options = tyro.extras.subcommand_cli_from_dict(
             SUBCOMMANDS,
             prog="telejax",
-            description="Simulate decentralized learning with thousands to millions of nodes.",
+            description="Simulate decentralized learning with thousands to millions of nodes.\n\n"
+            "telejax --version prints the version.",
             args=arguments,
         )
     except BrokenPipeError:  # enough of --help was read

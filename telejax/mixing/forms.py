@@ -127,7 +127,7 @@ class Mean(Mixing):
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         place = jnp.arange(self.slots, dtype=jnp.int32)
         weights = jnp.full((self.slots, self.slots), (1 - self.lazy) / self.slots)
-        return (place[:, None] + place) % self.slots, weights.at[0].add(self.lazy)
+        return (place[:, None] + place[None]) % self.slots, weights.at[0].add(self.lazy)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         if self.transport == "all_reduce":
@@ -182,8 +182,8 @@ class Served(Mixing):
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         place = jnp.arange(self.slots, dtype=jnp.int32)
-        indices = (place[:, None] + place) % self.slots
-        weights = jnp.where(self.down, self._share()[indices], 0)
+        indices = (place[:, None] + place[None]) % self.slots
+        weights = jnp.where(self.down[None], self._share()[indices], 0)
         return indices, weights.at[0].add(~self.down)
 
     def surplus(self) -> Float[Array, " slots"]:
@@ -242,7 +242,7 @@ class Neighbours(Mixing):
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         own, weights, indices = self._now(round)
-        place = jnp.arange(self.slots, dtype=indices.dtype)
+        place = jnp.arange(self.slots, dtype=indices.dtype)[None]
         lost = (indices != place) & ~arrives(indices, place)
         gone = jnp.where(lost, weights, 0)
         back = jnp.sum(gone, axis=0)
@@ -291,7 +291,7 @@ class Dense(Mixing):
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         place = jnp.arange(self.slots, dtype=jnp.int32)
-        indices = (place[:, None] + place) % self.slots
+        indices = (place[:, None] + place[None]) % self.slots
         return indices, jnp.asarray(self._matrix(round), float)[place, indices]
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
@@ -357,7 +357,7 @@ def _delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Ar
     """The messages that arrive, for a matrix."""
     slots = matrix.shape[0]
     place = jnp.arange(slots, dtype=jnp.int32)
-    lost = (place[:, None] != place) & (matrix != 0) & ~arrives(place[None], place[:, None])
+    lost = (place[:, None] != place[None]) & (matrix != 0) & ~arrives(place[None], place[:, None])
     gone = jnp.where(lost, matrix, 0)
     back = jnp.sum(gone, axis=1)
     thinned = (matrix - gone).at[place, place].add(back)

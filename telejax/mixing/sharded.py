@@ -64,7 +64,7 @@ class Shifts(Mixing):
         for t, shifts in enumerate(self.rounds):
             offsets[t, : len(shifts)], weights[t, : len(shifts)] = zip(*shifts, strict=True)
         now = round % len(self.rounds)
-        indices = (place + jnp.asarray(offsets, jnp.int32)[now][:, None]) % self.slots
+        indices = (place[None] + jnp.asarray(offsets, jnp.int32)[now][:, None]) % self.slots
         if self.weights is not None:
             return indices, self.weights
         return indices, jnp.broadcast_to(jnp.asarray(weights)[now][:, None], indices.shape)

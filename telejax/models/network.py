@@ -54,7 +54,7 @@ class Nnx:
 
     def init(self, key: Key[Array, ""], inputs: Float[Array, "batch ..."]) -> Any:
         _, params, _, rest = _split(self.build(nnx.Rngs(key)))
-        _only_parameters({type(leaf).__name__ for leaf in rest.flat_state().leaves})
+        _only_parameters({type(leaf).__name__ for leaf in nnx.to_flat_state(rest).leaves})
         return nnx.to_pure_dict(params)
 
     def apply(self, params: Any, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:

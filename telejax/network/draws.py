@@ -26,7 +26,7 @@ def happens(
 
     >>> import jax, jax.numpy as jnp
     >>> nodes = jnp.arange(1000)
-    >>> drawn = happens(jax.random.key(0), LOSS, 0.25, nodes[:, None], nodes)
+    >>> drawn = happens(jax.random.key(0), LOSS, 0.25, nodes[:, None], nodes[None])
     >>> round(float(drawn.mean()), 2)
     0.25
     """

@@ -17,6 +17,7 @@ from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.backend.memory import tree_bytes
+from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
@@ -166,14 +167,8 @@ def round_shape(member: Member, state: State) -> tuple[State, Info]:
 
 def _traced_round(member: Member, state: State) -> tuple[State, Info]:
     algorithm, task, network = member
-    returned = []
-
-    def run(key: Key[Array, ""], state: State) -> None:
-        returned.append(take_step(algorithm, key, state, task, network))
-
-    jax.eval_shape(run, jax.random.key(0), state)
-    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
-    return jax.tree.map(shape, returned[0])
+    step = lambda key, state: take_step(algorithm, key, state, task, network)
+    return traced_shapes(step, jax.random.key(0), state)
 
 
 def take_step(

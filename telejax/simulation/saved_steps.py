@@ -9,6 +9,7 @@ from typing import Any, Self
 from telejax.results.lock import hold
 from telejax.simulation.fingerprint import Plain, difference
 
+PREFIX = "round"  # of a step's folder: one that is called 99 is the user's own
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
 
 
@@ -38,7 +39,7 @@ class SavedSteps:
 
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells every step of every write
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
+            step_prefix=PREFIX, max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,7 @@ class SavedSteps:
         """
         import orbax.checkpoint as ocp
 
-        ours = [step for step in self._manager.all_steps() if (self.folder / str(step) / "identity").is_dir()]
-        step = max(ours, default=None)
+        step = self._manager.latest_step()
         if step is None:
             return None
         before = self.read(step, identity=ocp.args.JsonRestore())["identity"]
@@ -86,7 +86,7 @@ class SavedSteps:
         except Exception as error:  # of many kinds, from JSON, orbax and tensorstore
             raise ValueError(
                 f"checkpoint is {str(self.folder)!r}, whose step {step} cannot be read: {error}; "
-                f"remove its folder {step} to go on from the one before"
+                f"remove its folder {PREFIX}_{step} to go on from the one before"
             ) from error
 
     def write(self, step: int, **items: Any) -> None:

@@ -143,12 +143,8 @@ def simulate(
     )
     labels = {one.name: one.label for one in own_metrics if one.label}
     config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
-    saved = None
-    if checkpoint is not None:
-        wide = jax.dtypes.canonicalize_dtype(float) == "float64"
-        axes = {"seeds": seeds is not None, "settings": tune is not None, "float64": wide}
-        identity = {**config, "members": run.members, "start": point.identity, "until": until, "batch axes": axes}
-        saved = Checkpoints(Path(checkpoint), every, fingerprint(identity))
+    identity = lambda: fingerprint({**config, **run.identity, "until": until})
+    saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
     final = run.advance(ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress)
     recorder = run.recorder
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress())
@@ -270,6 +266,13 @@ class Run:
         cost = RoundCost.of(algorithm, task, shape)
         groups = algorithm.groups(task.nodes)
         self.recorder = Recorder(seeds, columns, groups, cost, self.start.round, self.start.progress)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that the bits of a run depend on."""
+        wide = jax.dtypes.canonicalize_dtype(float) == "float64"
+        axes = self.program.axes.shape
+        return {"members": self.members, "start": self.start.identity, "batch axes": str(axes), "float64": wide}
 
     def advance(
         self,

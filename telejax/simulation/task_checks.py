@@ -1,13 +1,13 @@
 """What a task is made of, checked from shapes alone."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from telejax.backend.shapes import difference, is_number, kind_of, short
+from telejax.backend.shapes import difference, is_number, kind_of, short, traced_shapes
 from telejax.errors import check_integer
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
@@ -16,7 +16,6 @@ from telejax.simulation.recorder import RESERVED
 from telejax.state import Metric
 from telejax.tasks.base import OptionalMembers, Task
 
-Out = TypeVar("Out")
 MAX_NODES = 2**31 - 1  # node numbers are int32
 
 OF_NETWORK = frozenset({"lost", "mean_drift"})
@@ -131,22 +130,18 @@ def _check_optional_members(task: Task) -> None:
             raise ValueError(f"task.{name} is {short(function)}; give a function of params, node and key")
 
 
-def traced(name: str, function: Callable[..., Out], *arguments: PyTree) -> Out:
+def traced(name: str, function: Callable[..., Any], *arguments: PyTree) -> Any:
     """What a member of a task returns, by shape; Python numbers stay what they are."""
-    kept: list[Out] = []
 
-    def run(*arguments: PyTree) -> int:
-        kept.append(function(*arguments))
-        return 0
+    def called(*arguments: PyTree) -> Any:
+        try:
+            return function(*arguments)
+        except Exception as error:  # of any kind: it is the user's code
+            kind = type(error).__name__
+            told = error if isinstance(error, TypeError | AttributeError) else f"{kind}: {error}"
+            raise TypeError(f"{name} failed on arguments of the right shapes: {told}") from error
 
     try:
-        jax.eval_shape(run, *arguments)
-    except Exception as error:  # of any kind: it is the user's code
-        kind = type(error).__name__
-        told = error if isinstance(error, TypeError | AttributeError) else f"{kind}: {error}"
-        raise TypeError(f"{name} failed on arguments of the right shapes: {told}") from error
-    plain = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
-    try:
-        return jax.tree.map(plain, kept[0])
+        return traced_shapes(called, *arguments)
     except ValueError:
         raise ValueError(f"{name} returned a mapping whose names cannot be sorted; make all of them text") from None

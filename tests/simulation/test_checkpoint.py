@@ -84,7 +84,7 @@ def test_killed_and_interrupted_runs_go_on_bit_for_bit(tmp_path):
     time.sleep(0.15)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    assert 0 < max(int(step.name) for step in (tmp_path / "killed").iterdir() if step.name.isdigit()) < 63
+    assert 0 < max(int(step.name.partition("_")[2]) for step in (tmp_path / "killed").glob("round_*")) < 63
     finish(script(tmp_path / "killed"))
     same(tmp_path / "killed", tmp_path / "whole")
 
@@ -93,7 +93,7 @@ def test_killed_and_interrupted_runs_go_on_bit_for_bit(tmp_path):
     interrupted.send_signal(signal.SIGINT)
     _, error = interrupted.communicate(timeout=60)
     assert "KeyboardInterrupt" in error and interrupted.returncode != 0
-    assert (tmp_path / "interrupted" / "20").is_dir()
+    assert (tmp_path / "interrupted" / "round_20").is_dir()
     finish(script(tmp_path / "interrupted"))
     same(tmp_path / "interrupted", tmp_path / "whole")
 
@@ -155,7 +155,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
 
 def test_an_unreadable_checkpoint_is_named(tmp_path):
     run(tmp_path)
-    for file in (tmp_path / "12").rglob("*"):
+    for file in (tmp_path / "round_12").rglob("*"):
         if file.is_file():
             file.write_bytes(b"")
     with pytest.raises(ValueError, match="step 12 cannot be read"):

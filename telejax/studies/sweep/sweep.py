@@ -7,10 +7,10 @@ Files are written aside and renamed, so that a kill at any moment leaves whole f
 import hashlib
 import json
 import os
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,13 @@ from telejax.errors import check_name
 from telejax.results.files import atomic_write
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
+from telejax.studies.sweep.sealed import read_sealed, write_sealed
 from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
 
 if TYPE_CHECKING:
     import matplotlib.axes
 
 CONFIDENCE = 0.95
-OF_SPEC = "_spec"  # the column of a cell's file that tells of which sweep it is
 NOT_AXES = ("cell", "seed", "status", "reason", "diverged")
 
 
@@ -142,18 +142,18 @@ def sweep(
     folder = Path(out)
     digest = _claim(folder, spec)
     mine = cells[first::step]
-    parts = {cell.index: frame for cell in cells if (frame := _read_part(folder / cell.file, cell, digest)) is not None}
+    parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}
     todo = [cell for cell in mine if cell.index not in parts]
     bar = tqdm(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", disable=not progress)
     with bar:
         for cell, frame in _frames(todo, executor):
-            _write(frame.with_columns(pl.lit(digest).alias(OF_SPEC)), folder / cell.file)
+            _write(folder / cell.file, partial(write_sealed, frame, sweep=digest))
             parts[cell.index] = frame
             bar.update()
     frames = [parts[cell.index] for cell in cells if cell.index in parts]
     table = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
     if len(frames) == len(cells):
-        _write(table, folder / "table.parquet")
+        _write(folder / "table.parquet", partial(atomic_write, write=table.write_parquet))
     return Sweep(table, _axes(spec), len(cells) - len(frames))
 
 
@@ -232,28 +232,9 @@ def _claim(folder: Path, spec: SweepSpec) -> str:
     return hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _read_part(file: Path, cell: Cell, digest: str) -> pl.DataFrame | None:
-    """A finished cell; None, with a warning, where its file cannot be read.
-
-    Raises:
-        ValueError: the file is another one's.
-    """
-    if not file.exists():
-        return None
+def _write(file: Path, write: Callable[[Path], None]) -> None:
     try:
-        frame = pl.read_parquet(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        warnings.warn(f"{file} cannot be read ({error}); its cell is computed again", stacklevel=3)
-        return None
-    ours = {"cell", OF_SPEC} <= {*frame.columns} and frame.height > 0
-    if not ours or frame["cell"].unique().to_list() != [cell.index] or frame[OF_SPEC].unique().to_list() != [digest]:
-        raise ValueError(f"{file} is no cell {cell.index} of this sweep; move it away to have the cell computed again")
-    return frame.drop(OF_SPEC)
-
-
-def _write(frame: pl.DataFrame, file: Path) -> None:
-    try:
-        atomic_write(file, frame.write_parquet)
+        write(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise OSError(
             f"{file} cannot be written: {error}; finished cells are kept, make room and run the same again"

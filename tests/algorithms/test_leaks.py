@@ -1,0 +1,30 @@
+"""No tracer outlives the program that made it, in a run of any method."""
+
+import jax
+import optax
+import pytest
+from test_conformance import ALGORITHMS
+
+import telejax as tj
+
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
+METHODS = ALGORITHMS | {
+    "joint": lambda o: tj.joint_teleportation(active=(1, 2), topology="ring", optimizer=o),
+    "over a network": lambda o: tj.decentralized_sgd(topology="ring", optimizer=o),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_method_leaks_a_tracer(name: str) -> None:
+    momentum = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
+    network = tj.Network(loss=0.1, outage=0.1) if name == "over a network" else None
+    task = tj.tasks.quadratic(nodes=9, dim=3, noise=1.0)
+    with jax.checking_leaks():
+        tj.simulate(METHODS[name](momentum), task, rounds=3, eval_every=2, network=network, progress=False)
+
+
+def test_a_leak_is_seen() -> None:
+    kept = []
+    with jax.checking_leaks(), pytest.raises(Exception, match="Leaked"):
+        jax.jit(kept.append)(1.0)
