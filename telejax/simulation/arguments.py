@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.shapes import short
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_integer, check_name, check_target
 from telejax.network import IDEAL, Network
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.task_checks import OF_NETWORK, check_pytree, metric_columns
@@ -150,9 +150,7 @@ def check_until(
             f"until is {until!r}, and nobody knows whether a higher {metric} is better; declare it in "
             "task.higher_is_better, or in its Metric"
         )
-    if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
-        raise ValueError(f"until is {until!r}; give a finite number to reach")
-    return metric, float(target), directions[metric]
+    return metric, check_target("until", target, given=until), directions[metric]
 
 
 def chunks(rounds: int, eval_every: int) -> Iterator[int]:

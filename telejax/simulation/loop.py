@@ -66,6 +66,7 @@ def run_rounds(
             if ended or recorder.all_diverged:
                 break
             state, evaluation = program.advance(state, rounds)
+            program.check_holders(evaluation, recorder.round + rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)
             if saved is not None:

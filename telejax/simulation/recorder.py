@@ -153,7 +153,7 @@ class Recorder:
     def reached(self, metric: str, target: float, higher_is_better: bool) -> bool:
         """Whether every run that is still finite has reached the target at the last evaluation."""
         now = self._columns[metric]
-        there = now >= target if higher_is_better else now <= target
+        there = np.isfinite(now) & (now >= target if higher_is_better else now <= target)
         return bool((there | self.diverged).all())
 
     @staticmethod
