@@ -50,10 +50,10 @@ def evaluate(
         mesh: over which loops are divided.
 
     Returns:
-        Metrics of shape (groups,), float32 at least: each entry of ``task.evaluate`` for the mean model, with the suffix
-        ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``, those of
-        the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group are
-        judged, None for all.
+        Metrics of shape (groups,), float32 at least: each entry of ``task.evaluate`` for the mean model, with the
+        suffix ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``,
+        those of the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group
+        are judged, None for all.
     """
     groups = algorithm.groups(task.nodes)
     models = algorithm.models(state)

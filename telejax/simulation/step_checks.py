@@ -16,7 +16,7 @@ from telejax.simulation.batching import BatchAxes, structure_of
 from telejax.simulation.metrics import both
 from telejax.simulation.program import Member, round_shape
 from telejax.simulation.recorder import MESSAGE_COUNTERS, RESERVED
-from telejax.simulation.task_checks import metric_columns, traced
+from telejax.simulation.task_checks import OF_TABLES, metric_columns, traced
 from telejax.state import Info, Metric, State
 from telejax.tasks.base import Task
 
@@ -160,7 +160,7 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
         if not is_number(gauge) or jnp.shape(gauge) not in ((), (groups,)):
             raise ValueError(f"gauge {name!r} is {kind_of(gauge)}; give numbers of shape ({groups},), one a group")
     twice = set(info.counters).intersection(info.gauges)
-    taken = {*RESERVED, *columns}
+    taken = {*RESERVED, *OF_TABLES, *columns}
     if taken := twice | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
         raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
 
@@ -185,7 +185,8 @@ def check_columns(member: Member, state: State, metrics: Sequence[Metric], setti
     if not own:
         return
     _, info = round_shape(member, state)
-    names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network)]
+    engine = {*RESERVED, *OF_TABLES} - {*MESSAGE_COUNTERS}  # which a method may count
+    names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network), *engine]
     if twice := sorted({name for name in own if names.count(name) > 1}):
         raise ValueError(
             f"{twice} would be several columns each: of tune, the method, the task or metrics; rename all but one"

@@ -51,7 +51,7 @@ class Comparison:
             best = run.tuned().settings[0]
             chosen = pl.all_horizontal(pl.col(one).eq_missing(value) for one, value in best.items()).alias("tuned")
             frames.append(run.history.select(pl.lit(name).alias("method"), pl.all(), chosen))
-        return pl.concat(frames, how="diagonal")
+        return pl.concat(frames, how="diagonal_relaxed")
 
     def table(self) -> pl.DataFrame:
         """One row a method at its tuned step size: mean and standard deviation over seeds of the last row.

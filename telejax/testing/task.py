@@ -39,7 +39,9 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
     assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
     given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else list(nodes)
     if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):
-        raise ValueError(f"nodes is {nodes!r}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}")
+        raise ValueError(
+            f"nodes is {nodes!r}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}"
+        )
     chosen = jnp.asarray(given, jnp.int32)
     init_key, key = jax.random.split(jax.random.key(0))
     params = task.init(init_key)

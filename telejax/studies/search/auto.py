@@ -81,7 +81,7 @@ class Auto(Rule):
             DivergenceError: every run diverged.
         """
         self._refuse(other)
-        rounds = check_integer("rounds", rounds, minimum=1)
+        rounds = checks.check_count(check_integer("rounds", rounds, minimum=1))
         eval_every = checks.check_eval_every(eval_every, rounds)
         chosen = checks.check_seeds(seed, seeds)
         every = checks.check_every(every, checkpoint)
@@ -181,7 +181,8 @@ def auto(
     Args:
         topology: the graph over the slots of each candidate: a name, or a function of k.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
-        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n or, with a warning, to what fits the memory.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n or, with a warning, to what fits the
+            memory.
         objective: "slots", the mean over slots of the loss of their own models, or "mean", that of the mean model.
         tolerance: relative; the smallest candidate within it of the best is taken.
         state_travels: as for :func:`telejax.teleportation`.

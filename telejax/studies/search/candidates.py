@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 
 import jax
 import polars as pl
@@ -71,8 +71,8 @@ def fitting(
 
 def runs_of(seeds: int, tune: Tune | None) -> int:
     """How many runs each candidate has: seeds times settings."""
-    lists = tune.values() if isinstance(tune, Mapping) else [tune]
-    return seeds * math.prod(max(1, len(one)) for one in lists if hasattr(one, "__len__"))
+    lists = tune.values() if isinstance(tune, Mapping) else () if tune is None else (tune,)
+    return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
 
 
 def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:

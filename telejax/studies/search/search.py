@@ -106,7 +106,7 @@ def search(
         progress=progress,
     )
     runs, finite = zip(*in_threads(run, split, len(split)), strict=True)
-    histories = pl.concat([run.history for run in runs]).drop("group")
+    histories = pl.concat([run.history for run in runs], how="vertical_relaxed").drop("group")
     config = {
         "task": OptionalMembers.of(task).name,
         "nodes": task.nodes,
