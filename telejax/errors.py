@@ -53,6 +53,19 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     return number
 
 
+def check_target(name: str, value: Any, given: Any = None) -> float:
+    """Return ``value`` as a float, or raise a ValueError unless it is a finite number, which a run can reach.
+
+    >>> check_target("target", float("nan"))
+    Traceback (most recent call last):
+    ...
+    ValueError: target is nan; give a finite number to reach
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+        raise ValueError(f"{name} is {(value if given is None else given)!r}; give a finite number to reach")
+    return float(value)
+
+
 def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Return ``name`` if it is one of ``known``, or raise a ValueError with the nearest of them.
 

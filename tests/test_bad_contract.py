@@ -359,7 +359,10 @@ def test_parts(call: Callable[[], Any], words: str) -> None:
         (starts(memory={"slot": ONE}), "memory of the state of Mine.start is dict; give telejax.Memory("),
         (
             starts(memory=lambda state: tj.Memory(node=jnp.zeros((NODES, 2**38)))),
-            ("needs 8796.1 GB for 1 runs of 8 nodes", "GB are free; run fewer seeds or step sizes at once, or fewer"),
+            (
+                "the state of Mine (its memory included) for 1 run of 8 slots needs 8796.1 GB",
+                "GB are free; run fewer seeds",
+            ),
         ),
         (starts(params=None), "params of the state of Mine.start is None"),
         (starts(params=lambda state: state.params[0]), "params of the state of Mine.start has a leaf float32[3]"),

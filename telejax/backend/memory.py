@@ -62,15 +62,39 @@ def convolution_form() -> Literal["windows", "plain"]:
     return "windows" if jax.default_backend() == "cpu" else "plain"
 
 
-def free_bytes() -> int:
-    """Memory that is free now, of the device or of this machine."""
-    stats = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
-    return stats["bytes_limit"] - stats["bytes_in_use"] if stats else psutil.virtual_memory().available
+def free_bytes(device: jax.Device | None = None) -> int | None:
+    """Memory that is free now, of a device (by default the first) or, of a CPU, of this machine; None where unknown."""
+    device = jax.devices()[0] if device is None else device
+    if device.platform == "cpu":
+        return host_bytes()
+    stats = device.memory_stats() or {}
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
+
+
+def host_bytes() -> int | None:
+    """Memory of this machine that is free now; None where unknown."""
+    try:
+        return int(psutil.virtual_memory().available)
+    except (OSError, RuntimeError, NotImplementedError):
+        return None
 
 
 def fitting_memory(run_bytes: int) -> int:
     """How many runs with a state of ``run_bytes`` one program may hold in the memory that is free now, at least 1."""
-    return max(1, free_bytes() // (COPIES * max(1, run_bytes)))
+    free = free_bytes() or host_bytes() or 0
+    return max(1, free // (COPIES * max(1, run_bytes)))
+
+
+def check_fits(what: str, needed: int, remedy: str, free: int | None) -> None:
+    """Raise a ValueError that says how much is needed where it is more than is free; where that is unknown, pass.
+
+    >>> check_fits("state", 8 * 10**9, "take fewer nodes", free=10**9)
+    Traceback (most recent call last):
+    ...
+    ValueError: state needs 8.0 GB and 1.0 GB are free; take fewer nodes
+    """
+    if free is not None and needed > free:
+        raise ValueError(f"{what} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {remedy}")
 
 
 def tree_bytes(tree: Any) -> int:

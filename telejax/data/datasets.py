@@ -34,10 +34,11 @@ class Dataset:
 
     @property
     def classes(self) -> int:
-        """Number of classes."""
-        return int(self.train.labels.max()) + 1
+        """Number of classes: one more than the highest label of all splits, held-out ones included."""
+        return max(int(split.labels.max()) for split in (self.train, self.validation, self.test) if len(split)) + 1
 
 
+MAX_LABEL = 2**24 - 1  # the last layer of a model has an output for each
 DIGITS_VALIDATION = 197
 DIGITS_TEST = 200
 
@@ -73,8 +74,9 @@ def from_arrays(
     """A data set from any two pairs of arrays (inputs, labels).
 
     Args:
-        train: inputs of shape (samples, ...), uint8 (read as 0 to 1) or floats, and labels from 0, (samples,).
-        test: the same.
+        train: inputs of shape (samples, ...), integers or floats, and labels from 0, (samples,).
+        test: the same, of the same kind. Integers of both are divided by 255 where one of either is above 1, and
+            uint8 is then stored as it is; floats are taken as they are.
         name: for tables and titles.
         validation: training samples that are held out to tune with; by default a twelfth, at most 5000.
         normalise: bring each channel (last axis of images) of the training inputs to mean 0 and deviation 1.
@@ -82,7 +84,8 @@ def from_arrays(
 
     Raises:
         ValueError: another number of labels than inputs, labels that are not integers from 0, test inputs of another
-            shape or of classes that the training set lacks, non-finite inputs, too few samples.
+            shape, of classes that the training set lacks, or floats beside integers; integers that are no pixels,
+            non-finite inputs, too few samples.
 
     >>> images, labels = np.zeros((120, 8, 8)), np.arange(120) % 10
     >>> data = from_arrays((images, labels), (images[:20], labels[:20]))
@@ -90,6 +93,7 @@ def from_arrays(
     (110, 10, 20, 10)
     """
     full, held = as_split("train", *train), as_split("test", *test)
+    full, held = _scaled(full, held)
     if full.inputs.shape[1:] != held.inputs.shape[1:]:
         raise ValueError(
             f"test has inputs of shape {held.inputs.shape[1:]} and train of {full.inputs.shape[1:]}; "
@@ -120,11 +124,34 @@ def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:
         )
     if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
         raise ValueError(f"{name} has labels of type {labels.dtype} from {labels.min()}; give integers from 0")
-    if inputs.dtype != np.uint8:
+    if labels.max() > MAX_LABEL:
+        raise ValueError(f"{name} has the label {labels.max()}; number the classes from 0, to {MAX_LABEL} at most")
+    if inputs.dtype.kind not in "iu":
         inputs = inputs.astype(np.float32)
         if not np.isfinite(inputs).all():
             raise ValueError(f"{name} has inputs that are not finite; clean the data")
     return Split(inputs, labels.astype(np.int32))
+
+
+def _scaled(train: Split, test: Split) -> tuple[Split, Split]:
+    """Both splits by one rule: uint8 stays as it is and is read as 0 to 1, unless its largest number is 1."""
+    kinds = {"integers" if split.inputs.dtype.kind in "iu" else "floats" for split in (train, test)}
+    if len(kinds) == 2:
+        raise ValueError(
+            f"train has inputs of {train.inputs.dtype} and test of {test.inputs.dtype}, of which integers are divided "
+            "by 255 and floats are not; give both as integers, or both as floats"
+        )
+    if kinds == {"floats"}:
+        return train, test
+    low = min(int(split.inputs.min(initial=0)) for split in (train, test))
+    high = max(int(split.inputs.max(initial=0)) for split in (train, test))
+    if low < 0 or high > 255:
+        raise ValueError(
+            f"train and test have integers from {low} to {high}, and integers are pixels from 0 to 255; give floats, "
+            "scaled as the model is to see them"
+        )
+    kind = np.uint8 if high > 1 else np.float32
+    return tuple(Split(split.inputs.astype(kind, copy=False), split.labels) for split in (train, test))  # type: ignore
 
 
 def channel_moments(inputs: NDArray[Any]) -> tuple[tuple[float, ...], tuple[float, ...]]:

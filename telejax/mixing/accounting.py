@@ -28,7 +28,7 @@ def total(messages: Messages, rounds: int) -> int:
     if callable(messages):
         return int(sent(messages, np.arange(rounds)).sum())
     whole, rest = divmod(rounds, len(messages))
-    return whole * sum(messages) + sum(messages[:rest])
+    return whole * sum(map(int, messages)) + sum(map(int, messages[:rest]))
 
 
 def one_after_another(parts: Sequence[Messages]) -> Messages:

@@ -28,7 +28,8 @@ class Shuffle:
 
     def __call__(self, node: Int[Array, ""]) -> Int[Array, ""]:
         bits = max(2, (self.nodes - 1).bit_length())
-        first = self._encrypt(node.astype(jnp.uint32), bits)
+        # beyond the last node there are cycles that never come below it
+        first = self._encrypt(jnp.minimum(node.astype(jnp.uint32), np.uint32(self.nodes - 1)), bits)
         landed = jax.lax.while_loop(
             lambda place: place >= self.nodes,
             lambda place: self._encrypt(place, bits),

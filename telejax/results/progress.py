@@ -15,7 +15,7 @@ class Progress:
     """Arrays (seeds, settings, groups) of the last evaluation."""
 
     counted: Mapping[str, np.ndarray]
-    """Cumulative columns, the method's own counters among them, int64."""
+    """Cumulative columns, Python integers of any size; the method's own counters among them, int64."""
     gauges: Mapping[str, np.ndarray]
     diverged: np.ndarray
     params: Params

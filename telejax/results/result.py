@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_name
+from telejax.errors import check_name, check_target
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -166,10 +166,9 @@ class Result:
         """
         check_name("x", x, [name for name in X_AXES if name in self.history.columns])
         higher = self.higher_is_better(metric)
-        if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
-            raise ValueError(f"target is {target!r}; give a finite number")
-        column = pl.col(metric).fill_nan(None)
-        reached = column >= target if higher else column <= target
+        check_target("target", target)
+        column = pl.col(metric)
+        reached = column.is_finite() & (column >= target if higher else column <= target)
         return self.history.group_by(self.run_columns, maintain_order=True).agg(
             pl.col(x).filter(reached).min().alias(X_AXES[x])
         )

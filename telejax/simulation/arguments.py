@@ -9,10 +9,9 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.shapes import short
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_integer, check_name, check_target
 from telejax.network import IDEAL, Network
-from telejax.simulation.recorder import RESERVED
-from telejax.simulation.task_checks import OF_NETWORK, check_pytree, metric_columns
+from telejax.simulation.task_checks import check_pytree, metric_columns, taken_names
 from telejax.state import Metric
 from telejax.tasks.base import Task
 
@@ -55,7 +54,8 @@ def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     if not isinstance(given, Metric | Iterable) or isinstance(given, str):
         raise ValueError(f"metrics is {short(given)}; {remedy}")
     metrics = tuple([given] if isinstance(given, Metric) else given)
-    taken = {*RESERVED, *OF_NETWORK, *metric_columns(task, (), IDEAL)} if metrics else set()
+    columns = metric_columns(task, (), IDEAL) if metrics else []
+    taken = {*columns, *taken_names(columns)}
     for metric in metrics:
         if not isinstance(metric, Metric):
             raise ValueError(f"metrics holds {short(metric)}; {remedy}")
@@ -100,6 +100,11 @@ def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm
         most = max(a_round)
         remedy = f"give at least {most}, the gradients of one round of {algorithm.name}"
         rounds = check_integer("gradients", gradients, minimum=most, remedy=remedy) // most
+    return check_count(rounds, start)
+
+
+def check_count(rounds: int, start: int = 0) -> int:
+    """Return ``rounds``, or raise a ValueError where the last of them has no number on the device."""
     if start + rounds > MAX_COUNT:
         raise ValueError(f"rounds is {rounds}; rounds are counted in int32, give at most {MAX_COUNT - start}")
     return rounds
@@ -150,9 +155,7 @@ def check_until(
             f"until is {until!r}, and nobody knows whether a higher {metric} is better; declare it in "
             "task.higher_is_better, or in its Metric"
         )
-    if isinstance(target, bool) or not isinstance(target, int | float | np.number) or not np.isfinite(target):
-        raise ValueError(f"until is {until!r}; give a finite number to reach")
-    return metric, float(target), directions[metric]
+    return metric, check_target("until", target, given=until), directions[metric]
 
 
 def chunks(rounds: int, eval_every: int) -> Iterator[int]:

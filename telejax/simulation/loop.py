@@ -69,6 +69,7 @@ def run_rounds(
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
             state, evaluation = program.advance(state, rounds)
+            program.check_holders(evaluation, recorder.round + rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)
             if saved is not None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.batched_map import batched_map
@@ -50,29 +50,38 @@ def evaluate(
         mesh: over which loops are divided.
 
     Returns:
-        Metrics of shape (groups,): each entry of ``task.evaluate`` for the mean model, with the suffix
-        ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``, those of
-        the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group are
-        judged, None for all.
+        Metrics of shape (groups,), float32 at least: each entry of ``task.evaluate`` for the mean model, with the
+        suffix ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``,
+        those of the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group
+        are judged, None for all.
     """
     groups = algorithm.groups(task.nodes)
     models = algorithm.models(state)
     judged = both(algorithm.judged(state, task), network.honest(state.holders))
     mean = group_means(groups, judged)
-    means = jax.tree.map(mean, models)
-    own = batched_map(task.evaluate, models, mesh)
-    measured = dict(batched_map(task.evaluate, means, mesh))
+    centres = jax.tree.map(lambda x: mean(wide(x)), models)
+    means = jax.tree.map(lambda x, like: x.astype(like.dtype), centres, models)
+    judge = lambda model: jax.tree.map(wide, dict(task.evaluate(model)))
+    own = batched_map(judge, models, mesh)
+    measured = batched_map(judge, means, mesh)
     measured |= {f"{name}_slots": mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
     if "accuracy" in own:
         accuracy = own["accuracy"] if judged is None else jnp.where(judged, own["accuracy"], jnp.inf)
         measured["accuracy_worst"] = jnp.stack([jnp.min(part) for part in split(accuracy, groups)])
     group = np.repeat(np.arange(len(groups)), groups)
-    measured["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], means)))
-    measured |= network.metrics(models, state, groups)
+    measured["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], centres)))
+    measured |= network.metrics(jax.tree.map(wide, models), state, groups)
     for metric in metrics:
-        measured[metric.name] = jnp.broadcast_to(metric.fn(models, judged, state, task, groups), (len(groups),))
+        value = wide(metric.fn(models, judged, state, task, groups))
+        measured[metric.name] = jnp.broadcast_to(value, (len(groups),))
     count = None if judged is None else jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in split(judged, groups)])
     return measured, means, count
+
+
+def wide(x: ArrayLike) -> Array:
+    """The same numbers in float32 where they are narrower floats, in which sums over slots lose their digits."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
 
 def both(one: Bool[Array, " slots"] | None, other: Bool[Array, " slots"] | None) -> Bool[Array, " slots"] | None:
@@ -103,5 +112,5 @@ def split(x: Array, groups: tuple[int, ...]) -> list[Array]:
 
 def distances_sq(params: Params, centres: Params) -> Float[Array, " slots"]:
     """||x_a - c_a||^2 for every slot a, all leaves together."""
-    square = lambda x, c: jnp.sum((x - c) ** 2, axis=range(1, x.ndim))
+    square = lambda x, c: jnp.sum((wide(x) - c) ** 2, axis=range(1, x.ndim))
     return sum(jax.tree.leaves(jax.tree.map(square, params, centres)))  # type: ignore[return-value]

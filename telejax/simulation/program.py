@@ -21,7 +21,7 @@ from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
-from telejax.simulation.metrics import evaluate
+from telejax.simulation.metrics import evaluate, wide
 from telejax.state import Info, Metric, Params, State
 from telejax.tasks.base import OnMesh, Task
 
@@ -46,6 +46,8 @@ class Evaluation(NamedTuple):
     """How many slots were judged; None for all."""
     means: Params
     """Mean models, leaves (..., groups, ...)."""
+    holders: Array
+    """The least and the largest node that holds a slot, int32 (..., 2)."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,19 @@ class Program:
             metrics=self.metrics,
             same_holders=self._same_holders(state),
         )
+
+    def check_holders(self, evaluation: Evaluation, round: int) -> None:
+        """Raise a ValueError where a slot is held by what is no node, which would meet the data of another.
+
+        Looked at when a run is evaluated: in every round it would cost those that compute little.
+        """
+        algorithm, task, _ = self.members[0]
+        for node in (int(np.max(evaluation.holders)), int(np.min(evaluation.holders))):
+            if not -1 <= node < task.nodes:
+                raise ValueError(
+                    f"{algorithm.name} had a slot held by node {node} in round {round}, and the task has {task.nodes} "
+                    f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
+                )
 
     def lowered(self, state: State) -> jax.stages.Lowered:
         """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""
@@ -245,7 +260,9 @@ def _advance(
         at_zero = {name: jnp.zeros(groups, jnp.result_type(gauge)) for name, gauge in happens.gauges.items()}
         state, counters, gauges = jax.lax.fori_loop(0, rounds, one_round, (state, no_events, at_zero))
         measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
-        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means)
+        gauges = {name: wide(value) for name, value in gauges.items()}
+        extremes = jnp.stack([jnp.min(state.holders), jnp.max(state.holders)])
+        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes)
 
     given = state.replace(round=None, holders=None if same_holders else state.holders)
     state, evaluation = axes.run(advance, given, (keys, held), batch.batched)

@@ -60,8 +60,8 @@ class RoundCost:
             messages=algorithm.gossip_messages(task.nodes),
             gradients=algorithm.gradients(task.nodes),
             first_gradients=algorithm.first_gradients(task.nodes),
-            copy_bytes=algorithm.copy_bytes(state),
-            handoff_bytes=algorithm.handoff_bytes(state),
+            copy_bytes=int(algorithm.copy_bytes(state)),
+            handoff_bytes=int(algorithm.handoff_bytes(state)),
         )
 
 
@@ -153,7 +153,7 @@ class Recorder:
     def reached(self, metric: str, target: float, higher_is_better: bool) -> bool:
         """Whether every run that is still finite has reached the target at the last evaluation."""
         now = self._columns[metric]
-        there = now >= target if higher_is_better else now <= target
+        there = np.isfinite(now) & (now >= target if higher_is_better else now <= target)
         return bool((there | self.diverged).all())
 
     @staticmethod
@@ -181,13 +181,13 @@ class Recorder:
         return rows
 
     def _counted(self) -> dict[str, np.ndarray]:
-        """The cumulative columns of messages, bytes and gradients."""
+        """The cumulative columns of messages, bytes and gradients: Python integers, of any size."""
         ran = self.round - self.start
         gossip = [total(one, self.round) - total(one, self.start) for one in self.cost.messages]
-        sent = np.array(gossip, np.int64) + self._events.get("messages", 0)
-        handed = self._events.get("handoffs", np.zeros(self.axes, np.int64))
+        sent = np.array(gossip, object) + self._events.get("messages", 0)
+        handed = self._events.get("handoffs", np.zeros(self.axes, np.int64)).astype(object)
         now = {
-            "gradients": np.array([ran * one for one in self.cost.gradients], np.int64),
+            "gradients": np.array([ran * int(one) for one in self.cost.gradients], object),
             "messages_gossip": sent,
             "messages_handoff": handed,
             "bytes_gossip": sent * self.cost.copy_bytes,
@@ -199,12 +199,14 @@ class Recorder:
         return self._before.get(name, 0) + self._events.get(name, np.zeros(self.axes, np.int64))
 
     def _sorted(self) -> pl.DataFrame:
-        return pl.concat(self._frames).sort(["seed", "setting", "group", "round"], maintain_order=True)
+        rows = pl.concat(self._frames, how="vertical_relaxed")  # counts may have become floats
+        return rows.sort(["seed", "setting", "group", "round"], maintain_order=True)
 
     def _frame(self, nobody: np.ndarray) -> pl.DataFrame:
         seed, setting, group = (index.ravel() for index in np.indices(self.axes))
         counted = self._counted()
         flat = lambda x: np.broadcast_to(x, self.axes).ravel()
+        whole = lambda x: _whole(flat(x))
         names = list(self.settings[0])
         number = lambda value: None if value is None else float(value)
         of_setting = {name: pl.Series([number(one[name]) for one in self.settings], dtype=pl.Float64) for name in names}
@@ -218,13 +220,13 @@ class Recorder:
                 "group": group,
                 "active": np.array(self.active, np.int64)[group],
                 **{name: flat(value) for name, value in self._columns.items()},
-                "gradients": flat(counted["gradients"]),
-                "messages": flat(counted["messages_gossip"] + counted["messages_handoff"]),
-                "messages_gossip": flat(counted["messages_gossip"]),
-                "messages_handoff": flat(counted["messages_handoff"]),
-                "bytes": flat(counted["bytes_gossip"] + counted["bytes_handoff"]),
-                "bytes_gossip": flat(counted["bytes_gossip"]),
-                "bytes_handoff": flat(counted["bytes_handoff"]),
+                "gradients": whole(counted["gradients"]),
+                "messages": whole(counted["messages_gossip"] + counted["messages_handoff"]),
+                "messages_gossip": whole(counted["messages_gossip"]),
+                "messages_handoff": whole(counted["messages_handoff"]),
+                "bytes": whole(counted["bytes_gossip"] + counted["bytes_handoff"]),
+                "bytes_gossip": whole(counted["bytes_gossip"]),
+                "bytes_handoff": whole(counted["bytes_handoff"]),
                 **{name: flat(self._total(name)) for name in own},
                 **{name: flat(value) for name, value in self._gauges.items()},
                 "diverged": flat(self.diverged).copy(),
@@ -238,3 +240,9 @@ class Recorder:
     def _last_finite(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
         gone = self.diverged.reshape(self.diverged.shape + (1,) * (new.ndim - 3))
         return np.where(gone, old, new)
+
+
+def _whole(counts: np.ndarray) -> pl.Series:
+    """Python integers as int64 or, where one of them is beyond it, as float64."""
+    fits = max(counts.tolist(), default=0) <= np.iinfo(np.int64).max
+    return pl.Series(counts.tolist(), dtype=pl.Int64 if fits else pl.Float64, strict=False)

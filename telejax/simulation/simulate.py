@@ -22,7 +22,7 @@ from telejax.simulation.metrics import directions
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.start import StartingPoint, given_start
-from telejax.simulation.step_checks import check_columns, check_step
+from telejax.simulation.step_checks import check_columns, check_memory, check_step
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
@@ -251,7 +251,7 @@ class Run:
         algorithm, task, network = members[0]
         self.members, self.start = members, start or given_start(None)
         shape = state_shape(algorithm, task, network)
-        check_step(members[0], shape, len(seeds) * len(members))
+        check_step(members[0], shape)
         check_columns(members[0], shape, metrics, columns[0])
         self.program = Program.build(
             members,
@@ -262,6 +262,7 @@ class Run:
             metrics=metrics,
             run_bytes=tree_bytes(shape),
         )
+        check_memory(members[0], shape, self.program.axes, mesh)
         self.start.check(shape, self.program, task)
         cost = RoundCost.of(algorithm, task, shape)
         groups = algorithm.groups(task.nodes)

@@ -1,31 +1,33 @@
 """What an algorithm remembers, reports and costs, checked from shapes alone."""
 
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
-from telejax.backend.memory import free_bytes, tree_bytes
+from telejax.backend.memory import check_fits, free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
-from telejax.simulation.batching import structure_of
+from telejax.simulation.batching import BatchAxes, structure_of
 from telejax.simulation.metrics import both
 from telejax.simulation.program import Member, round_shape
 from telejax.simulation.recorder import MESSAGE_COUNTERS, RESERVED
-from telejax.simulation.task_checks import metric_columns, traced
+from telejax.simulation.task_checks import OF_TABLES, metric_columns, traced
 from telejax.state import Info, Metric, State
 from telejax.tasks.base import Task
 
 _CHECKED: set[Hashable] = set()  # structures of all that a step meets
 
 
-def check_step(member: Member, state: State, runs: int) -> None:
+def check_step(member: Member, state: State) -> None:
     """Check what a method remembers and reports, from shapes alone.
 
     Raises:
-        ValueError: memory whose axes are not slots or nodes, or that does not fit; groups or costs that do not go
+        ValueError: memory whose axes are not slots or nodes; groups or costs that do not go
             together; a step that changes the structure, the shapes or the dtypes of the state, or reports counters or
             gauges of a wrong kind, shape or name; models or judged slots that are not those of the slots.
     """
@@ -40,12 +42,6 @@ def check_step(member: Member, state: State, runs: int) -> None:
                 )
     if jax.tree.leaves(memory.node) and len(groups) > 1:
         raise ValueError(f"memory.node is kept by nodes, and {algorithm.name} has {len(groups)} groups; it needs one")
-    needed = runs * tree_bytes(memory)
-    if needed > (free := free_bytes()):
-        raise ValueError(
-            f"memory of {algorithm.name} needs {_gigabytes(needed)} for {runs} runs of {task.nodes} nodes, and "
-            f"{_gigabytes(free)} are free; run fewer seeds or step sizes at once, or fewer nodes"
-        )
     try:
         structure = structure_of((algorithm, task, network, state))
         if structure in _CHECKED:
@@ -59,6 +55,39 @@ def check_step(member: Member, state: State, runs: int) -> None:
     _check_info(algorithm, info, slots, len(groups), [*metric_columns(task, (), network), "mean_drift"])
     if structure is not None:
         _CHECKED.add(structure)
+
+
+def check_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
+    """Check that the states of all runs fit the memory, with one more copy of the models that are computed at once.
+
+    A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from. It needs more
+    where a task has large intermediates.
+
+    Args:
+        member: what runs.
+        state: shapes of that of one run.
+        axes: how many runs there are, and how many of them side by side.
+        mesh: of devices, over which the slots are sharded.
+
+    Raises:
+        ValueError: how much is needed, and how much is free.
+    """
+    algorithm, task, _ = member
+    runs = math.prod(axes.shape)
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    at_once = axes.seeds_at_once * axes.hyperparameters_at_once
+    needed = runs * tree_bytes(state) + at_once * tree_bytes(state.params)
+    check_fits(
+        f"the state of {algorithm.name} (its memory included) for {_several(runs, 'run')} of "
+        f"{_several(state.holders.shape[0], 'slot')}",
+        needed if mesh is None or device.platform == "cpu" else needed // mesh.size,
+        f"run fewer seeds or step sizes at once, or fewer nodes (the task has {task.nodes}) or active ones",
+        free=free_bytes(device),
+    )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _check_costs(algorithm: Algorithm, nodes: int) -> None:
@@ -131,7 +160,7 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
         if not is_number(gauge) or jnp.shape(gauge) not in ((), (groups,)):
             raise ValueError(f"gauge {name!r} is {kind_of(gauge)}; give numbers of shape ({groups},), one a group")
     twice = set(info.counters).intersection(info.gauges)
-    taken = {*RESERVED, *columns}
+    taken = {*RESERVED, *OF_TABLES, *columns}
     if taken := twice | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
         raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
 
@@ -156,12 +185,9 @@ def check_columns(member: Member, state: State, metrics: Sequence[Metric], setti
     if not own:
         return
     _, info = round_shape(member, state)
-    names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network)]
+    engine = {*RESERVED, *OF_TABLES} - {*MESSAGE_COUNTERS}  # which a method may count
+    names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network), *engine]
     if twice := sorted({name for name in own if names.count(name) > 1}):
         raise ValueError(
             f"{twice} would be several columns each: of tune, the method, the task or metrics; rename all but one"
         )
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"

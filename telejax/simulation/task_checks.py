@@ -1,6 +1,6 @@
 """What a task is made of, checked from shapes alone."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,8 +18,10 @@ from telejax.tasks.base import OptionalMembers, Task
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
 
-OF_NETWORK = frozenset({"lost", "mean_drift"})
+OF_NETWORK = frozenset({"lost", "mean_drift", "time"})
 """Columns of a network, which a task or a metric may not use either."""
+OF_TABLES = frozenset({"cell", "method", "reached", "reason", "rounds_to_target", "runs", "status", "task", "tuned"})
+"""Columns that tables of many runs add: nothing that enters a history is called so."""
 
 _CHECKED: set[Hashable] = set()  # structures of tasks
 
@@ -56,6 +58,16 @@ def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> l
     worst = ["accuracy_worst"] if "accuracy" in names else []
     drift = [] if network.ideal else ["mean_drift"]
     return [*names, *slots, *worst, "consensus", *drift, *(metric.name for metric in metrics)]
+
+
+def taken_names(columns: Iterable[str]) -> set[str]:
+    """Names that the engine, or a table made of a history, gives to columns of its own where these are measured."""
+    engine = {*RESERVED, *OF_NETWORK}
+    return {
+        *engine,
+        *OF_TABLES,
+        *(f"{name}_{end}" for name in engine.union(columns) for end in ("slots", "worst", "std")),
+    }
 
 
 def check_task_members(task: Task) -> None:
@@ -102,11 +114,11 @@ def check_task_members(task: Task) -> None:
             raise ValueError(f"task.evaluate returned {name} {kind}; return scalars")
     if "loss" not in metrics:
         raise ValueError(f"task.evaluate returned {sorted(metrics)}; it needs a 'loss'")
-    derived = {f"{name}_{suffix}" for name in metrics for suffix in ("slots", "worst")}
-    if taken := {*RESERVED, *OF_NETWORK, *derived}.intersection(metrics):
+    if taken := taken_names(metrics).intersection(metrics):
         raise ValueError(
             f"task.evaluate returned {sorted(taken)}, names of columns already there; give others. "
-            f"Taken: {', '.join(sorted({*RESERVED, *OF_NETWORK}))}"
+            f"Taken: {', '.join(sorted({*RESERVED, *OF_NETWORK, *OF_TABLES}))}, and all of them and of your own with "
+            "_slots, _worst or _std"
         )
     if structure is not None:
         _CHECKED.add(structure)

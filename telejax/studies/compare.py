@@ -13,7 +13,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError
+from telejax.errors import DivergenceError, check_target
 from telejax.network import IDEAL
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
@@ -51,7 +51,7 @@ class Comparison:
             best = run.tuned().settings[0]
             chosen = pl.all_horizontal(pl.col(one).eq_missing(value) for one, value in best.items()).alias("tuned")
             frames.append(run.history.select(pl.lit(name).alias("method"), pl.all(), chosen))
-        return pl.concat(frames, how="diagonal")
+        return pl.concat(frames, how="diagonal_relaxed")
 
     def table(self) -> pl.DataFrame:
         """One row a method at its tuned step size: mean and standard deviation over seeds of the last row.
@@ -227,6 +227,8 @@ def compare(
     names = [method.bind(task).name for method in methods]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
+    if target is not None:
+        target = check_target("target", target)
 
     def run(method: Algorithm) -> Result:
         try:

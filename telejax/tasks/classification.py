@@ -153,6 +153,7 @@ def classification(
     batch = check_integer("batch", batch, minimum=1)
     seed = check_integer("seed", seed, minimum=0)
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
+    _check_labels(data)
     network = as_network(model, data.classes)
     check_fits(network, data.train.inputs.shape[1:], data.classes)
     augmentation = as_augmentation(augment)
@@ -193,6 +194,17 @@ def digits(
     (50, 28)
     """
     return classification(datasets.digits(), nodes=nodes, alpha=alpha, model=model, batch=batch, seed=seed)
+
+
+def _check_labels(data: Dataset) -> None:
+    """Raise a ValueError unless every split has one label a sample, integers from 0."""
+    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        labels = np.asarray(split.labels)
+        if labels.shape != np.shape(split.inputs)[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
+            raise ValueError(
+                f"data has in {name} labels of type {labels.dtype} and shape {labels.shape} for inputs of shape "
+                f"{np.shape(split.inputs)}; give one integer from 0 for each sample, as telejax.data.from_arrays does"
+            )
 
 
 def _partitioned(
@@ -272,4 +284,5 @@ def _measured_batch(task: Classification) -> int:
 
 
 def _cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    return optax.softmax_cross_entropy_with_integer_labels(wide, labels)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.errors import check_integer
 from telejax.tasks.base import Task
 from telejax.testing.compare import alike, close, same, stack
 
@@ -26,16 +27,22 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
 
     Args:
         task: the task.
-        nodes: nodes to check; by default the first, the last and one between.
+        nodes: nodes to check, from 0 to those of the task less one; by default the first, the last and one between.
 
     Raises:
+        ValueError: a node that the task does not have.
         AssertionError: which property failed, and where.
 
     >>> import telejax as tj
     >>> check_task(tj.tasks.quadratic(nodes=100, dim=4, noise=1.0))
     """
     assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
-    chosen = jnp.asarray(nodes or sorted({0, task.nodes // 2, task.nodes - 1}), jnp.int32)
+    given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else list(nodes)
+    if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):
+        raise ValueError(
+            f"nodes is {nodes!r}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}"
+        )
+    chosen = jnp.asarray(given, jnp.int32)
     init_key, key = jax.random.split(jax.random.key(0))
     params = task.init(init_key)
     assert jax.tree.leaves(params), "task.init returned no arrays"

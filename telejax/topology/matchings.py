@@ -188,6 +188,7 @@ class RandomMatching:
     fixed = False
     listable = False
     max_degree = 1
+    strides = (1,)  # every pair may meet
 
     def lower(self, name: str) -> "Mixing":
         from telejax.mixing.matchings import RandomMatching as Matching

@@ -56,6 +56,11 @@ class MixingMatrix(Protocol):
         """A graph of order nodes times degree edges that connects what the union of all draws connects."""
         ...
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Distances d at which every node i is connected with (i + d) % nodes by construction; empty where unknown."""
+        ...
+
     def permuted(self, order: np.ndarray) -> "MixingMatrix":
         """Node a in the role of node ``order[a]``: ``W'[a, b] = W[order[a], order[b]]``."""
         ...
@@ -97,6 +102,7 @@ class Fixed:
 
     fixed = True
     listable = True
+    strides: tuple[int, ...] = ()
 
     def lower(self: "FixedMatrix", name: str) -> "Mixing":
         from telejax.topology.lower import long_rows  # here, so that graphs can be studied without importing jax
@@ -135,6 +141,10 @@ class Circulant(Fixed):
         return Circulant(nodes, distinct[merged != 0], merged[merged != 0])
 
     @property
+    def strides(self) -> tuple[int, ...]:  # type: ignore[override]
+        return tuple(self.offsets.tolist())
+
+    @property
     def symmetric(self) -> bool:
         mirrored = Circulant.build(self.nodes, list(-self.offsets), list(self.weights))
         same = np.array_equal(mirrored.offsets, self.offsets)
@@ -169,6 +179,7 @@ class Complete(Fixed):
     nodes: int
     kept: float = 0.0
     listable = False
+    strides = (1,)
 
     def lower(self, name: str) -> "Mixing":
         from telejax.mixing.forms import Mean
@@ -237,6 +248,7 @@ class Blocks:
     """Independent groups of nodes side by side: a block-diagonal matrix."""
 
     parts: tuple[MixingMatrix, ...]
+    strides = ()
 
     def lower(self, name: str) -> "Mixing":
         from telejax.mixing.compose import block_diagonal
@@ -283,6 +295,7 @@ class Permuted:
 
     part: MixingMatrix
     order: np.ndarray
+    strides = ()
 
     def lower(self, name: str) -> "Mixing":
         from telejax.mixing.compose import Permuted as PermutedMixing

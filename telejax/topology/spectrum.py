@@ -8,6 +8,7 @@ itself, as a sum of terms that are not negative: of a vector x with mean zero,
 because the columns of W sum to one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,7 +58,12 @@ def consensus_bounds(rounds: Sequence[MixingMatrix]) -> Bounds:
 
 
 def connects(rounds: Sequence[MixingMatrix]) -> bool:
-    """Whether the union of all rounds connects every node with every other."""
+    """Whether the union of all rounds connects every node with every other.
+
+    Strides without a common divisor with the number of nodes connect all of them, without a look at any node.
+    """
+    if math.gcd(rounds[0].nodes, *(stride for one in rounds for stride in one.strides)) == 1:
+        return True
     union = sum((one.links() for one in rounds[1:]), rounds[0].links())
     return bool(connected_components(union, directed=True, connection="strong", return_labels=False) == 1)
 

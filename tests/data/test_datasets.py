@@ -155,3 +155,45 @@ def test_idx_header_of_wrong_file(tmp_path):
     (tmp_path / "x").write_bytes(b"ab")
     with pytest.raises(ValueError, match=r"x starts with the magic number"):
         idx.read_idx(tmp_path / "x", idx.LABELS)
+
+
+PIXELS, NAMES = np.arange(96, dtype=np.uint8).reshape(24, 4), np.arange(24) % 3
+
+
+@pytest.mark.parametrize("kinds", [("uint8", "uint8"), ("int64", "uint8"), ("uint8", "int32")])
+def test_both_splits_of_integers_are_scaled_by_one_rule(kinds):
+    one, other = (PIXELS.astype(kind) for kind in kinds)
+    for train, test in ((one, other), (one // 96, other), (one, other // 96)):
+        read = data.from_arrays((train, NAMES), (test, NAMES))
+        assert read.train.inputs.dtype == read.test.inputs.dtype == np.uint8  # read as 0 to 1
+    zeros_and_ones = data.from_arrays((one // 48, NAMES), (other // 48, NAMES))
+    assert zeros_and_ones.test.inputs.dtype == np.float32 and zeros_and_ones.test.inputs.max() == 1
+
+
+def test_integers_beside_floats_and_integers_that_are_no_pixels_are_refused():
+    with pytest.raises(
+        ValueError, match=r"train has inputs of uint8 and test of float32, .*; give both as integers, or"
+    ):
+        data.from_arrays((PIXELS, NAMES), (PIXELS / 255, NAMES))
+    for off in (PIXELS.astype(int) - 1, PIXELS.astype(int) + 200):
+        with pytest.raises(ValueError, match=r"train and test have integers from .* pixels from 0 to 255; give floats"):
+            data.from_arrays((PIXELS, NAMES), (off, NAMES))
+
+
+@pytest.mark.parametrize("most", [2**24, 2**31, 2**32, 2**63])
+def test_labels_do_not_wrap(most):
+    labels = np.where(NAMES == 0, np.uint64(most), np.uint64(1))
+    with pytest.raises(ValueError, match=f"train has the label {most}; number the classes from 0"):
+        data.from_arrays((PIXELS, labels), (PIXELS, NAMES))
+
+
+def test_labels_are_of_one_dimension():
+    with pytest.raises(ValueError, match=r"test has inputs of shape .* give one label for each"):
+        data.from_arrays((PIXELS, NAMES), (PIXELS, NAMES[:, None]))
+
+
+def test_a_class_that_is_only_held_out_counts():
+    labels = np.arange(24) % 2
+    labels[np.random.default_rng(0).permutation(24)[0]] = 2
+    read = data.from_arrays((PIXELS, labels), (PIXELS, labels), validation=1, seed=0)
+    assert read.train.labels.max() == 1 and read.classes == 3

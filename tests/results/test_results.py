@@ -11,6 +11,8 @@ import pytest
 
 import telejax as tj
 from telejax.results import result as results
+from telejax.simulation.program import Evaluation
+from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.testing import TreeTask
 
 HISTORY = pl.DataFrame(
@@ -142,3 +144,31 @@ def test_unreadable_results_are_refused(simulated: tj.Result, tmp_path, broken: 
     file.unlink() if how == "missing" else file.write_bytes(b"\xc1 not what it should be")
     with pytest.raises(ValueError, match="run', which holds no saved result"):
         tj.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_reaches_no_target(bad):
+    history = HISTORY.with_columns(accuracy=pl.lit(bad), loss=pl.lit(bad), lost=pl.lit(3))
+    for metric, target in (("accuracy", 0.5), ("accuracy", -1e9), ("loss", 5.0), ("loss", 1e9)):
+        assert result(history).first(metric, target)["rounds"].to_list() == [None] * 4
+    assert result(history).first("lost", 3)["rounds"].to_list() == [0] * 4
+
+
+@pytest.mark.parametrize("target", [float("nan"), float("inf"), float("-inf"), True, "0.5", None])
+def test_a_target_that_nothing_reaches_is_refused(target):
+    for reach in (result().first, lambda metric, target: result().rounds_to(target, metric)):
+        with pytest.raises(ValueError, match=r"target is .*; give a finite number to reach"):
+            reach("accuracy", target)
+    walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    if target is not None:  # before anything runs: the default is one
+        with pytest.raises(ValueError, match=r"target is .*; give a finite number to reach"):
+            tj.compare([walk], tj.tasks.quadratic(nodes=5), rounds=10**9, target=target)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_until_goes_on_where_a_metric_is_not_finite(value):
+    recorder = Recorder([0], [{"learning_rate": 0.1}], (1,), RoundCost(((0,),), (1,), (0,), 4, 4))
+    measured = {"accuracy": np.full((1, 1, 1), value)}
+    nobody = np.zeros((1, 1, 1), np.int32)  # so that the run is not taken for a diverged one
+    recorder.add(1, Evaluation({}, {}, measured, nobody, np.zeros((1, 1, 1)), np.zeros((1, 1, 2), np.int32)))
+    assert not recorder.reached("accuracy", 0.5, higher_is_better=True)

@@ -15,7 +15,7 @@ import scipy.stats
 
 import telejax as tj
 from telejax import cli
-from telejax.studies.search.candidates import passes
+from telejax.studies.search.candidates import fitting, passes
 from telejax.studies.search.result import aggregate
 from telejax.testing import check_algorithm
 
@@ -339,3 +339,22 @@ def test_several_numbers_are_tuned(budget):
         rows = found.grid.filter((pl.col("learning_rate") == rate) & (pl.col("momentum") == momentum))
         assert rows["gradients"].to_list() == alone.grid["gradients"].to_list()
         np.testing.assert_allclose(rows["slots"], alone.grid["slots"], rtol=1e-4)  # float32, other batch axes
+
+
+def test_default_candidates_stop_where_their_slots_no_longer_fit_the_memory(monkeypatch):
+    monkeypatch.setattr("telejax.studies.search.candidates.fitting_memory", lambda run_bytes: 2000 // run_bytes)
+    task = tj.tasks.quadratic(nodes=10**8, dim=2)  # 8 bytes a slot, six times
+    told = (
+        r"candidates stop at 16 active of 100000000 nodes: the slots of \[32, .*67108864\] do not fit .*6 runs of each"
+    )
+    with pytest.warns(UserWarning, match=told):
+        found = tj.search(task, optimizer=SGD, rounds=4, seeds=3, tune=[0.1, 0.2])
+    assert found.table["active"].to_list() == [1, 2, 4, 8, 16]
+    assert found.config["skipped"] == [2**power for power in range(5, 27)]
+    with pytest.warns(UserWarning, match="candidates stop at"):
+        assert max(tj.auto(optimizer=SGD).bind(task).candidates) < 128
+
+
+def test_given_candidates_are_never_left_out(monkeypatch):
+    monkeypatch.setattr("telejax.studies.search.candidates.fitting_memory", lambda run_bytes: 1)
+    assert fitting([2, 16], TASK, SGD, 4) == ([2, 16], [])

@@ -203,3 +203,19 @@ def cut(key, images):
 def test_bad_input_is_told(options, told):
     with pytest.raises(ValueError, match=told):
         tj.tasks.classification(DIGITS, **options)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize("labels", [[[0], [1]], [0.0, 1.0], [0, -1], [0]])
+def test_labels_of_a_data_set_of_ones_own_are_checked(split, labels):
+    good = tj.data.Split(np.zeros((2, 3), np.float32), np.array([0, 1], np.int32))
+    splits = {"train": good, "validation": good, "test": good, split: tj.data.Split(good.inputs, np.array(labels))}
+    with pytest.raises(ValueError, match=f"data has in {split} labels of .*; give one integer from 0 for each sample"):
+        tj.tasks.classification(tj.data.Dataset("own", **splits), nodes=2, model="logistic")
+
+
+def test_a_model_has_an_output_for_the_classes_of_every_split():
+    split = lambda *labels: tj.data.Split(np.zeros((len(labels), 3), np.float32), np.array(labels, np.int32))
+    own = tj.data.Dataset("own", split(0, 1), split(3), split(0))
+    task = tj.tasks.classification(own, nodes=2, model="logistic")
+    assert own.classes == 4 and np.isfinite(list(task.evaluate(task.init(jax.random.key(0))).values())).all()

@@ -1,6 +1,7 @@
 """What all named graphs promise, and each family's own definition."""
 
 import math
+import tracemalloc
 
 import jax.numpy as jnp
 import networkx as nx
@@ -10,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import telejax as tj
+from telejax.topology.lower import mixing_of
+from telejax.topology.matrices import Circulant, Sparse
 
 T = tj.topology
 POWERS = ("hypercube", "one_peer_hypercube")
@@ -140,3 +143,44 @@ def test_seeds_decide():
 def test_bad_input_names_the_remedy(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["ring", "complete", "random_matching", "exponential", "one_peer_exponential"])
+def test_what_connects_by_construction_is_built_at_any_size(name):
+    tracemalloc.start()
+    topology = T.from_spec(name, 2**31 - 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert topology.nodes == 2**31 - 1 and topology.is_connected() and peak < 10**6
+
+
+def test_strides_with_a_common_divisor_connect_nothing():
+    even = T.Topology.build("even", [Circulant.build(8, [0, 2, 4], [0.5, 0.25, 0.25])], connected=False)
+    assert not even.is_connected()
+    assert T.sequence([even, T.from_matrix(T.one_peer_exponential(8).matrix(0), connected=False)]).is_connected()
+
+
+@pytest.mark.parametrize("nodes", [3, 4, 7, 16, 25])
+def test_neighbour_lists_of_circulant_rounds_are_those_of_their_matrices(nodes):
+    topology = T.Topology.build(
+        "circulant",
+        [
+            Circulant.build(nodes, [-1, 0, 1], [0.25, 0.5, 0.25]),
+            Circulant.build(nodes, [0, 2, nodes - 2, nodes // 2], [0.25] * 4),
+            Circulant.build(nodes, [1], [1.0]),
+        ],
+    )
+    fast = topology.mixing()
+    slow = mixing_of("circulant", [Sparse(one.sparse()) for one in topology.rounds])
+    for name in ("own", "weights", "indices"):
+        ours, theirs = np.asarray(getattr(fast, name)), np.asarray(getattr(slow, name))
+        assert ours.dtype == theirs.dtype and (ours == theirs).all(), name
+    assert (fast.messages, fast.symmetric) == (slow.messages, slow.symmetric)
+
+
+def test_lists_that_do_not_fit_are_refused_with_what_they_need(monkeypatch):
+    monkeypatch.setattr("telejax.topology.lower.host_bytes", lambda: 10**9)
+    with pytest.raises(
+        ValueError, match=r"topology 'ring' with 2147483647 nodes needs 25.8 GB and 1.0 GB are free; give"
+    ):
+        T.ring(2**31 - 1).mixing()

@@ -25,7 +25,7 @@ from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import SHOW_AFTER_SECONDS
 from telejax.simulation.tuning import Setting, Tune, settings
 from telejax.state import Metric
-from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates
+from telejax.studies.search.candidates import OBJECTIVES, buildable, fitting
 from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate, followed
 from telejax.studies.search.schedule import WINDOWS, Rule, Schedule
@@ -46,7 +46,7 @@ class Auto(Rule):
 
     def bind(self, task: Task) -> "Auto":
         """Fix the candidates for the task's number of nodes."""
-        chosen, _ = buildable(check_candidates(self.candidates, task.nodes), self.topology, skip=False)
+        chosen, _ = buildable(fitting(self.candidates, task, self.optimizer, runs=1)[0], self.topology, skip=False)
         return replace(self, candidates=tuple(chosen))
 
     def with_learning_rate(self, learning_rate: float) -> "Auto":
@@ -81,7 +81,7 @@ class Auto(Rule):
             DivergenceError: every run diverged.
         """
         self._refuse(other)
-        rounds = check_integer("rounds", rounds, minimum=1)
+        rounds = checks.check_count(check_integer("rounds", rounds, minimum=1))
         eval_every = checks.check_eval_every(eval_every, rounds)
         chosen = checks.check_seeds(seed, seeds)
         every = checks.check_every(every, checkpoint)
@@ -181,7 +181,8 @@ def auto(
     Args:
         topology: the graph over the slots of each candidate: a name, or a function of k.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
-        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n or, with a warning, to what fits the
+            memory.
         objective: "slots", the mean over slots of the loss of their own models, or "mean", that of the mean model.
         tolerance: relative; the smallest candidate within it of the best is taken.
         state_travels: as for :func:`telejax.teleportation`.

@@ -1,10 +1,19 @@
 """Numbers of active nodes to choose from, and which of them to take."""
 
-from collections.abc import Sequence
+import itertools
+import math
+import warnings
+from collections.abc import Mapping, Sequence, Sized
 
+import jax
 import polars as pl
 
+from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.errors import check_integer
+from telejax.optimizers import FixedOptimizer, Optimizer
+from telejax.simulation.task_checks import check_task, traced
+from telejax.simulation.tuning import Tune
+from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
 
 OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
@@ -29,6 +38,41 @@ def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
             f"candidates holds {chosen[-1]} and the task has {nodes} nodes; activate at most {nodes} of them"
         )
     return chosen
+
+
+def fitting(
+    candidates: Sequence[int] | None, task: Task, optimizer: Optimizer | FixedOptimizer, runs: int
+) -> tuple[list[int], list[int]]:
+    """The candidates to run, and those of the default ones left out because their slots do not fit the memory.
+
+    Given candidates are all kept: where they do not fit, the run is refused.
+
+    Args:
+        candidates: given ones, or None for the powers of two.
+        task: whose parameters a slot holds, with
+        optimizer: its state.
+        runs: seeds and settings of every candidate.
+    """
+    chosen = check_candidates(candidates, check_task(task).nodes)
+    if candidates is not None:
+        return chosen, []
+    params = traced("task.init", task.init, jax.random.key(0))
+    slots = fitting_memory(runs * tree_bytes((params, jax.eval_shape(optimizer.build().init, params))))
+    together = list(itertools.accumulate(chosen))
+    count = max(1, sum(total <= slots for total in together))
+    if left := chosen[count:]:
+        warnings.warn(
+            f"candidates stop at {chosen[count - 1]} active of {task.nodes} nodes: the slots of {left} do not fit the "
+            f"memory beside them, {runs} runs of each; give fewer seeds or step sizes, or candidates",
+            stacklevel=3,
+        )
+    return chosen[:count], left
+
+
+def runs_of(seeds: int, tune: Tune | None) -> int:
+    """How many runs each candidate has: seeds times settings."""
+    lists = tune.values() if isinstance(tune, Mapping) else () if tune is None else (tune,)
+    return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
 
 
 def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:

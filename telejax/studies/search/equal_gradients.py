@@ -11,7 +11,7 @@ import numpy as np
 from telejax.algorithms.joint import JointTeleportation
 from telejax.errors import DivergenceError, check_integer
 from telejax.results.result import Result
-from telejax.simulation.arguments import check_eval_every, check_every
+from telejax.simulation.arguments import check_count, check_eval_every, check_every
 from telejax.simulation.fingerprint import fingerprint
 from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate
@@ -44,7 +44,7 @@ class EqualGradients:
         sizes = self.joint.active
         remedy = f"give at least {max(sizes)}, the gradients of one round of {self.joint.name}"
         gradients = check_integer("gradients", gradients, minimum=max(sizes), remedy=remedy)
-        horizons = [gradients // k for k in sizes]
+        horizons = [check_count(gradients // k) for k in sizes]
         arguments["eval_every"] = check_eval_every(eval_every, max(horizons))
         every, kept = check_every(every, checkpoint), None
         if checkpoint is not None:

@@ -83,7 +83,7 @@ class Phases:
     @property
     def history(self) -> pl.DataFrame:
         """The rows of all groups so far, ordered by seed, setting (as given), group and round."""
-        rows = pl.concat(self._frames)
+        rows = pl.concat(self._frames, how="vertical_relaxed")
         tuned = ["learning_rate", *(name for name in self.config.get("tune") or {} if name != "learning_rate")]
         settings = rows.select(tuned).unique(maintain_order=True).with_row_index("setting")
         return (
@@ -109,7 +109,7 @@ class Phases:
         if not self._frames:
             return rows
         before = (
-            pl.concat(self._frames)
+            pl.concat(self._frames, how="vertical_relaxed")
             .group_by(run, maintain_order=True)
             .last()
             .select(*run, pl.col(*COUNTERS, "diverged").name.suffix("_before"))

@@ -186,7 +186,7 @@ def aggregate(histories: pl.DataFrame, tuned: Sequence[str] = ("learning_rate",)
             *error,
             pl.col("diverged").any(),
             pl.col("rounds").max(),
-            *[pl.col(name).mean().round().cast(pl.Int64) for name in COSTS],
+            *[pl.col(name).mean().round().cast(histories.schema[name]) for name in COSTS],
         )
         .sort(setting)
     )

@@ -17,7 +17,7 @@ from telejax.results.result import Result
 from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
 from telejax.simulation.tuning import Tune
-from telejax.studies.search.candidates import OBJECTIVES, buildable, check_candidates, passes
+from telejax.studies.search.candidates import OBJECTIVES, buildable, fitting, passes, runs_of
 from telejax.studies.search.equal_gradients import EqualGradients
 from telejax.studies.search.result import SearchResult, aggregate
 from telejax.tasks.base import OptionalMembers, Task
@@ -56,8 +56,8 @@ def search(
         optimizer: from :func:`telejax.optimizer`.
         rounds: T, the rounds of every candidate; or
         gradients: the stochastic gradients of every candidate, which buy a smaller k more rounds.
-        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n. Powers of two take at most two
-            passes, 2 T rounds in all; others may take more.
+        candidates: numbers of active nodes; by default 1, 2, 4, ... up to n or, with a warning, to what fits the
+            memory. Powers of two take at most two passes, 2 T rounds in all; others may take more.
         tune: a grid of step sizes for every candidate, or a mapping of names to lists as in :func:`telejax.simulate`,
             run as a batch axis of the same program; each candidate is then judged at its own best setting.
         objective: "slots", the mean over slots of the loss of their own models, which is what a deployment gets
@@ -89,7 +89,8 @@ def search(
     tolerance = check_number("tolerance", tolerance)
     seeds = check_integer("seeds", seeds, minimum=1)
     optimizer = as_optimizer(optimizer)
-    chosen, skipped = buildable(check_candidates(candidates, task.nodes), topology, skip)
+    chosen, beyond = fitting(candidates, task, optimizer, runs_of(seeds, tune))
+    chosen, skipped = buildable(chosen, topology, skip)
     split = passes(chosen, task.nodes)
     rounds, gradients = _checked_budget(rounds, gradients, chosen[-1])
     run = partial(
@@ -105,7 +106,7 @@ def search(
         progress=progress,
     )
     runs, finite = zip(*in_threads(run, split, len(split)), strict=True)
-    histories = pl.concat([run.history for run in runs]).drop("group")
+    histories = pl.concat([run.history for run in runs], how="vertical_relaxed").drop("group")
     config = {
         "task": OptionalMembers.of(task).name,
         "nodes": task.nodes,
@@ -118,7 +119,7 @@ def search(
         "tolerance": tolerance,
         "seeds": runs[0].seeds,
         "passes": split,
-        "skipped": skipped,
+        "skipped": skipped + beyond,
     }
     if not any(finite):
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"

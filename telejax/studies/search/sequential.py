@@ -53,7 +53,7 @@ def sequential(
     first = results[0]
     merged = replace(
         first,
-        history=pl.concat([run.history for run in results]),
+        history=pl.concat([run.history for run in results], how="vertical_relaxed"),
         config={**first.config, "seeds": list(seeds)},
         params=jax.tree.map(lambda *x: np.stack(x).reshape(*shape, *x[0].shape[3:]), *(run.params for run in results)),
         state=None,

@@ -12,6 +12,7 @@ from telejax.backend.factories import Factory
 from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.optimizers import optimizer
 from telejax.simulation.batching import structure_of
+from telejax.simulation.recorder import RESERVED
 from telejax.simulation.simulate import simulate_batch
 from telejax.studies.sweep.spec import Cell, find
 
@@ -96,9 +97,9 @@ def _run_points(cell: Cell, points: list[Any], seeds: tuple[int, ...]) -> list[p
         results = simulate_batch(
             [pair for _, pair in points], rounds=spec.rounds, eval_every=spec.eval_every, seeds=seeds, progress=False
         )
+        return [_labelled(cell, numbers, run.history) for (numbers, _), run in zip(points, results, strict=True)]
     except Exception as error:  # out of memory, or a graph that cannot be built
         return [_failed(cell, numbers, error, seeds) for numbers, _ in points]
-    return [_labelled(cell, numbers, run.history) for (numbers, _), run in zip(points, results, strict=True)]
 
 
 def _labelled(cell: Cell, numbers: dict[str, dict[str, float]], history: pl.DataFrame) -> pl.DataFrame:
@@ -107,6 +108,8 @@ def _labelled(cell: Cell, numbers: dict[str, dict[str, float]], history: pl.Data
     status = pl.when(gone.is_null()).then(pl.lit("finished")).otherwise(pl.lit("diverged"))
     reason = pl.when(gone.is_null()).then(pl.lit("")).otherwise(pl.format("non-finite values by round {}", gone))
     labels = _labels(cell, numbers)
+    if twice := sorted(set(labels).intersection(history.columns) - RESERVED):
+        raise ValueError(f"{twice} are keys of the spec and columns of the history; rename what the task measures")
     new = history.with_columns(status.alias("status"), reason.alias("reason"))
     return new.select(*_literals(labels), pl.exclude(*labels))
 

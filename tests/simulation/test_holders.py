@@ -1,0 +1,74 @@
+"""A slot that no node holds is told: clamped to another node's data, or lost in a loop, it would be silently wrong."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import telejax as tj
+from telejax.random.permutation import sorted_or_shuffled
+from telejax.testing import check_task
+
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
+SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
+TASK = tj.tasks.quadratic(nodes=5, dim=2)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Astray(tj.Algorithm):
+    """Slot 1 goes to the node that ``to`` names from the third round on."""
+
+    optimizer: Any
+    to: float
+
+    @property
+    def name(self):
+        return "astray"
+
+    def slots(self, nodes):
+        return 2
+
+    def gossip_messages(self, nodes):
+        return ((0,),)
+
+    def step(self, key, state, task):
+        there = jnp.where(state.round >= 2, jnp.int32(self.to), 1)
+        holders = jnp.stack([jnp.int32(0), there])
+        params, opt_state = tj.apply_gradients(
+            tj.gradients(key, state.params, holders, task), state.params, state.opt_state, self.optimizer
+        )
+        after = state.replace(params=params, opt_state=opt_state, holders=holders, round=state.round + 1)
+        return after, tj.Info(holders, {})
+
+
+@pytest.mark.parametrize("node", [5, 7, -2])
+def test_a_holder_that_is_no_node_stops_the_run(node):
+    told = rf"^astray had a slot held by node {node} in round 4, and the task has 5 nodes; give holders from 0 to 4"
+    with pytest.raises(ValueError, match=told):
+        tj.simulate(Astray(SGD, float(node)), TASK, rounds=8, eval_every=2, progress=False)
+
+
+def test_nobody_and_the_last_node_are_no_error():
+    for node in (-1.0, 4.0):
+        assert tj.simulate(Astray(SGD, node), TASK, rounds=4, eval_every=2, progress=False).rounds == 4
+
+
+@pytest.mark.parametrize("nodes", [5, 9, 33, 1000])
+def test_a_shuffle_answers_at_once_beyond_the_last_node(nodes):
+    shuffle = sorted_or_shuffled("shuffled", nodes, seed=0)
+    last = int(shuffle(jnp.int32(nodes - 1)))
+    beyond = jnp.array([nodes, 2 * nodes, 2**31 - 1, -1], jnp.int32)
+    assert np.asarray(jax.vmap(shuffle)(beyond)).tolist() == [last] * 4
+    assert sorted(np.asarray(jax.vmap(shuffle)(jnp.arange(nodes))).tolist()) == list(range(nodes))
+
+
+@pytest.mark.parametrize("nodes", [(5,), (0, 7), (-1,), (), (1.0,)])
+def test_check_task_refuses_nodes_that_the_task_has_not(nodes):
+    with pytest.raises(ValueError, match="nodes is"):
+        check_task(TASK, nodes=nodes)
