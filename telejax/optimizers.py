@@ -154,10 +154,7 @@ def check_optimizer(name: str, given: Any) -> OptimizerLike:
 
 
 def _check_step_size(value: Any) -> float:
-    remedy = "give a finite number of at least 0"
-    if isinstance(value, bool | str):
-        raise ValueError(f"learning_rate is {value!r}; {remedy}")
-    return check_number("learning_rate", value, remedy=remedy)
+    return check_number("learning_rate", value, remedy="give a finite number of at least 0")
 
 
 def _called(factory: Any) -> str:

@@ -76,3 +76,27 @@ def fitting_memory(run_bytes: int) -> int:
 def tree_bytes(tree: Any) -> int:
     """Bytes of all arrays of a pytree, or of their shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def check_memory(what: str, needed: float, remedy: str, free: int | None = None) -> None:
+    """Raise a ValueError where something needs more memory than there is, before any of it is taken.
+
+    Args:
+        what: names the argument and its value.
+        needed: bytes.
+        remedy: what to do.
+        free: bytes; by default of the device.
+
+    >>> check_memory("dim is 10000000000", 4e17, "give fewer")
+    Traceback (most recent call last):
+    ...
+    ValueError: dim is 10000000000, which needs 400000000.0 GB, and ... GB are free; give fewer
+    """
+    free = free_bytes() if free is None else free
+    if needed > free:
+        raise ValueError(f"{what}, which needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free; {remedy}")
+
+
+def host_bytes() -> int:
+    """Memory that is free now on this machine."""
+    return int(psutil.virtual_memory().available)

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from telejax.errors import short
+
 
 def difference(before: Any, after: Any, name: str) -> str:
     """How the arrays of a tree differ from those before, in words; empty where they do not."""
@@ -41,15 +43,16 @@ def is_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def check_key(name: str, key: object) -> None:
+    """Raise a ValueError unless ``key`` is a key of jax's random numbers."""
+    raw = getattr(key, "dtype", None) == jnp.uint32 and getattr(key, "ndim", 0) == 1
+    if not (raw or is_key(key)):
+        raise ValueError(f"{name} is {short(key)}; give a key, such as jax.random.key(0)")
+
+
 def is_number(value: object) -> bool:
     """Whether a value is made of real numbers."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_)
     if hasattr(value, "dtype"):
         return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
     return isinstance(value, bool | int | float)
-
-
-def short(value: object, most: int = 80) -> str:
-    """The value itself, or its class where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"a {type(value).__name__}"

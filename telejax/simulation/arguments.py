@@ -8,8 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
-from telejax.backend.shapes import short
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_flag, check_integer, check_name, short
 from telejax.network import IDEAL, Network
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.task_checks import OF_NETWORK, check_pytree, metric_columns
