@@ -87,7 +87,7 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_kind(name: str, value: object, kind: type[Kind], remedy: str) -> Kind:
+def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     """Return ``value`` if it is a ``kind``, or raise a ValueError.
 
     >>> check_kind("name", 3, str, "give a text")
@@ -108,7 +108,11 @@ def check_list(name: str, value: Any, remedy: str) -> list[Any]:
     ...
     ValueError: candidates is 5; give a list of integers
     """
-    if isinstance(value, str | bytes | Mapping | set) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) < 1:
+    if (
+        isinstance(value, str | bytes | Mapping | set)
+        or not isinstance(value, Iterable)
+        or getattr(value, "ndim", 1) < 1
+    ):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return list(value)
 

@@ -43,13 +43,6 @@ def is_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def check_key(name: str, key: object) -> None:
-    """Raise a ValueError unless ``key`` is a key of jax's random numbers."""
-    raw = getattr(key, "dtype", None) == jnp.uint32 and getattr(key, "ndim", 0) == 1
-    if not (raw or is_key(key)):
-        raise ValueError(f"{name} is {short(key)}; give a key, such as jax.random.key(0)")
-
-
 def is_number(value: object) -> bool:
     """Whether a value is made of real numbers."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_)

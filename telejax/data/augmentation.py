@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from telejax.backend.shapes import check_key, kind_of
+from telejax.backend.shapes import kind_of
 from telejax.errors import check_integer, check_name
+from telejax.random.keys import check_key
 
 Augmentation = Callable[[Array, Array], Array]
 """``(key, images) -> images``, shapes (batch, height, width, channels)."""

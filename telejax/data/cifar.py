@@ -56,9 +56,10 @@ def read_batch(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray
     """
     path = Path(path)
     pixels, labels = _binary(path) if path.suffix == ".bin" else _python(path)
-    if not len(labels) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() > 9:
-        found = f"labels of type {labels.dtype} up to {labels.max(initial=0)}"
-        raise ValueError(f"{path} has {found}, not integers from 0 to 9; it is no batch of CIFAR-10, or damaged")
+    wrong = labels if labels.dtype.kind not in "iu" else labels[(labels < 0) | (labels > 9)]
+    if len(wrong) or not len(labels):
+        told = f"has a label {wrong[0]}" if len(wrong) else "has no labels"
+        raise ValueError(f"{path} {told}, not integers from 0 to 9; it is no batch of CIFAR-10, or damaged")
     return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels.astype(np.uint8)
 
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
-from telejax.backend.shapes import check_key
 from telejax.errors import check_integer
+from telejax.random.keys import check_key
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
 COMPARED_PAIRWISE = 128  # draws up to which comparing all pairs beats a sort

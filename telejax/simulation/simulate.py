@@ -124,7 +124,7 @@ def simulate(
     eval_every = checks.check_eval_every(eval_every, ahead)
     seed_list = checks.check_seeds(seed, seeds)
     every = checks.check_every(every, checkpoint)
-    checks.check_kinds(on_evaluation, checkpoint, mesh, devices)
+    checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress)
     tried, values = settings(tune, algorithm, world)
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)

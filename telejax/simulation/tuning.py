@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike
 from telejax.algorithms.base import Algorithm
 from telejax.errors import check_name, check_number
 from telejax.network import Network
-from telejax.optimizers import Optimizer
+from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
 from telejax.simulation.recorder import RESERVED
 
@@ -172,6 +172,7 @@ def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
 def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
     first, *rest = path
     if isinstance(part, Optimizer):
+        check_hyperparameter(part.factory, first, value)
         return replace(part, numbers={**part.numbers, first: value})
     return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
 
