@@ -22,6 +22,7 @@ from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.random.sampling import MAX_NODES
 from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
@@ -82,6 +83,6 @@ def teleportation(
     """
     remedy = "give an integer of at least 1, or use telejax.auto(...), which finds the number while it runs"
     active = check_integer("active", active, minimum=1, remedy=remedy)
-    return Teleportation(
-        as_optimizer(optimizer), resolve(topology, active).mixing(), active, check_flag("state_travels", state_travels)
-    )
+    check_integer("active", active, minimum=1, maximum=MAX_NODES)
+    state_travels = check_flag("state_travels", state_travels)
+    return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, state_travels)

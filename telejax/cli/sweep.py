@@ -68,9 +68,11 @@ class Sweep:
 
     def check_metric(self) -> None:
         """Refuse a metric that no run of the sweep will have, before the first one."""
+        from telejax.backend.sharding import check_platform
         from telejax.errors import check_name
         from telejax.studies.sweep.cells import columns
         from telejax.studies.sweep.spec import SweepSpec
 
+        check_platform()
         if (known := columns(SweepSpec.from_toml(self.spec))) is not None:
             check_name("column of --metric", self.metric, known)

@@ -169,16 +169,16 @@ class TaskOptions:
 
     def build_task(self) -> "Task":
         from telejax import tasks
+        from telejax.backend.sharding import check_platform, one_device_a_core
 
+        if self.model in CONVOLUTIONAL:
+            one_device_a_core()
+        check_platform()
         if self.task is not None:
             return self.build_own_task()
         common: dict[str, Any] = {"nodes": self.nodes, "placement": self.placement, "seed": self.seed}
         if self.chosen == "quadratic":
             return tasks.quadratic(**common, **{name: self.value(name) for name in QUADRATIC})
-        if self.model in CONVOLUTIONAL:
-            from telejax.backend.sharding import one_device_a_core
-
-            one_device_a_core()
         return tasks.classification(self.read_data(), **common, **{name: self.value(name) for name in PICTURES})
 
     def build_own_task(self) -> "Task":

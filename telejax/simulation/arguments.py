@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.memory import check_memory, host_bytes
-from telejax.errors import check_flag, check_integer, check_list, check_name, is_real, short
+from telejax.errors import check_flag, check_integer, check_kind, check_list, check_name, is_real, short
 from telejax.network import IDEAL, Network
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.task_checks import OF_NETWORK, check_pytree, metric_columns
@@ -36,6 +36,14 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
         name = getattr(given, "__name__", short(given))
         raise ValueError(f"{argument} is {name}, which was not called; {remedy}")
     raise ValueError(f"{argument} is {short(given)}; {remedy}")
+
+
+def check_slots(algorithm: Algorithm, task: Task) -> None:
+    """Raise a ValueError where a method's number of slots, or its name, is of another kind."""
+    called = type(algorithm).__name__
+    remedy = "let it return an integer of at least 1, the parameter copies of a run"
+    check_integer(f"{called}.slots({task.nodes})", algorithm.slots(task.nodes), minimum=1, remedy=remedy)
+    check_kind(f"{called}.name", algorithm.name, str, "give a text")
 
 
 def check_network(given: Any, algorithm: Algorithm) -> Network:

@@ -118,6 +118,7 @@ def simulate(
     algorithm = checks.check_algorithm(algorithm)
     task = check_task(task)
     algorithm = algorithm.bind(task)
+    checks.check_slots(algorithm, task)
     world = checks.check_network(IDEAL if network is None else network, algorithm)
     point = given_start(state)
     ahead = checks.check_rounds(rounds, gradients, algorithm, task, point.round)
