@@ -56,7 +56,8 @@ def read_batch(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray
     """
     path = Path(path)
     pixels, labels = _binary(path) if path.suffix == ".bin" else _python(path)
-    wrong = labels if labels.dtype.kind not in "iu" else labels[(labels < 0) | (labels > 9)]
+    real = labels.dtype.kind in "iuf"
+    wrong = labels[(labels < 0) | (labels > 9) | (labels % 1 != 0)] if real else labels
     if len(wrong) or not len(labels):
         told = f"has a label {wrong[0]}" if len(wrong) else "has no labels"
         raise ValueError(f"{path} {told}, not integers from 0 to 9; it is no batch of CIFAR-10, or damaged")
