@@ -38,12 +38,13 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
     raise ValueError(f"{argument} is {short(given)}; {remedy}")
 
 
-def check_slots(algorithm: Algorithm, task: Task) -> None:
-    """Raise a ValueError where a method's number of slots, or its name, is of another kind."""
+def check_slots(algorithm: Algorithm, task: Task) -> Algorithm:
+    """Return a bound method, or raise a ValueError where its number of slots, or its name, is of another kind."""
     called = type(algorithm).__name__
     remedy = "let it return an integer of at least 1, the parameter copies of a run"
     check_integer(f"{called}.slots({task.nodes})", algorithm.slots(task.nodes), minimum=1, remedy=remedy)
     check_kind(f"{called}.name", algorithm.name, str, "give a text")
+    return algorithm
 
 
 def check_network(given: Any, algorithm: Algorithm) -> Network:
