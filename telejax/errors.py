@@ -1,10 +1,15 @@
 """Errors that say what to do next: the argument, the value that was given, the remedy."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import numbers
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
+
+Kind = TypeVar("Kind")
 
 
 class DivergenceError(RuntimeError):
@@ -19,7 +24,13 @@ class DivergenceError(RuntimeError):
         self.result = result
 
 
-def check_integer(name: str, value: Any, minimum: int, remedy: str = "") -> int:
+def short(value: object, most: int = 80) -> str:
+    """The value itself, or its class where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"a {type(value).__name__}"
+
+
+def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum: int | None = None) -> int:
     """Return ``value`` as an int, or raise a ValueError that names the argument.
 
     >>> check_integer("rounds", 0, minimum=1)
@@ -28,14 +39,16 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "") -> int:
     ValueError: rounds is 0; give an integer of at least 1
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < minimum:
-        remedy = remedy or f"give an integer of at least {minimum}"
-        raise ValueError(f"{name} is {value!r}; {remedy}")
+    if not whole or value < minimum or (maximum is not None and value > maximum):
+        bound = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+        raise ValueError(f"{name} is {short(value)}; {remedy or f'give an integer {bound}'}")
     return int(value)
 
 
 def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = False, remedy: str = "") -> float:
     """Return ``value`` as a finite float of at least (or above) ``minimum``, or raise a ValueError.
+
+    Scalars of NumPy and arrays without axes are numbers; booleans, texts and complex numbers are not.
 
     >>> check_number("alpha", -1.0, exclusive=True)
     Traceback (most recent call last):
@@ -43,13 +56,10 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     ValueError: alpha is -1.0; give a finite number above 0
     """
     bound = f"above {minimum:g}" if exclusive else f"of at least {minimum:g}"
-    remedy = remedy or f"give a finite number {bound}"
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}; {remedy}") from None
+    remedy = remedy or f"give a finite number{'' if minimum == -np.inf else f' {bound}'}"
+    number = float(value) if is_real(value) else np.nan
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
-        raise ValueError(f"{name} is {value!r}; {remedy}")
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
     return number
 
 
@@ -66,8 +76,92 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
     return float(value)
 
 
-def check_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """Return ``name`` if it is one of ``known``, or raise a ValueError with the nearest of them.
+def is_real(value: object) -> bool:
+    """Whether a value is one real number: of Python, or a scalar or an array without axes of NumPy or jax."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return isinstance(value, numbers.Real)
+    kind, called = getattr(dtype, "kind", ""), getattr(dtype, "name", "")
+    return np.ndim(value) == 0 and (kind in "iuf" or "float" in called)  # type: ignore[arg-type]
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool, or raise a ValueError: a text such as "no" would count as true.
+
+    >>> check_flag("skip", "no")
+    Traceback (most recent call last):
+    ...
+    ValueError: skip is 'no'; give True or False
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is {short(value)}; give True or False")
+    return bool(value)
+
+
+def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
+    """Return ``value`` if it is a ``kind``, or raise a ValueError.
+
+    >>> check_kind("name", 3, str, "give a text")
+    Traceback (most recent call last):
+    ...
+    ValueError: name is 3; give a text
+    """
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    return value
+
+
+def check_list(name: str, value: Any, remedy: str) -> list[Any]:
+    """Return several values in an order as a list, or raise a ValueError where it is one value, a text or a mapping.
+
+    >>> check_list("candidates", 5, "give a list of integers")
+    Traceback (most recent call last):
+    ...
+    ValueError: candidates is 5; give a list of integers
+    """
+    if (
+        isinstance(value, str | bytes | Mapping | set)
+        or not isinstance(value, Iterable)
+        or getattr(value, "ndim", 1) < 1
+    ):
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    return list(value)
+
+
+def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
+    """Return ``value`` as an array, or raise a ValueError where it is none, or its rows differ in length.
+
+    >>> check_array("labels", [[1], [1, 2]], "give integers")
+    Traceback (most recent call last):
+    ...
+    ValueError: labels is [[1], [1, 2]], which is no array of numbers or texts; give integers
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):  # ragged
+        array = np.asarray(None)
+    if array.dtype == object:
+        raise ValueError(f"{name} is {short(value)}, which is no array of numbers or texts; {remedy}")
+    return array
+
+
+def check_path(name: str, value: Any, remedy: str = "give the path of a folder") -> str:
+    """Return a path as a text, or raise a ValueError where it is none.
+
+    >>> check_path("path", 3)
+    Traceback (most recent call last):
+    ...
+    ValueError: path is 3; give the path of a folder
+    """
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    return os.fspath(value)
+
+
+def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
+    """Return ``name`` if it is one of ``known``, or raise a ValueError, with the nearest of them where one is near.
 
     >>> check_name("topology", "rign", ["ring", "torus"])
     Traceback (most recent call last):
@@ -75,8 +169,8 @@ def check_name(kind: str, name: str, known: Iterable[str]) -> str:
     ValueError: unknown topology 'rign'; did you mean 'ring'? Known: ring, torus
     """
     known = sorted(known)
-    if name in known:
+    if isinstance(name, str) and name in known:
         return name
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise ValueError(f"unknown {kind} {name!r}; {hint}Known: {', '.join(known)}")
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    hint = f"did you mean {nearest[0]!r}? Known" if nearest else "give one of"
+    raise ValueError(f"unknown {kind} {short(name)}; {hint}: {', '.join(known)}")

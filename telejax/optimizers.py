@@ -1,5 +1,6 @@
 """Optimizers whose numbers are data: other step sizes compile nothing, and a grid of them is one program."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from telejax.errors import check_number
+from telejax.errors import check_flag, check_number, short
 
 
 @runtime_checkable
@@ -98,17 +99,19 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
         **arguments: keyword arguments of the factory.
 
     Raises:
-        ValueError: a negative or non-finite step size, another number that is nan, arguments that the factory does not
-            take, or a factory that makes no optax transformation.
+        ValueError: a negative or non-finite step size, another number of optax out of its range or nan, arguments that
+            the factory does not take, or a factory that makes no optax transformation, or one that needs more than
+            gradients, such as ``optax.lbfgs``.
 
     >>> import optax
     >>> optimizer(optax.sgd, learning_rate=0.1, momentum=0.9).numbers
     {'learning_rate': 0.1, 'momentum': 0.9}
     """
     if not callable(factory):
-        raise ValueError(f"factory is {factory!r}; give a function such as optax.sgd, not its result")
+        raise ValueError(f"factory is {short(factory)}; give a function such as optax.sgd, not its result")
     numbers, options = {}, {}
     for name, value in arguments.items():
+        check_hyperparameter(factory, name, value)
         if name == "learning_rate" and not callable(value):
             numbers[name] = _check_step_size(value)
         elif isinstance(value, float):
@@ -127,6 +130,7 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
             f"factory is {_called(factory)}, which returned {type(built).__name__} and no optax transformation; "
             "give a function such as optax.sgd"
         )
+    _check_update(_called(factory), built)
     return made
 
 
@@ -139,6 +143,7 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
     if isinstance(given, Optimizer | FixedOptimizer):
         return given
     if isinstance(given, optax.GradientTransformation):
+        _check_update("a ready optax transformation", given)
         return FixedOptimizer(given)
     raise ValueError(
         f"optimizer is {given!r}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
@@ -157,11 +162,48 @@ def check_optimizer(name: str, given: Any) -> OptimizerLike:
     )
 
 
+FRACTIONS = ("momentum", "b1", "b2", "decay")
+"""Arguments of optax that are from 0 to below 1: what is kept from one step to the next."""
+NOT_NEGATIVE = ("eps", "eps_root", "weight_decay", "initial_accumulator_value", "initial_scale")
+"""Arguments of optax that are at least 0."""
+
+
+def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> None:
+    """Raise a ValueError where an argument of optax, or of telejax's own factory, is of a wrong kind or out of range.
+
+    None and schedules are taken where the factory takes them; what other factories call by these names is theirs.
+    """
+    if (getattr(factory, "__module__", None) or "").split(".")[0] not in ("optax", "telejax"):
+        return
+    if value is None or callable(value) or isinstance(value, jax.Array):  # one on the device may be traced
+        return
+    if name in FRACTIONS:
+        remedy = "give a number from 0 to below 1"
+        if check_number(name, value, remedy=remedy) >= 1:
+            raise ValueError(f"{name} is {short(value)}; {remedy}")
+    elif name in NOT_NEGATIVE:
+        check_number(name, value)
+    elif (known := inspect.signature(factory).parameters.get(name)) and isinstance(known.default, bool):
+        check_flag(name, value)
+
+
+def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
+    """Raise a ValueError where an optimizer needs more of a step than gradients, such as the loss for a line search."""
+    if not isinstance(transformation, optax.GradientTransformationExtraArgs):
+        return
+    x = jax.ShapeDtypeStruct((2,), "float32")
+    try:
+        jax.eval_shape(lambda x: transformation.update(x, transformation.init(x), x), x)
+    except Exception as error:  # others than these may come from parameters that it is not made for
+        if "keyword-only argument" in str(error):
+            raise ValueError(
+                f"optimizer is {called}, which needs more than gradients ({error}); give one without a line search, "
+                "such as optax.sgd or optax.adam"
+            ) from error
+
+
 def _check_step_size(value: Any) -> float:
-    remedy = "give a finite number of at least 0"
-    if isinstance(value, bool | str):
-        raise ValueError(f"learning_rate is {value!r}; {remedy}")
-    return check_number("learning_rate", value, remedy=remedy)
+    return check_number("learning_rate", value, remedy="give a finite number of at least 0")
 
 
 def _called(factory: Any) -> str:

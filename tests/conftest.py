@@ -1,9 +1,24 @@
 """Fixtures that several test modules share."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import pytest
+from refusals import ReachedCompilation
+
+from telejax.simulation.program import Program
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop a simulation where its first program would be compiled."""
+
+    def stop(*arguments: Any) -> None:
+        raise ReachedCompilation
+
+    monkeypatch.setattr(Program, "start", stop)
+    monkeypatch.setattr(Program, "take", stop)
 
 
 @pytest.fixture

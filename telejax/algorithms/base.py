@@ -8,7 +8,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Self, final
+from typing import Any, Self, final, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +19,14 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
 from telejax.backend.shapes import kind_of
+from telejax.errors import check_integer, check_kind, check_name
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.state import Info, Memory, Params, State
 from telejax.tasks.base import Task
-from telejax.topology import Stochastic, Topology, TopologyLike, check_stochastic, resolve
+from telejax.topology import Stochastic, Topology, TopologyLike, check_stochastic, check_topology, resolve
 
 START = np.uint32(2**31 + 2**16)  # folded into the key of task.init for what a method draws at its start
 
@@ -238,6 +239,8 @@ def node_mixing(topology: TopologyLike, stochastic: Stochastic = "both") -> Mixi
     """
     if isinstance(topology, Topology):
         return check_stochastic(topology, stochastic).mixing()
+    check_topology("topology", topology)
+    check_name("stochastic", stochastic, get_args(Stochastic))
     return NodeTopology(topology, stochastic)
 
 
@@ -250,8 +253,10 @@ def bind_mixing(mixing: Mixing | NodeTopology, nodes: int) -> Mixing:
     >>> bind_mixing(node_mixing("ring"), 5).slots
     5
     """
+    nodes = check_integer("nodes", nodes, minimum=1)
     if isinstance(mixing, NodeTopology):
         return mixing.mixing(nodes)
+    check_kind("mixing", mixing, Mixing, "give what topology.mixing() or telejax.node_mixing(...) returns")
     if mixing.slots != nodes:
         raise ValueError(
             f"topology {mixing.name!r} has {mixing.slots} nodes and the task {nodes}; build the topology with "

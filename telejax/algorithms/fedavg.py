@@ -13,7 +13,7 @@ from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
-from telejax.errors import check_integer
+from telejax.errors import check_flag, check_integer
 from telejax.mixing.forms import Mean
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -78,4 +78,4 @@ def fedavg(*, clients: int, optimizer: Optimizer, local_steps: int = 1, state_tr
     """
     clients = check_integer("clients", clients, minimum=1)
     local_steps = check_integer("local_steps", local_steps, minimum=1)
-    return FedAvg(as_optimizer(optimizer), clients, local_steps, bool(state_travels))
+    return FedAvg(as_optimizer(optimizer), clients, local_steps, check_flag("state_travels", state_travels))

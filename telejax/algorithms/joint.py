@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
 from telejax.algorithms.parts import data_key, local_update, refreshed
-from telejax.errors import check_integer
+from telejax.errors import check_flag, check_integer, check_list
 from telejax.mixing.accounting import Messages
 from telejax.mixing.compose import Blocks, block_diagonal
 from telejax.network import IDEAL, Network
@@ -102,8 +102,11 @@ def joint_teleportation(
     >>> tj.simulate(joint, tj.tasks.quadratic(nodes=100), rounds=20).final()["active"].to_list()
     [1, 2, 4]
     """
-    sizes = tuple(check_integer("active", k, minimum=1) for k in active)
+    sizes = tuple(
+        check_integer("active", k, minimum=1)
+        for k in check_list("active", active, "give a list of numbers of active nodes")
+    )
     if not sizes:
         raise ValueError("active is empty; give at least one number of active nodes")
     mixing = block_diagonal([resolve(topology, k).mixing() for k in sizes])
-    return JointTeleportation(as_optimizer(optimizer), mixing, sizes, bool(state_travels))
+    return JointTeleportation(as_optimizer(optimizer), mixing, sizes, check_flag("state_travels", state_travels))

@@ -124,7 +124,11 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     """
     method, _, topology = spec.partition("/")
     name, texts = factories.split(method, NAMES)
-    _, factory, values = find(name)
+    full, factory, values = find(name)
+    if fixed := sorted(set(values).intersection(texts)):
+        raise ValueError(
+            f"method is {spec!r}, which gives {fixed[0]}, and {name} fixes it; leave it out, or give {full}"
+        )
     values |= factories.read("method", name, texts, factory)
     takes, needs = factories.parameters(factory), factories.required(factory)
     asked = {one: workers for one in WORKERS if one in takes and one not in values and (one in needs or name in NAMES)}

@@ -17,11 +17,12 @@ from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
-from telejax.errors import check_integer
+from telejax.errors import check_flag, check_integer
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.random.sampling import MAX_NODES
 from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, resolve
@@ -82,4 +83,6 @@ def teleportation(
     """
     remedy = "give an integer of at least 1, or use telejax.auto(...), which finds the number while it runs"
     active = check_integer("active", active, minimum=1, remedy=remedy)
-    return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, bool(state_travels))
+    check_integer("active", active, minimum=1, maximum=MAX_NODES)
+    state_travels = check_flag("state_travels", state_travels)
+    return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, state_travels)

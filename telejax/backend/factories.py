@@ -72,6 +72,14 @@ def find(kind: str, name: str, known: Mapping[str, Factory]) -> Factory:
     return imported(kind, name) if is_path(name) else known[check_name(kind, name, known)]
 
 
+def signature(factory: Factory, eval_str: bool = False) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a factory; a ValueError for what has none that Python knows, as some of C have not."""
+    try:
+        return inspect.signature(factory, eval_str=eval_str).parameters
+    except (TypeError, ValueError, NameError) as error:
+        raise ValueError(f"{factory!r} has parameters that cannot be read ({error}); give a Python function") from error
+
+
 def parameters(factory: Factory) -> dict[str, tuple[type, ...]]:
     """The parameters of a factory that plain values can be given for, with the types each takes.
 
@@ -80,7 +88,7 @@ def parameters(factory: Factory) -> dict[str, tuple[type, ...]]:
     {'bound': (<class 'float'>,), 'rule': (<class 'str'>,), 'on': (<class 'bool'>,)}
     """
     found = {}
-    for name, parameter in inspect.signature(factory, eval_str=True).parameters.items():
+    for name, parameter in signature(factory, eval_str=True).items():
         kinds = _plain_kinds(parameter.annotation)
         if kinds:
             found[name] = (float,) if float in kinds else kinds
@@ -99,7 +107,7 @@ def kinds_of(what: str, key: str, factory: Factory) -> tuple[type, ...]:
         ValueError: there is no such parameter, or none that takes a plain value.
     """
     kinds = parameters(factory)
-    if key in inspect.signature(factory).parameters and key not in kinds:
+    if key in signature(factory) and key not in kinds:
         raise ValueError(
             f"{key!r} is a parameter of {what} for which no plain value can be given; annotate it, as in {key}: float"
         )
@@ -108,7 +116,7 @@ def kinds_of(what: str, key: str, factory: Factory) -> tuple[type, ...]:
 
 def required(factory: Factory) -> list[str]:
     """The parameters that have no default."""
-    named = inspect.signature(factory).parameters.values()
+    named = signature(factory).values()
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [one.name for one in named if one.default is one.empty and one.kind not in variadic]
 
@@ -123,8 +131,13 @@ def split(spec: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
     if name not in known and is_path(f"{name}:{rest.partition(':')[0]}"):
         own, _, rest = rest.partition(":")
         name = f"{name}:{own}"
-    items = [item.partition("=") for item in rest.split(",") if item]
-    return name, {key.strip(): value.strip() for key, _, value in items}
+    texts: dict[str, str] = {}
+    for item in filter(None, rest.split(",")):
+        key, _, value = (part.strip() for part in item.partition("="))
+        if key in texts:
+            raise ValueError(f"{key} of {spec!r} is {texts[key]!r} and {value!r}; give it once")
+        texts[key] = value
+    return name, texts
 
 
 def read(kind: str, name: str, texts: Mapping[str, str], factory: Factory) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from telejax.errors import short
+
 
 def traced_shapes(function: Callable[..., Any], *arguments: Any) -> Any:
     """What a function returns, by shape as of ``jax.eval_shape``; what is no array stays what it is.
@@ -64,9 +66,3 @@ def is_number(value: object) -> bool:
     if hasattr(value, "dtype"):
         return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
     return isinstance(value, bool | int | float)
-
-
-def short(value: object, most: int = 80) -> str:
-    """The value itself, or its class where it is long."""
-    text = repr(value)
-    return text if len(text) <= most else f"a {type(value).__name__}"

@@ -43,6 +43,19 @@ def _named(devices: str) -> Mesh:
     return Mesh(np.array(found[: int(count)]), ("slots",))
 
 
+def check_platform() -> None:
+    """Raise a ValueError where jax finds no device of the platforms that it was told to use."""
+    try:
+        jax.devices()
+    except Exception as error:  # a RuntimeError at first, others when asked again
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        raise ValueError(
+            f"JAX_PLATFORMS is {asked!r}, and jax finds no such device ({told}); unset it, or "
+            "give one that this machine has, such as cpu"
+        ) from error
+
+
 def one_device_a_core() -> int:
     """Make each core of the CPU a jax device, so that loops over nodes are divided over them; how many there are.
 

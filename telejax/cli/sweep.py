@@ -41,6 +41,7 @@ class Sweep:
         from telejax.results.files import write_picture
         from telejax.studies.sweep.sweep import sweep
 
+        self.check_metric()
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         output = Output()
         if outcome.missing:
@@ -73,3 +74,14 @@ class Sweep:
             output.write(lambda: write_picture(picture, draw, kept=["table.parquet"]), self.out)
         output.print_written(self.out, ["table.parquet", *([picture.name] if measured else [])])
         return 1 if output.failed or not measured else 0
+
+    def check_metric(self) -> None:
+        """Refuse a metric that no run of the sweep will have, before the first one."""
+        from telejax.backend.sharding import check_platform
+        from telejax.errors import check_name
+        from telejax.studies.sweep.cells import columns
+        from telejax.studies.sweep.spec import SweepSpec
+
+        check_platform()
+        if (known := columns(SweepSpec.from_toml(self.spec))) is not None:
+            check_name("column of --metric", self.metric, known)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -29,6 +29,18 @@ GRIDS = {
 WIDE_GRID = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """The same for other optimizers and for tasks that are not known here."""
 
+PICTURES: dict[str, Any] = {
+    "alpha": 0.1,
+    "model": "mlp",
+    "batch": 8,
+    "augment": None,
+    "evaluated": 10_000,
+    "node_batch": None,
+}
+"""Options of pictures, with what they are where they are left out."""
+QUADRATIC: dict[str, Any] = {"heterogeneity": 5.0, "noise": 1.0}
+"""The same of the quadratic."""
+
 OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise", "placement")
 """Options that a task of one's own is given where it has a parameter of this name."""
 
@@ -37,8 +49,9 @@ OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise",
 class TaskOptions:
     """What the nodes compute, and with which step sizes."""
 
-    dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] = "digits"
-    """The task: pictures to classify (small digits are built in), or the quadratic of known heterogeneity."""
+    dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] | None = None
+    """The task: pictures to classify (small digits are built in, and the default), or the quadratic of known
+    heterogeneity."""
     task: Annotated[str | None, tyro.conf.arg(metavar="MODULE:NAME")] = None
     """In place of a dataset, your own task: package.module:name of a function that makes it, which is given --nodes and
     those of the other options here that it has parameters for; more as in package.module:name:parameter=value."""
@@ -48,22 +61,22 @@ class TaskOptions:
     """Number of nodes."""
     seed: int = 0
     """The first seed, also that of the data split."""
-    alpha: float = 0.1
-    """Pictures: concentration of the Dirichlet split over labels; small for few classes a node."""
-    model: Literal["mlp", "logistic", "lenet", "vgg"] = "mlp"
-    """Pictures: the model."""
-    batch: int = 8
-    """Pictures: samples a gradient."""
+    alpha: float | None = None
+    """Pictures: concentration of the Dirichlet split over labels, small for few classes a node; by default 0.1."""
+    model: Literal["mlp", "logistic", "lenet", "vgg"] | None = None
+    """Pictures: the model; by default mlp."""
+    batch: int | None = None
+    """Pictures: samples a gradient; by default 8."""
     augment: Literal["crop", "flip", "crop+flip"] | None = None
     """Pictures: random changes to each batch."""
-    evaluated: int = 10_000
-    """Pictures: at most so many samples of each split judge a model; fewer are faster."""
+    evaluated: int | None = None
+    """Pictures: at most so many samples of each split judge a model, by default 10 000; fewer are faster."""
     node_batch: int | None = None
     """Pictures: nodes whose gradients are computed side by side; by default the backend's choice."""
-    heterogeneity: float = 5.0
-    """quadratic: norm of every node's gradient at the optimum."""
-    noise: float = 1.0
-    """quadratic: root of the expected squared norm of the gradient noise."""
+    heterogeneity: float | None = None
+    """quadratic: norm of every node's gradient at the optimum; by default 5."""
+    noise: float | None = None
+    """quadratic: root of the expected squared norm of the gradient noise; by default 1."""
     placement: Literal["sorted", "shuffled"] = "shuffled"
     """Whether neighbours in number are alike."""
     learning_rates: tuple[float, ...] | None = None
@@ -76,26 +89,30 @@ class TaskOptions:
     """Momentum of SGD."""
 
     @property
+    def chosen(self) -> str:
+        """The dataset, which is digits where none is named."""
+        return self.dataset or "digits"
+
+    def value(self, name: str) -> Any:
+        """An option of the task, as given or by default."""
+        given = getattr(self, name)
+        return {**PICTURES, **QUADRATIC}.get(name) if given is None else given
+
+    @property
     def grid(self) -> tuple[float, ...]:
         """The step sizes to try."""
         if self.learning_rates is not None:
             return self.learning_rates
-        return GRIDS[self.dataset] if self.task is None and self.optimizer == "sgd" else WIDE_GRID
+        return GRIDS[self.chosen] if self.task is None and self.optimizer == "sgd" else WIDE_GRID
 
     def check_task(self) -> None:
         """Refuse what can be refused before jax is imported."""
-        for name in ("nodes", "batch", "evaluated"):
-            check_integer(f"--{name}", getattr(self, name), minimum=1)
-        if self.node_batch is not None:
-            check_integer("--node-batch", self.node_batch, minimum=1)
-        check_integer("--seed", self.seed, minimum=0)
-        check_number("--alpha", self.alpha, exclusive=True)
+        self._check_numbers()
+        self._check_heard()
         if not self.grid:
             raise ValueError("--learning-rates is empty; give at least one step size, or leave it out")
         for rate in self.grid:
             check_number("--learning-rates", rate, exclusive=True)
-        if check_number("--momentum", self.momentum) >= 1:
-            raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
         name, _ = factories.split(self.optimizer, factories.OPTIMIZERS)
         if not factories.is_path(name):
             check_name("optimizer", name, factories.OPTIMIZERS)
@@ -106,11 +123,38 @@ class TaskOptions:
             )
         if self.task is not None and not factories.is_path(factories.split(self.task, ())[0]):
             raise ValueError(f"--task is {self.task!r}; give package.module:name of a function that makes your task")
-        if self.data_dir is not None and self.dataset not in FILES:
+        if self.data_dir is not None and self.chosen not in FILES:
             raise ValueError(
-                f"--data-dir is {str(self.data_dir)!r} and --dataset {self.dataset} reads no files; leave it out, or "
+                f"--data-dir is {str(self.data_dir)!r} and --dataset {self.chosen} reads no files; leave it out, or "
                 f"give --dataset {', '.join(FILES[:-1])} or {FILES[-1]}"
             )
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers out of their range."""
+        for name in ("nodes", "batch", "evaluated", "node_batch"):
+            if getattr(self, name) is not None:
+                check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
+        check_integer("--seed", self.seed, minimum=0)
+        for name, exclusive in (("alpha", True), ("heterogeneity", False), ("noise", False)):
+            if getattr(self, name) is not None:
+                check_number(f"--{name}", getattr(self, name), exclusive=exclusive)
+        if check_number("--momentum", self.momentum) >= 1:
+            raise ValueError(f"--momentum is {self.momentum}; give a number from 0 to below 1")
+
+    def _check_heard(self) -> None:
+        """Refuse options that the task would not hear of."""
+        if self.task is not None:
+            if self.dataset is not None:
+                raise ValueError(f"--dataset is {self.dataset} and --task {self.task}; give one of the two")
+            deaf, of, remedy = {*PICTURES} - {*OPTIONS_OF_TASKS}, f"--task {self.task}", f"{self.task}:NAME=..."
+        elif self.chosen == "quadratic":
+            deaf, of, remedy = {*PICTURES}, "--dataset quadratic", "--dataset digits"
+        else:
+            deaf, of, remedy = {*QUADRATIC}, f"--dataset {self.chosen}", "--dataset quadratic"
+        for name in sorted(deaf):
+            if (given := getattr(self, name)) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} is {given}, which {of} does not take; leave it out, or give {remedy}")
 
     def build_optimizer(self) -> "Optimizer":
         import optax
@@ -125,33 +169,17 @@ class TaskOptions:
 
     def build_task(self) -> "Task":
         from telejax import tasks
+        from telejax.backend.sharding import check_platform, one_device_a_core
 
+        if self.model in CONVOLUTIONAL:
+            one_device_a_core()
+        check_platform()
         if self.task is not None:
             return self.build_own_task()
-        if self.dataset == "quadratic":
-            return tasks.quadratic(
-                nodes=self.nodes,
-                heterogeneity=self.heterogeneity,
-                noise=self.noise,
-                placement=self.placement,
-                seed=self.seed,
-            )
-        if self.model in CONVOLUTIONAL:
-            from telejax.backend.sharding import one_device_a_core
-
-            one_device_a_core()
-        return tasks.classification(
-            self.read_data(),
-            nodes=self.nodes,
-            alpha=self.alpha,
-            placement=self.placement,
-            model=self.model,
-            batch=self.batch,
-            augment=self.augment,
-            evaluated=self.evaluated,
-            node_batch=self.node_batch,
-            seed=self.seed,
-        )
+        common: dict[str, Any] = {"nodes": self.nodes, "placement": self.placement, "seed": self.seed}
+        if self.chosen == "quadratic":
+            return tasks.quadratic(**common, **{name: self.value(name) for name in QUADRATIC})
+        return tasks.classification(self.read_data(), **common, **{name: self.value(name) for name in PICTURES})
 
     def build_own_task(self) -> "Task":
         """The task that ``--task`` names."""
@@ -160,7 +188,11 @@ class TaskOptions:
         assert self.task is not None
         name, texts = factories.split(self.task, ())
         factory = factories.imported("task", name)
-        options = {key: getattr(self, key) for key in factories.parameters(factory) if key in OPTIONS_OF_TASKS}
+        takes = factories.parameters(factory)
+        for key in {*PICTURES, *QUADRATIC} - {*takes}:
+            if (given := getattr(self, key)) is not None:
+                raise ValueError(f"--{key} is {given}, and {name} has no parameter {key}; leave it out")
+        options = {key: self.value(key) for key in takes if key in OPTIONS_OF_TASKS}
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
             raise ValueError(f"--task is {self.task!r}, which needs {missing[0]}; write {name}:{missing[0]}=...")
@@ -170,7 +202,7 @@ class TaskOptions:
     def read_data(self) -> "Dataset":
         from telejax import data
 
-        match self.dataset:
+        match self.chosen:
             case "fashion-mnist":
                 return data.fashion_mnist(self.data_dir)
             case "mnist":

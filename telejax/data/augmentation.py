@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from telejax.errors import check_name
+from telejax.backend.shapes import kind_of
+from telejax.errors import check_integer, check_name
+from telejax.random.keys import check_key
 
 Augmentation = Callable[[Array, Array], Array]
 """``(key, images) -> images``, shapes (batch, height, width, channels)."""
@@ -20,6 +22,8 @@ def random_crop(
     >>> random_crop(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
     (2, 8, 8, 1)
     """
+    _check_batch(key, images)
+    padding = check_integer("padding", padding, minimum=0)
     batch, height, width, channels = images.shape
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
@@ -35,6 +39,7 @@ def random_flip(
     >>> random_flip(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
     (2, 8, 8, 1)
     """
+    _check_batch(key, images)
     mirrored = jax.random.bernoulli(key, shape=(len(images), 1, 1, 1))
     return jnp.where(mirrored, images[:, :, ::-1], images)
 
@@ -43,8 +48,16 @@ def crop_and_flip(
     key: Key[Array, ""], images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch height width channels"]:
     """:func:`random_crop`, then :func:`random_flip`: what is usual for CIFAR-10."""
+    _check_batch(key, images)
     crop_key, flip_key = jax.random.split(key)
     return random_flip(flip_key, random_crop(crop_key, images))
+
+
+def _check_batch(key: Array, images: Array) -> None:
+    """Raise a ValueError unless these are a key and a batch of images."""
+    check_key("key", key)
+    if getattr(images, "ndim", 0) != 4:
+        raise ValueError(f"images is {kind_of(images)}; give floats of shape (batch, height, width, channels)")
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {

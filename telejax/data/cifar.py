@@ -56,9 +56,12 @@ def read_batch(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray
     """
     path = Path(path)
     pixels, labels = _binary(path) if path.suffix == ".bin" else _python(path)
-    if labels.max(initial=0) > 9:
-        raise ValueError(f"{path} has a label {labels.max()}, above 9; it is no batch of CIFAR-10, or damaged")
-    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
+    real = labels.dtype.kind in "iuf"
+    wrong = labels[(labels < 0) | (labels > 9) | (labels % 1 != 0)] if real else labels
+    if len(wrong) or not len(labels):
+        told = f"has a label {wrong[0]}" if len(wrong) else "has no labels"
+        raise ValueError(f"{path} {told}, not integers from 0 to 9; it is no batch of CIFAR-10, or damaged")
+    return pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels.astype(np.uint8)
 
 
 def _binary(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -69,7 +72,7 @@ def _binary(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return rows[:, 1:], rows[:, 0]
 
 
-def _python(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _python(path: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     try:
         content = _OnlyArrays(io.BytesIO(files.read(path)), encoding="bytes").load()
         pixels, labels = np.asarray(content[b"data"]), np.asarray(content[b"labels"])
@@ -80,7 +83,7 @@ def _python(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
             f"{path} has data of shape {pixels.shape} and labels of shape {labels.shape}; a batch of CIFAR-10 has "
             f"(samples, {PIXELS}) uint8 and (samples,)"
         )
-    return pixels, labels.astype(np.uint8)
+    return pixels, labels
 
 
 class _OnlyArrays(pickle.Unpickler):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_integer
+from telejax.errors import check_array, check_flag, check_integer, check_kind, short
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,11 @@ def digits(seed: int = 0) -> Dataset:
     >>> len(digits().train), digits().classes
     (1400, 10)
     """
+    stream = np.random.default_rng(check_integer("seed", seed, minimum=0))
     from sklearn.datasets import load_digits
 
     inputs, labels = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = stream.permutation(len(labels))
     parts = np.split(order, [len(labels) - DIGITS_VALIDATION - DIGITS_TEST, len(labels) - DIGITS_TEST])
     train, validation, test = (
         Split((inputs[part] / 16).astype(np.float32), labels[part].astype(np.int32)) for part in parts
@@ -92,7 +93,9 @@ def from_arrays(
     >>> len(data.train), len(data.validation), len(data.test), data.classes
     (110, 10, 20, 10)
     """
-    full, held = as_split("train", *train), as_split("test", *test)
+    check_kind("name", name, str, "give a text")
+    normalise = check_flag("normalise", normalise)
+    full, held = as_split("train", *_pair("train", train)), as_split("test", *_pair("test", test))
     full, held = _scaled(full, held)
     if full.inputs.shape[1:] != held.inputs.shape[1:]:
         raise ValueError(
@@ -114,16 +117,28 @@ def from_arrays(
     return Dataset(name, kept, tuning, held, mean, std)
 
 
+def _pair(name: str, given: Any) -> tuple[Any, Any]:
+    """Inputs and labels, or a ValueError that names the split."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise ValueError(f"{name} is {short(given)}; give a pair of arrays, (inputs, labels)")
+    return given[0], given[1]
+
+
 def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:
     """A checked split, or a ValueError that names it."""
-    inputs, labels = np.asarray(inputs), np.asarray(labels)
+    remedy = "give numbers of shape (samples, ...) and one integer class for each"
+    inputs, labels = check_array(f"{name} inputs", inputs, remedy), check_array(f"{name} labels", labels, remedy)
+    if inputs.ndim < 1 or inputs.dtype.kind not in "biuf" or 0 in inputs.shape[1:]:
+        raise ValueError(f"{name} has inputs of shape {inputs.shape} and type {inputs.dtype}; {remedy}")
     if labels.ndim != 1 or len(inputs) != len(labels) or not len(labels):
         raise ValueError(
             f"{name} has inputs of shape {inputs.shape} and labels of shape {labels.shape}; "
             "give one label for each of at least one sample"
         )
-    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
-        raise ValueError(f"{name} has labels of type {labels.dtype} from {labels.min()}; give integers from 0")
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"{name} has labels of type {labels.dtype}; give integers from 0")
+    if labels.min() < 0:
+        raise ValueError(f"{name} has labels from {labels.min()}; give integers from 0")
     if labels.max() > MAX_LABEL:
         raise ValueError(f"{name} has the label {labels.max()}; number the classes from 0, to {MAX_LABEL} at most")
     if inputs.dtype.kind not in "iu":

@@ -6,13 +6,15 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from telejax.errors import check_path
+
 VARIABLE = "TELEJAX_DATA"
 
 
 def folders(data_dir: str | os.PathLike[str] | None, subfolders: Sequence[str], system: Sequence[str]) -> list[Path]:
     """Where to look: the folder given or else $TELEJAX_DATA and the system's; each also in its subfolders."""
     if data_dir is not None:
-        roots = [Path(data_dir)]
+        roots = [Path(check_path("data_dir", data_dir))]
     else:
         roots = [Path(os.environ[VARIABLE])] if os.environ.get(VARIABLE) else []
     inside = [place for root in roots for place in (root, *(root / name for name in subfolders))]

@@ -87,5 +87,9 @@ def _load(name: str, places: list[Path], remedy: str, seed: int) -> Dataset:
                 f"{image_file} has {len(images)} images and {label_file} {len(labels)} labels; they do not belong "
                 "together; fetch both again"
             )
+        if labels.max(initial=0) > 9:
+            raise ValueError(f"{label_file} has a label {labels.max()}, above 9; it is another file, or damaged")
+        if not images.size:
+            raise ValueError(f"{image_file} has images of shape {images.shape}, without pixels; fetch it again")
         parts.append((images[..., None], labels))
     return from_arrays(parts[0], parts[1], name=name, normalise=True, seed=seed)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_integer, check_name, check_number
+from telejax.errors import check_array, check_integer, check_name, check_number
 
 Table = NDArray[np.int32]
 
@@ -27,8 +27,9 @@ def iid(labels: NDArray[np.integer], nodes: int, seed: int = 0) -> Table:
     >>> iid(np.zeros(10, int), nodes=3).shape
     (3, 3)
     """
+    labels, random = _labels(labels), _stream(seed)
     size = node_size(len(labels), nodes)
-    order = np.random.default_rng(seed).permutation(len(labels))
+    order = random.permutation(len(labels))
     return order[: nodes * size].reshape(nodes, size).astype(np.int32)
 
 
@@ -55,8 +56,8 @@ def dirichlet(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int =
     (10, 20)
     """
     alpha = check_number("alpha", alpha, exclusive=True)
+    labels, random = _labels(labels), _stream(seed)
     size = node_size(len(labels), nodes)
-    random = np.random.default_rng(seed)
     classes = np.unique(labels)
     pools = [list(random.permutation(np.flatnonzero(labels == one))) for one in classes]
     table = np.empty((nodes, size), np.int32)
@@ -95,12 +96,12 @@ def dirichlet_free(labels: NDArray[np.integer], nodes: int, alpha: float, seed: 
     """
     alpha = check_number("alpha", alpha, exclusive=True)
     at_least = check_integer("at_least", at_least, minimum=1)
+    labels, random = _labels(labels), _stream(seed)
     if node_size(len(labels), nodes) < at_least:
         raise ValueError(
             f"at_least is {at_least} and there are {len(labels)} samples for {nodes} nodes; "
             f"use at most {len(labels) // nodes}"
         )
-    random = np.random.default_rng(seed)
     rows: list[list[int]] = [[] for _ in range(nodes)]
     for one in np.unique(labels):
         pool = random.permutation(np.flatnonzero(labels == one))
@@ -129,10 +130,13 @@ def shards(labels: NDArray[np.integer], nodes: int, shards_per_node: int = 2, se
     True
     """
     shards_per_node = check_integer("shards_per_node", shards_per_node, minimum=1)
+    labels, random = _labels(labels), _stream(seed)
     count = check_integer("nodes", nodes, minimum=1) * shards_per_node
     if count > len(labels):
-        raise ValueError(f"nodes * shards_per_node is {count} and there are {len(labels)} training samples; use fewer")
-    random = np.random.default_rng(seed)
+        raise ValueError(
+            f"nodes is {nodes} and shards_per_node {shards_per_node}, which makes {count} shards, and there are "
+            f"{len(labels)} training samples; use fewer"
+        )
     order = random.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]
     cut = order[: count * (len(labels) // count)].reshape(count, -1)
@@ -152,10 +156,11 @@ def by_assignment(owners: ArrayLike, seed: int = 0) -> Table:
     >>> by_assignment(["ann", "bob", "ann"]).tolist()[1]
     [1, -1]
     """
-    owners = np.asarray(owners)
-    if owners.ndim != 1 or not len(owners):
-        raise ValueError(f"owners has the shape {owners.shape}; give one owner for each of at least one sample")
-    random = np.random.default_rng(seed)
+    remedy = "give one owner for each of at least one sample, integers or texts"
+    owners = check_array("owners", owners, remedy)
+    if owners.ndim != 1 or not len(owners) or owners.dtype.kind not in "iuSU":
+        raise ValueError(f"owners has the shape {owners.shape} and type {owners.dtype}; {remedy}")
+    random = _stream(seed)
     _, node = np.unique(owners, return_inverse=True)
     return pad_rows([random.permutation(np.flatnonzero(node == one)) for one in range(node.max() + 1)])
 
@@ -179,6 +184,15 @@ def label_counts(table: Table, labels: NDArray[np.integer], classes: int) -> NDA
     >>> label_counts(np.array([[0, 1], [2, -1]]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
+    labels, classes = _labels(labels), check_integer("classes", classes, minimum=1)
+    remedy = "give integers of shape (nodes, samples of a node), the numbers of samples, shorter rows ending in -1"
+    table = check_array("table", table, remedy)
+    if table.ndim != 2 or table.dtype.kind not in "iu":
+        raise ValueError(f"table has the shape {table.shape} and type {table.dtype}; {remedy}")
+    if table.max(initial=-1) >= len(labels):
+        raise ValueError(f"table has the number {table.max()}, and there are {len(labels)} labels; {remedy}")
+    if labels.max() >= classes:
+        raise ValueError(f"classes is {classes}, and labels go up to {labels.max()}; give at least {labels.max() + 1}")
     return np.stack([np.bincount(labels[row[row >= 0]], minlength=classes) for row in table])
 
 
@@ -190,12 +204,10 @@ def check_table(table: ArrayLike, samples: int) -> Table:
     ...
     ValueError: partition deals sample 2 out twice; give each sample to one node at most
     """
-    checked = np.asarray(table)
+    remedy = "give integers of shape (nodes, samples of a node), shorter rows ending in -1"
+    checked = check_array("partition", table, remedy)
     if checked.ndim != 2 or not checked.size or not np.issubdtype(checked.dtype, np.integer):
-        raise ValueError(
-            f"partition has the shape {checked.shape} and type {checked.dtype}; give integers of shape (nodes, "
-            "samples of a node), shorter rows ending in -1"
-        )
+        raise ValueError(f"partition has the shape {checked.shape} and type {checked.dtype}; {remedy}")
     held = checked >= 0
     if checked.min() < -1 or checked.max() >= samples:
         raise ValueError(
@@ -227,6 +239,20 @@ def node_size(samples: int, nodes: int) -> int:
     if nodes > samples:
         raise ValueError(f"nodes is {nodes} and there are {samples} training samples; use at most {samples} nodes")
     return samples // nodes
+
+
+def _labels(given: ArrayLike) -> NDArray[np.integer]:
+    """The classes of the samples, checked."""
+    remedy = "give the integer class, from 0, of each of at least one sample"
+    labels = check_array("labels", given, remedy)
+    if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"labels has the shape {labels.shape} and type {labels.dtype}; {remedy}")
+    return labels
+
+
+def _stream(seed: int) -> np.random.Generator:
+    """The draws of a seed."""
+    return np.random.default_rng(check_integer("seed", seed, minimum=0))
 
 
 def _over_stock(proportions: NDArray[np.float64], stock: NDArray[np.int64]) -> NDArray[np.float64]:

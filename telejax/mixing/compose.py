@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from telejax.errors import check_kind, check_list
 from telejax.mixing.accounting import Messages, one_after_another, side_by_side
 from telejax.mixing.forms import (
     MAX_DENSE_NODES,
@@ -189,6 +190,12 @@ def block_diagonal(parts: Sequence[Mixing]) -> Blocks:
     >>> tj.mix(both, jnp.array([0.0, 2.0, 5.0])).tolist()
     [1.0, 1.0, 5.0]
     """
+    remedy = "give a list of at least one mixing, as of telejax.topology.ring(8).mixing()"
+    parts = check_list("parts", parts, remedy)
+    if not parts:
+        raise ValueError(f"parts is empty; {remedy}")
+    for place, part in enumerate(parts):
+        check_kind(f"parts[{place}]", part, Mixing, remedy)
     name = " + ".join(part.name for part in parts)
     return Blocks(name, sum(part.slots for part in parts), tuple(parts), _joined(parts))
 

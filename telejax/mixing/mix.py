@@ -4,11 +4,15 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
+from telejax.backend.shapes import kind_of
+from telejax.errors import check_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
 Tree = TypeVar("Tree")
+GIVE = "give what topology.mixing() returns, as of telejax.topology.ring(8)"
 
 
 def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree | None = None) -> Tree:
@@ -35,7 +39,7 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     [1.0, 0.0, 0.0, 0.0]
     """
     _check_leaves("kept", mixing, kept)
-    round = jnp.asarray(round, jnp.int32)
+    round = _checked_round(round)
     # without the barrier the update that made the tree is computed again for every neighbour that reads it
     if sent is None:
         kept = jax.lax.optimization_barrier(kept)
@@ -69,17 +73,31 @@ def neighbours(
     >>> indices[:, 0].tolist(), weights.shape
     ([0, 1, 3], (3, 4))
     """
+    check_kind("mixing", mixing, Mixing, GIVE)
     entries = mixing.degree * mixing.slots
     if entries > MAX_ENTRIES:
         raise ValueError(
             f"mixing is {mixing.name!r} over {mixing.slots} slots, whose neighbour lists have {entries} entries; "
             f"at most {MAX_ENTRIES} are listed, take a graph of lower degree or fewer slots"
         )
-    return mixing.neighbours(jnp.asarray(round, jnp.int32))
+    return mixing.neighbours(_checked_round(round))
+
+
+def _checked_round(round: object) -> Array:
+    """A round as an int32 scalar."""
+    whole = isinstance(round, int) and not isinstance(round, bool)
+    if not (whole or jnp.issubdtype(getattr(round, "dtype", bool), jnp.integer)) or np.ndim(round):  # type: ignore[arg-type]
+        raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
+    return jnp.asarray(round, jnp.int32)
 
 
 def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
+    check_kind("mixing", mixing, Mixing, GIVE)
+    if not jax.tree.leaves(tree):
+        raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
     for leaf in jax.tree.leaves(tree):
+        if not hasattr(leaf, "dtype"):
+            raise ValueError(f"{name} has a leaf {kind_of(leaf)}; give arrays of shape (slots, ...)")
         if jnp.ndim(leaf) < 1 or leaf.shape[0] != mixing.slots:
             raise ValueError(
                 f"{name} has a leaf of shape {jnp.shape(leaf)}; topology {mixing.name!r} mixes {mixing.slots} "

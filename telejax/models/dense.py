@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
+from telejax.errors import check_integer
+
 
 class MLP(nn.Module):
     """Hidden layers with ReLU, then one output a class; without hidden layers, logistic regression.
@@ -20,8 +22,9 @@ class MLP(nn.Module):
     def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         x = inputs.reshape(inputs.shape[0], -1)
         for width in self.hidden:
+            check_integer("hidden", width, minimum=1)
             x = jax.nn.relu(nn.Dense(width)(x))
-        return nn.Dense(self.classes)(x)
+        return nn.Dense(check_integer("classes", self.classes, minimum=1))(x)
 
 
 def logistic_regression(classes: int) -> MLP:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from telejax.errors import check_name
+from telejax.errors import check_name, short
 from telejax.models.dense import MLP, logistic_regression
 from telejax.models.image import VGG, LeNet
 
@@ -39,7 +39,7 @@ class Linen:
     def init(self, key: Key[Array, ""], inputs: Float[Array, "batch ..."]) -> Any:
         variables = self.module.init(key, inputs)
         _only_parameters(set(variables) - {"params"})
-        return variables["params"]
+        return variables.get("params", {})
 
     def apply(self, params: Any, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         logits: Any = self.module.apply({"params": params}, inputs)
@@ -53,7 +53,10 @@ class Nnx:
     build: Callable[[nnx.Rngs], Any]
 
     def init(self, key: Key[Array, ""], inputs: Float[Array, "batch ..."]) -> Any:
-        _, params, _, rest = _split(self.build(nnx.Rngs(key)))
+        built = self.build(nnx.Rngs(key))
+        if not isinstance(built, nnx.Module):
+            raise ValueError(f"it makes {type(built).__name__} of nnx.Rngs; let it return an nnx module")
+        _, params, _, rest = _split(built)
         _only_parameters({type(leaf).__name__ for leaf in nnx.to_flat_state(rest).leaves})
         return nnx.to_pure_dict(params)
 
@@ -83,19 +86,29 @@ def as_network(model: Any, classes: int) -> Network:
     if callable(model) and not isinstance(model, nnx.Module):
         return Nnx(model)
     raise ValueError(
-        f"model is {type(model).__name__}; give a name ({', '.join(MODELS)}), a flax.linen module, or a function "
+        f"model is {short(model)}; give a name ({', '.join(MODELS)}), a flax.linen module, or a function "
         "from nnx.Rngs to an nnx module"
     )
 
 
 def check_fits(network: Network, shape: tuple[int, ...], classes: int) -> None:
     """Raise a ValueError unless the network maps inputs of ``shape`` to one logit a class; computes nothing."""
+    remedy = (
+        "give a module from inputs to logits that needs nothing but its parameters: no random numbers, as of Dropout, "
+        "and no statistics, as of BatchNorm"
+    )
     inputs = jax.ShapeDtypeStruct((1, *shape), jnp.result_type(float))
     try:
         params = jax.eval_shape(network.init, jax.random.key(0), inputs)
         logits = jax.eval_shape(network.apply, params, inputs)
     except Exception as error:  # a module may raise anything on inputs that it does not take
-        raise ValueError(f"model does not take inputs of shape {shape}: {error}") from error
+        raise ValueError(f"model does not take inputs of shape {shape}: {error}; {remedy}") from error
+    if not jax.tree.leaves(params):
+        raise ValueError("model has no parameters, so there is nothing to learn; give one with at least a dense layer")
+    kind = getattr(logits, "dtype", None)
+    if kind is None or not jnp.issubdtype(kind, jnp.floating):
+        told = f"an array of {kind}" if kind is not None else type(logits).__name__
+        raise ValueError(f"model returned {told}; let it return logits, one array of floats, and nothing beside it")
     if logits.shape != (1, classes):
         raise ValueError(
             f"model gives logits of shape {logits.shape[1:]} and the data has {classes} classes; "

@@ -189,8 +189,7 @@ IDEAL = Network()
 def check_probability(name: str, value: Any) -> None:
     """Raise a ValueError unless ``value`` is one number from 0 to 1."""
     remedy = "give a probability from 0 to 1, or None"
-    one = np.ndim(value) == 0 and not isinstance(value, str | bool | np.bool_)
-    if not one or check_number(name, value, remedy=remedy) > 1:
+    if check_number(name, value, remedy=remedy) > 1:
         raise ValueError(f"{name} is {value!r}; {remedy}")
 
 

@@ -4,6 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
+from telejax.errors import check_integer
+from telejax.random.keys import check_key
+
 MAX_NODES = 2**31 - 1  # node numbers are int32
 COMPARED_PAIRWISE = 128  # draws up to which comparing all pairs beats a sort
 
@@ -31,9 +34,10 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
     >>> sample_distinct(jax.random.key(0), nodes=10**9, count=3).shape
     (3,)
     """
-    if not 1 <= nodes <= MAX_NODES:
-        raise ValueError(f"nodes is {nodes}; give 1 to {MAX_NODES} nodes")
-    if not 1 <= count <= nodes:
+    check_key("key", key)
+    nodes = check_integer("nodes", nodes, minimum=1, maximum=MAX_NODES)
+    count = check_integer("count", count, minimum=1)
+    if count > nodes:
         raise ValueError(f"count is {count} of {nodes} nodes; draw at least 1 and at most all of them")
     if 4 * count > nodes:
         return jax.random.permutation(key, jnp.arange(nodes, dtype=jnp.int32))[:count]

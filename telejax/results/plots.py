@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_name
+from telejax.errors import check_array, check_list, check_name
 
 LABELS = {
     "round": "rounds",
@@ -154,8 +154,11 @@ def plot_partition(
     """
     from telejax.data.partition import label_counts  # telejax.data imports jax, which pictures of graphs do without
 
-    labels = np.asarray(labels)
-    counts = label_counts(np.asarray(table), labels, int(labels.max()) + 1)
+    labels = check_array("labels", labels, "give the integer class of each sample")
+    classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 1
+    counts = label_counts(table, labels, classes)
+    if names is not None and len(check_list("names", names, "give a list of texts, one a class")) != classes:
+        raise ValueError(f"names is {names!r}, and there are {classes} classes; give a text for each")
     axes = axes if axes is not None else plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")

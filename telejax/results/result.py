@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_name, check_target
+from telejax.errors import check_name, check_path, check_target
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -277,15 +277,23 @@ def load(path: str | os.PathLike[str]) -> Result:
     Raises:
         ValueError: the folder holds no result, naming the file that is missing or unreadable.
     """
-    folder = Path(path)
+    folder = Path(check_path("path", path))
     try:
-        return Result(
+        found = Result(
             history=pl.read_parquet(folder / "history.parquet"),
             config=json.loads((folder / "config.json").read_text()),
             params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
         )
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"path is {str(path)!r}, which holds no saved result: {error}") from error
+    remedy = "give the folder of a result.save(...)"
+    if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():
+        raise ValueError(f"path is {str(path)!r}, whose config.json is not that of a result; {remedy}")
+    if missing := {*found.run_columns, "round"}.difference(found.history.columns):
+        raise ValueError(
+            f"path is {str(path)!r}, whose history.parquet has no {' and no '.join(sorted(missing))}; {remedy}"
+        )
+    return found
 
 
 def write_result(result: Result, folder: Path) -> None:

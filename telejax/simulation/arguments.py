@@ -8,8 +8,16 @@ import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
-from telejax.backend.shapes import short
-from telejax.errors import check_integer, check_name, check_target
+from telejax.backend.memory import check_memory, host_bytes
+from telejax.errors import (
+    check_flag,
+    check_integer,
+    check_kind,
+    check_list,
+    check_name,
+    check_target,
+    short,
+)
 from telejax.network import IDEAL, Network
 from telejax.simulation.task_checks import check_pytree, metric_columns, taken_names
 from telejax.state import Metric
@@ -17,22 +25,33 @@ from telejax.tasks.base import Task
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
 MAX_SEED = 2**32 - 1
+RUN_BYTES = 2**10  # of a run on the host at least: a few rows of the history
 MAX_COUNT = 2**31 - 1  # of the int32 round on the device
 
 
-def check_algorithm(given: object) -> Algorithm:
-    """Return ``given``, or raise a ValueError that says what it is instead of an algorithm."""
+def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
+    """Return ``given``, or raise a ValueError that says what ``argument`` is instead of an algorithm."""
     if isinstance(given, Algorithm):
         given.check()
-        check_pytree("algorithm", given)
+        check_pytree(argument, given)
         return given
     remedy = "give an algorithm, such as telejax.teleportation(active=8, topology='ring', optimizer=...)"
     if isinstance(given, Task):
-        raise ValueError(f"algorithm is {short(given)}, a task; give simulate(algorithm, task) in this order")
+        order = "simulate(algorithm, task)" if argument == "algorithm" else "algorithms and then the task,"
+        raise ValueError(f"{argument} is {short(given)}, a task; give {order} in this order")
     if isinstance(given, type) or callable(given):
         name = getattr(given, "__name__", short(given))
-        raise ValueError(f"algorithm is {name}, which was not called; {remedy}")
-    raise ValueError(f"algorithm is {short(given)}; {remedy}")
+        raise ValueError(f"{argument} is {name}, which was not called; {remedy}")
+    raise ValueError(f"{argument} is {short(given)}; {remedy}")
+
+
+def check_slots(algorithm: Algorithm, task: Task) -> Algorithm:
+    """Return a bound method, or raise a ValueError where its number of slots, or its name, is of another kind."""
+    called = type(algorithm).__name__
+    remedy = "let it return an integer of at least 1, the parameter copies of a run"
+    check_integer(f"{called}.slots({task.nodes})", algorithm.slots(task.nodes), minimum=1, remedy=remedy)
+    check_kind(f"{called}.name", algorithm.name, str, "give a text")
+    return algorithm
 
 
 def check_network(given: Any, algorithm: Algorithm) -> Network:
@@ -65,8 +84,11 @@ def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     return metrics
 
 
-def check_kinds(on_evaluation: object, checkpoint: object, mesh: object, devices: object) -> None:
+def check_kinds(
+    on_evaluation: object, checkpoint: object, mesh: object, devices: object, progress: object = True
+) -> None:
     """Raise a ValueError where one of these is of another kind than ``simulate`` takes."""
+    check_flag("progress", progress)
     for name, given, fits, remedy in (
         ("on_evaluation", on_evaluation, callable(on_evaluation), "give a function of the new rows"),
         ("checkpoint", checkpoint, isinstance(checkpoint, str | os.PathLike), "give the path of a folder"),
@@ -130,14 +152,21 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
     if seeds is None:
         name, chosen = "seed", [seed]
     elif isinstance(seeds, str | bytes | Mapping) or np.ndim(seeds) == 0:
-        name, chosen = "seed", list(range(seed, seed + check_integer("seeds", seeds, minimum=1)))
+        count = check_integer("seeds", seeds, minimum=1)
+        check_memory(f"seeds is {count}", count * RUN_BYTES, "give fewer seeds", free=host_bytes())
+        name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
-        name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in np.asarray(seeds, object)]
+        name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]
     if max(chosen, default=0) > MAX_SEED:
         raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds is {chosen}; give at least one seed, and each only once")
     return chosen
+
+
+def _seed_list(seeds: Any) -> list[Any]:
+    """Several seeds in an order."""
+    return check_list("seeds", seeds, "give an integer of at least 1, or a list of seeds")
 
 
 def check_until(

@@ -58,9 +58,10 @@ class StartingPoint:
         for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
             shaped = getattr(leaf, "shape", None), getattr(leaf, "dtype", type(leaf).__name__)
             if shaped != (like.shape, like.dtype):
+                width = ", computed with the same jax_enable_x64" if shaped[0] == like.shape else ""
                 raise ValueError(
                     f"state{jax.tree_util.keystr(path)} is {shaped[1]}{list(shaped[0] or ())}, and this run needs "
-                    f"{like.dtype}{list(like.shape)}; give a state of as many slots, seeds and step sizes"
+                    f"{like.dtype}{list(like.shape)}; give a state of as many slots, seeds and step sizes{width}"
                 )
         holders = np.asarray(self.state.holders)
         for node in (int(np.max(holders, initial=-1)), int(np.min(holders, initial=-1))):

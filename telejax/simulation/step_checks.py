@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import check_fits, free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
+from telejax.errors import check_integer
 from telejax.simulation.batching import BatchAxes, structure_of
 from telejax.simulation.metrics import both
 from telejax.simulation.program import Member, round_shape
@@ -49,6 +50,8 @@ def check_step(member: Member, state: State) -> None:
     except TypeError:  # static fields that have no hash: jax refuses them later
         structure = None
     _check_costs(algorithm, task.nodes)
+    for name in ("copy_bytes", "handoff_bytes"):
+        check_integer(f"{type(algorithm).__name__}.{name}(state)", getattr(algorithm, name)(state), minimum=0)
     _check_judging(algorithm, task, state)
     after, info = _one_round(member, state)
     _check_kept(f"{type(algorithm).__name__}.step", state, after)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from telejax.backend.shapes import difference, is_number, kind_of, short, traced_shapes
-from telejax.errors import check_integer
+from telejax.backend.shapes import difference, is_number, kind_of, traced_shapes
+from telejax.errors import check_integer, short
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
 from telejax.simulation.metrics import MEAN_MODEL_ONLY

@@ -13,7 +13,7 @@ from jaxtyping import ArrayLike
 from telejax.algorithms.base import Algorithm
 from telejax.errors import check_name, check_number
 from telejax.network import Network
-from telejax.optimizers import Optimizer
+from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
 from telejax.simulation.recorder import RESERVED
 
@@ -81,12 +81,7 @@ def _values(name: str, full: str, values: Any) -> list[float]:
         raise ValueError(f"tune is {_named(name, values)}; give at least one value, in a list")
     exclusive = full.split(".")[-1] == "learning_rate"
     argument = "tune" if exclusive else f"tune[{name!r}]"
-    bound = "above 0" if exclusive else "of at least 0"
-    given = list(values)
-    for one in given:
-        if isinstance(one, bool | np.bool_ | str | bytes) or np.ndim(one):
-            raise ValueError(f"{argument} is {one!r}; give a finite number {bound}")
-    numbers = [check_number(argument, one, exclusive=exclusive) for one in given]
+    numbers = [check_number(argument, one, exclusive=exclusive) for one in values]
     if not numbers or len(set(np.asarray(numbers, jnp.result_type(float)).tolist())) < len(numbers):
         raise ValueError(f"tune is {_named(name, values)}; give at least one value, and each only once")
     return numbers
@@ -177,6 +172,7 @@ def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
 def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
     first, *rest = path
     if isinstance(part, Optimizer):
+        check_hyperparameter(part.factory, first, value)
         return replace(part, numbers={**part.numbers, first: value})
     return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
 

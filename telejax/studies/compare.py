@@ -13,11 +13,13 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_target
+from telejax.errors import DivergenceError, check_integer, check_list, check_target
 from telejax.network import IDEAL
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
-from telejax.simulation.simulate import simulate
+from telejax.simulation.arguments import check_algorithm
+from telejax.simulation.simulate import Study, simulate
+from telejax.simulation.task_checks import check_task
 from telejax.simulation.tuning import Tune, numbers
 from telejax.tasks.base import Task
 
@@ -224,11 +226,17 @@ def compare(
     >>> both.table()["method"].to_list()
     ['one token', 'TELEPORTATION ring k=4']
     """
+    check_task(task)
+    remedy = "give a list of algorithms, such as [telejax.random_walk(optimizer=...)]"
+    methods = check_list("methods", methods, remedy)
+    for place, method in enumerate(methods):
+        if not isinstance(method, Study) or isinstance(method, type):
+            check_algorithm(method, f"methods[{place}]")
+    seeds = check_integer("seeds", seeds, minimum=1)
+    target = None if target is None else check_target("target", target)
     names = [method.bind(task).name for method in methods]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
-    if target is not None:
-        target = check_target("target", target)
 
     def run(method: Algorithm) -> Result:
         try:

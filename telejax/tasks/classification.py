@@ -14,10 +14,11 @@ from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
 from telejax.backend.batched_map import measured_batch, sum_over_batches
+from telejax.backend.memory import check_memory
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
-from telejax.errors import check_integer
+from telejax.errors import check_integer, check_kind
 from telejax.models.network import Network, as_network, check_fits
 
 Model = str | nn.Module | Callable[..., Any]
@@ -150,7 +151,8 @@ def classification(
     >>> task.table.shape
     (100, 14)
     """
-    batch = check_integer("batch", batch, minimum=1)
+    check_kind("data", data, Dataset, "give a data set, such as telejax.data.digits() or telejax.data.from_arrays(...)")
+    batch = _checked_batch_size(batch, data)
     seed = check_integer("seed", seed, minimum=0)
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
     _check_labels(data)
@@ -259,6 +261,14 @@ def _on_device(data: Dataset) -> Samples:
     inputs = np.concatenate([split.inputs for split in splits])
     kept = jnp.uint8 if inputs.dtype == np.uint8 else jnp.result_type(float)
     return Samples(jnp.asarray(inputs, kept), jnp.asarray(np.concatenate([s.labels for s in splits]), jnp.int32))
+
+
+def _checked_batch_size(batch: Any, data: Dataset) -> int:
+    """The samples of a gradient, of which one node's fit in memory."""
+    batch = check_integer("batch", batch, minimum=1)
+    sample = 4 * int(np.prod(data.train.inputs.shape[1:]))
+    check_memory(f"batch is {batch}", batch * sample, "give fewer samples a gradient")
+    return batch
 
 
 def _checked_evaluated(evaluated: Any) -> list[int]:

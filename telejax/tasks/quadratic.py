@@ -20,11 +20,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from scipy.special import i0
 
+from telejax.backend.memory import check_memory, host_bytes
 from telejax.errors import check_integer, check_name, check_number
 from telejax.random.normal import fast_normal
 from telejax.random.permutation import Shuffle, sorted_or_shuffled
 from telejax.random.sampling import MAX_NODES
 
+MAX_SPREAD = 40  # exp of it is a float32
+BYTES_A_DIMENSION = 64  # the direction, and the plane with what its QR decomposition needs, float64
 SUMMED_NODES = 4096  # from here the mean of exp(s cos theta) equals I_0(s) to all digits of a float64
 
 
@@ -104,10 +107,13 @@ def quadratic(
     if nodes > MAX_NODES:
         raise ValueError(f"nodes is {nodes}; give at most {MAX_NODES}, node numbers are int32")
     dim = check_integer("dim", dim, minimum=2)
+    check_memory(f"dim is {dim}", dim * BYTES_A_DIMENSION, "give fewer dimensions", free=host_bytes())
     seed = check_integer("seed", seed, minimum=0)
     heterogeneity = check_number("heterogeneity", heterogeneity)
     noise = check_number("noise", noise)
     spread = check_number("spread", spread)
+    if spread > MAX_SPREAD:
+        raise ValueError(f"spread is {spread}; give at most {MAX_SPREAD}, exp(2 s) is the ratio of the curvatures")
     distance_sq = check_number("distance_sq", distance_sq)
     check_name("placement", placement, ["sorted", "shuffled"])
     random = np.random.default_rng(seed)

@@ -20,7 +20,15 @@ from telejax.topology.compose import block_diagonal, permuted, sequence, with_se
 from telejax.topology.equitopo import d_equistatic, od_equidyn, ou_equidyn, u_equistatic
 from telejax.topology.matrices import Stochastic
 from telejax.topology.random_graphs import erdos_renyi, random_matching, random_regular, small_world, stochastic_block
-from telejax.topology.registry import NAMES, TopologyLike, check_stochastic, from_spec, random_walk, resolve
+from telejax.topology.registry import (
+    NAMES,
+    TopologyLike,
+    check_stochastic,
+    check_topology,
+    from_spec,
+    random_walk,
+    resolve,
+)
 from telejax.topology.tables import table
 from telejax.topology.weights import Weights, directed, from_matrix, from_networkx, reweighted
 
@@ -34,6 +42,7 @@ __all__ = [
     "base_graph",
     "block_diagonal",
     "check_stochastic",
+    "check_topology",
     "complete",
     "d_equistatic",
     "directed",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse
 
-from telejax.errors import check_number
+from telejax.errors import check_array, check_integer, check_number
 from telejax.topology import spectrum
 from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 
@@ -92,6 +92,10 @@ class Topology:
 
     def average(self, x: np.ndarray, round: int = 0) -> np.ndarray:
         """``W x`` on the host in float64, shape (nodes, ...), also where W has too many entries to write down."""
+        remedy = f"give numbers of shape ({self.nodes}, ...), one row a node"
+        x = check_array("x", x, remedy)
+        if x.shape[:1] != (self.nodes,) or x.dtype.kind not in "biufc":
+            raise ValueError(f"x has the shape {x.shape} and type {x.dtype}; {remedy}")
         return spectrum.apply(self._at(round), x)
 
     def consensus_rate(self) -> float:
@@ -195,6 +199,7 @@ class Topology:
         return plots.draw_topology(self, round, axes)
 
     def _at(self, round: int) -> FixedMatrix:
+        round = check_integer("round", round, minimum=0)
         return self.rounds[round % self.period].at(round)
 
     def __repr__(self) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from telejax.errors import check_number
+from telejax.errors import check_array, check_kind, check_list, check_number
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Blocks
+
+GIVE = "give a Topology, such as telejax.topology.ring(8)"
 
 
 def sequence(topologies: Sequence[Topology], name: str = "sequence") -> Topology:
@@ -16,8 +18,7 @@ def sequence(topologies: Sequence[Topology], name: str = "sequence") -> Topology
     >>> tj.topology.sequence([tj.topology.ring(6), tj.topology.complete(6)]).period
     2
     """
-    if not topologies:
-        raise ValueError("topologies is empty; a sequence needs at least one topology")
+    topologies = _checked(topologies)
     return Topology.build(name, [one for topology in topologies for one in topology.rounds])
 
 
@@ -32,8 +33,7 @@ def block_diagonal(topologies: Sequence[Topology], name: str = "") -> Topology:
     >>> both.nodes, both.period
     (11, 3)
     """
-    if not topologies:
-        raise ValueError("topologies is empty; a block-diagonal matrix needs at least one topology")
+    topologies = _checked(topologies)
     period = int(np.lcm.reduce([topology.period for topology in topologies]))
     rounds = [Blocks(tuple(top.rounds[t % top.period] for top in topologies)) for t in range(period)]
     return Topology.build(name or " + ".join(top.name for top in topologies), rounds, connected=False)
@@ -49,8 +49,8 @@ def permuted(topology: Topology, order: Sequence[int] | np.ndarray) -> Topology:
     >>> tj.topology.permuted(tj.topology.path(3), [1, 0, 2]).matrix()[0].round(2).tolist()
     [0.33, 0.33, 0.33]
     """
-    roles = np.asarray(order)
-    nodes = topology.nodes
+    nodes = check_kind("topology", topology, Topology, GIVE).nodes
+    roles = check_array("order", order, f"give each of the integers 0 to {nodes - 1} once")
     if roles.shape != (nodes,) or roles.dtype.kind not in "iu" or (np.sort(roles) != np.arange(nodes)).any():
         raise ValueError(f"order is {order!r}; give each of the integers 0 to {nodes - 1} once")
     rounds = [one.permuted(roles.astype(np.int64)) for one in topology.rounds]
@@ -67,9 +67,19 @@ def with_self_loops(topology: Topology, weight: float) -> Topology:
     >>> tj.topology.with_self_loops(tj.topology.complete(2), 0.5).matrix().tolist()
     [[0.75, 0.25], [0.25, 0.75]]
     """
+    check_kind("topology", topology, Topology, GIVE)
     remedy = "give a number of at least 0 and below 1"
     weight = check_number("weight", weight, remedy=remedy)
     if weight >= 1:
         raise ValueError(f"weight is {weight}; {remedy}")
     name = f"{topology.name}, {weight:g} on oneself"
     return Topology.build(name, [one.lazier(weight) for one in topology.rounds], connected=False)
+
+
+def _checked(topologies: Sequence[Topology]) -> list[Topology]:
+    """At least one topology, or a ValueError."""
+    remedy = "give a list of at least one Topology, such as [telejax.topology.ring(8)]"
+    given = check_list("topologies", topologies, remedy)
+    if not given:
+        raise ValueError(f"topologies is empty; {remedy}")
+    return [check_kind(f"topologies[{place}]", one, Topology, GIVE) for place, one in enumerate(given)]

@@ -85,9 +85,11 @@ def small_world(
     """
     nodes = check_integer("nodes", nodes, minimum=1)
     degree = check_integer("degree", degree, minimum=2)
+    probability, seed = _probability("probability", probability, allow_zero=True), check_seed(seed)
+    if nodes <= 2:
+        return from_edges(nodes, np.arange(nodes - 1), np.arange(1, nodes), "small_world", weights)
     if degree % 2 or degree >= nodes:
         raise ValueError(f"degree is {degree} with {nodes} nodes; give an even degree below the number of nodes")
-    probability = _probability("probability", probability, allow_zero=True)
 
     def draw(stream: np.random.Generator) -> Edges:
         graph = nx.watts_strogatz_graph(nodes, degree, probability, seed=int(stream.integers(2**31)))
@@ -191,9 +193,10 @@ def check_seed(seed: int) -> int:
 
 
 def _probability(name: str, value: float, allow_zero: bool = False) -> float:
-    number = check_number(name, value, exclusive=not allow_zero)
+    remedy = f"give a number {'of at least' if allow_zero else 'above'} 0 and at most 1"
+    number = check_number(name, value, exclusive=not allow_zero, remedy=remedy)
     if number > 1:
-        raise ValueError(f"{name} is {value}; give a number {'of at least' if allow_zero else 'above'} 0 and at most 1")
+        raise ValueError(f"{name} is {value!r}; {remedy}")
     return number
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from telejax.errors import check_name
+from telejax.errors import check_integer, check_kind, check_name, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Stochastic
@@ -29,8 +29,10 @@ def random_walk(nodes: int, graph: TopologyLike = "ring") -> Topology:
     >>> random_walk(4, "path").matrix()[0].tolist()
     [0.75, 0.25, 0.0, 0.0]
     """
-    return reweighted(resolve(graph, nodes), "random_walk")
+    return reweighted(resolve(graph, nodes, argument="graph"), "random_walk")
 
+
+GIVE = "give a Topology, a name or a function of the number of nodes"
 
 NAMES: dict[str, Callable[..., Topology]] = {
     "ring": classic.ring,
@@ -69,6 +71,8 @@ ALIASES = {
 
 def check_stochastic(topology: Topology, stochastic: Stochastic = "both") -> Topology:
     """Return the topology, or raise a ValueError where a method cannot use its weights."""
+    check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
+    check_name("stochastic", stochastic, get_args(Stochastic))
     if topology.stochastic not in ("both", stochastic):
         takes = "doubly stochastic weights" if stochastic == "both" else f"{stochastic}-stochastic weights"
         raise ValueError(
@@ -78,7 +82,9 @@ def check_stochastic(topology: Topology, stochastic: Stochastic = "both") -> Top
     return topology
 
 
-def resolve(topology: TopologyLike, nodes: int, stochastic: Stochastic = "both") -> Topology:
+def resolve(
+    topology: TopologyLike, nodes: int, stochastic: Stochastic = "both", argument: str = "topology"
+) -> Topology:
     """A Topology over exactly ``nodes`` nodes from a Topology, a name or a function of the size.
 
     Args:
@@ -86,6 +92,7 @@ def resolve(topology: TopologyLike, nodes: int, stochastic: Stochastic = "both")
             function from the number of nodes to a Topology.
         nodes: number of nodes (or slots) that mix.
         stochastic: which sums of its weights are one.
+        argument: what errors call the topology.
 
     Raises:
         ValueError: unknown name or parameter, a topology of another size, or a directed one where none is taken.
@@ -93,18 +100,35 @@ def resolve(topology: TopologyLike, nodes: int, stochastic: Stochastic = "both")
     >>> resolve("torus:rows=2", 6)
     Topology('torus', nodes=6, period=1, max_degree=3)
     """
+    check_topology(argument, topology)
+    nodes = check_integer("nodes", nodes, minimum=1)
     if isinstance(topology, str):
         topology = from_spec(topology, nodes)
-    elif callable(topology):
-        topology = topology(nodes)
-    if not isinstance(topology, Topology):
-        raise ValueError(f"topology is {topology!r}; give a Topology, a name or a function of the number of nodes")
+    elif not isinstance(topology, Topology):
+        topology = _called(argument, topology, nodes)
     if topology.nodes != nodes:
         raise ValueError(
             f"topology {topology.name!r} has {topology.nodes} nodes where {nodes} mix; "
             f"build it with {nodes} nodes, or pass its name to have it built"
         )
     return check_stochastic(topology, stochastic)
+
+
+def check_topology(argument: str, given: object) -> None:
+    """Raise a ValueError unless this may be resolved: a Topology, a known name with its parameters, or a function."""
+    if isinstance(given, str):
+        parse(given)
+    elif not (isinstance(given, Topology) or callable(given)):
+        raise ValueError(f"{argument} is {short(given)}; {GIVE}")
+
+
+def _called(argument: str, function: Callable[[int], Topology], nodes: int) -> Topology:
+    """What a function makes of the number of nodes."""
+    try:
+        made = function(nodes)
+    except TypeError as error:
+        raise ValueError(f"{argument} is {short(function)}, which fails for {nodes} nodes: {error}; {GIVE}") from error
+    return check_kind(f"{argument}({nodes})", made, Topology, "let the function return a Topology")
 
 
 def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
@@ -123,12 +147,14 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
     Topology('base_graph:degree=2', nodes=25, period=6, max_degree=2)
     """
     build, parameters = parse(spec)
+    nodes = check_integer("nodes", nodes, minimum=1)
     missing = {key: value for key, value in defaults.items() if key in _kinds(build) and key not in parameters}
     return build(nodes, **parameters, **missing)
 
 
 def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
     """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
+    check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
     name, _, rest = spec.partition(":")
     name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
     build = NAMES[ALIASES.get(name, name)]
@@ -137,6 +163,8 @@ def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | s
     for item in filter(None, rest.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))
         check_name(f"parameter of topology {name!r}", key, kinds)
+        if key in parameters:
+            raise ValueError(f"topology is {spec!r}, which gives {key} twice; give it once")
         parameters[key] = _value(spec, value if equals else "", kinds[key])
     return build, parameters
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from telejax.errors import check_integer
+from telejax.errors import check_integer, check_list, check_number
 from telejax.topology.base import Topology
+from telejax.topology.random_graphs import check_seed
 from telejax.topology.registry import NAMES, from_spec, parse
 
 SCHEMA = {
@@ -46,7 +47,9 @@ def table(nodes: int, names: Sequence[str] = tuple(NAMES), seed: int = 0, tolera
     >>> table(8, ["ring", "base:degree=1"]).select("topology", "period", "max_degree", "finite_time").rows()
     [('ring', 1, 2, False), ('base:degree=1', 3, 1, True)]
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes, seed = check_integer("nodes", nodes, minimum=1), check_seed(seed)
+    tolerance = check_number("tolerance", tolerance, exclusive=True)
+    names = check_list("names", names, "give a list of names, such as ['ring', 'torus:rows=4']")
     for name in names:
         parse(name)  # a mistyped name is an error, a graph that does not exist at this size a note
     rows = []

@@ -7,7 +7,7 @@ import networkx as nx
 import numpy as np
 import scipy.sparse
 
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Sparse
 
@@ -46,6 +46,9 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
     >>> tj.topology.from_networkx(nx.path_graph(3), weights="max_degree").matrix()[0].round(2).tolist()
     [0.67, 0.33, 0.0]
     """
+    remedy = "give a networkx graph; a mixing matrix goes through from_matrix"
+    check_kind("graph", graph, nx.Graph, remedy)
+    check_kind("name", name, str, "give a text")
     nodes = check_integer("number of nodes in graph", graph.number_of_nodes(), minimum=1)
     check_name("weights", weights, get_args(Weights))
     if graph.is_directed():
@@ -71,6 +74,7 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     >>> tj.topology.reweighted(tj.topology.ring(6), "random_walk").matrix()[0].tolist()
     [0.5, 0.25, 0.0, 0.0, 0.0, 0.25]
     """
+    check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
     check_name("weights", weights, get_args(Weights))
     rounds = []
     for one in topology.rounds:
@@ -103,9 +107,8 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
     ...
     ValueError: matrix is not doubly stochastic: row 0 sums to 1.1, not 1; for an undirected graph, ...
     """
-    if not scipy.sparse.issparse(matrix) and np.ndim(matrix) != 2:
-        raise ValueError(f"matrix has {np.ndim(matrix)} axes; a mixing matrix has two, one row a node")
-    return Topology.build(name, [Sparse.build(matrix, name="matrix")], connected)
+    check_kind("name", name, str, "give a text")
+    return Topology.build(name, [Sparse.build(_matrix(matrix), name="matrix")], check_flag("connected", connected))
 
 
 def directed(
@@ -132,12 +135,22 @@ def directed(
     Topology('directed', nodes=3, period=1, max_degree=1)
     """
     check_name("stochastic", stochastic, ["column", "row"])
-    given = matrix if isinstance(matrix, list | tuple) else [matrix]
-    for one in given:
-        if not scipy.sparse.issparse(one) and np.ndim(one) != 2:
-            raise ValueError(f"matrix has {np.ndim(one)} axes; a mixing matrix has two, one row a node")
-    rounds = [Sparse.build(one, "matrix", stochastic) for one in given]
+    connected, given = check_flag("connected", connected), matrix if isinstance(matrix, list | tuple) else [matrix]
+    if not given:
+        raise ValueError("matrix is empty; give a mixing matrix, or a list of at least one")
+    rounds = [Sparse.build(_matrix(one), "matrix", stochastic) for one in given]
     return Topology.build(name, rounds, connected, stochastic)
+
+
+def _matrix(given: Any) -> Any:
+    """A sparse matrix as it is, or a dense one of real numbers with two axes."""
+    if scipy.sparse.issparse(given):
+        return given
+    remedy = "a mixing matrix has two axes, one row a node; give real numbers of shape (nodes, nodes)"
+    matrix = check_array("matrix", given, remedy)
+    if matrix.ndim != 2 or matrix.dtype.kind not in "biuf":
+        raise ValueError(f"matrix has {matrix.ndim} axes and the type {matrix.dtype}; {remedy}")
+    return matrix
 
 
 def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> scipy.sparse.csr_array:

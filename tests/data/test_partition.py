@@ -99,7 +99,7 @@ def test_sorted_placement_makes_neighbours_alike():
         (lambda: data.dirichlet_free(LABELS, 1001, 0.1), "nodes is 1001"),
         (lambda: data.dirichlet_free(LABELS, 100, 0.1, at_least=11), "at_least is 11.*at most 10"),
         (lambda: data.iid(LABELS, 0), "nodes is 0; give an integer of at least 1"),
-        (lambda: data.shards(LABELS, 600), "1200 and there are 1000"),
+        (lambda: data.shards(LABELS, 600), "1200 shards, and there are 1000"),
         (lambda: data.by_assignment([]), "owners"),
         (lambda: partition.place(data.iid(LABELS, 3), LABELS, "sortd"), "did you mean 'sorted'"),
         (lambda: partition.check_table([[0.5]], 3), "float64"),

@@ -234,10 +234,14 @@ def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
         ("[0.03, 0.1]", '[0.1, "x"]', r"line 21, \[optimizer\] learning_rate is 'x'; give a number"),
         ("[0.03, 0.1]", "[0.1, 0.1]", r"line 21, \[optimizer\] learning_rate .* only once"),
         ("rounds = 40", "rounds = [40]", r"line 1, rounds is \[40\]; give an integer"),
-        ("rounds = 40", "rounds = 0", r"line 1, rounds is 0; give at least 1"),
+        ("rounds = 40", "rounds = 0", r"line 1, rounds is 0; give an integer from 1"),
         ("rounds = 40", "round = 40", r"line 1, round: unknown key 'round'; did you mean 'rounds'"),
         ("rounds = 40", "rounds = ", r"is not TOML: .*line 1"),
-        ('[optimizer]\nname = "sgd"\n', "[optimizer]\n", r"\[optimizer\] has no name; give one of adagrad"),
+        (
+            '[optimizer]\nname = "sgd"\n',
+            "[optimizer]\n",
+            r"\[optimizer\] is .*without a name; give a table with name = one of adagrad",
+        ),
     ],
 )
 def test_wrong_specs_are_told_by_line_and_key(spec, old, new, message):

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
 from telejax.backend.sharding import slot_mesh
-from telejax.errors import DivergenceError, check_integer, check_name, check_number
+from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
@@ -25,13 +25,13 @@ from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import SHOW_AFTER_SECONDS
 from telejax.simulation.tuning import Setting, Tune, settings
 from telejax.state import Metric
-from telejax.studies.search.candidates import OBJECTIVES, buildable, fitting
+from telejax.studies.search.candidates import OBJECTIVES, buildable, distinct, fitting
 from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate, followed
 from telejax.studies.search.schedule import WINDOWS, Rule, Schedule
 from telejax.studies.search.sequential import sequential
 from telejax.tasks.base import Task
-from telejax.topology import TopologyLike
+from telejax.topology import TopologyLike, check_topology
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Auto(Rule):
         eval_every = checks.check_eval_every(eval_every, rounds)
         chosen = checks.check_seeds(seed, seeds)
         every = checks.check_every(every, checkpoint)
-        checks.check_kinds(None, checkpoint, mesh, devices)
+        checks.check_kinds(None, checkpoint, mesh, devices, progress)
         plan = self.bind(task)
         first = Schedule(plan, task.nodes, 1).phase.algorithm.bind(task)
         world = checks.check_network(IDEAL if network is None else network, first)
@@ -204,5 +204,7 @@ def auto(
     """
     check_name("objective", objective, OBJECTIVES)
     tolerance = check_number("tolerance", tolerance)
-    chosen = None if candidates is None else tuple(check_integer("candidates", k, minimum=1) for k in candidates)
-    return Auto(as_optimizer(optimizer), topology, bool(state_travels), chosen, objective, tolerance)
+    check_topology("topology", topology)
+    chosen = None if candidates is None else tuple(distinct(candidates))
+    state_travels = check_flag("state_travels", state_travels)
+    return Auto(as_optimizer(optimizer), topology, state_travels, chosen, objective, tolerance)

@@ -9,12 +9,12 @@ import jax
 import polars as pl
 
 from telejax.backend.memory import fitting_memory, tree_bytes
-from telejax.errors import check_integer
+from telejax.errors import check_integer, check_list
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.simulation.task_checks import check_task, traced
 from telejax.simulation.tuning import Tune
 from telejax.tasks.base import Task
-from telejax.topology import TopologyLike, resolve
+from telejax.topology import TopologyLike, check_topology, resolve
 
 OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
 """Column of the history that each objective averages."""
@@ -28,11 +28,7 @@ def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
     """
     if candidates is None:
         return [2**power for power in range(nodes.bit_length())]
-    chosen = sorted(check_integer("candidates", k, minimum=1) for k in candidates)
-    if not chosen:
-        raise ValueError("candidates is empty; give at least one number of active nodes, or None for powers of two")
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"candidates is {list(candidates)}; give each number of active nodes only once")
+    chosen = distinct(candidates)
     if chosen[-1] > nodes:
         raise ValueError(
             f"candidates holds {chosen[-1]} and the task has {nodes} nodes; activate at most {nodes} of them"
@@ -75,8 +71,20 @@ def runs_of(seeds: int, tune: Tune | None) -> int:
     return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
 
 
+def distinct(candidates: Sequence[int]) -> list[int]:
+    """Numbers of active nodes in ascending order, at least one and each once."""
+    remedy = "give a list of at least one number of active nodes, or None for powers of two"
+    chosen = sorted(check_integer("candidates", k, minimum=1) for k in check_list("candidates", candidates, remedy))
+    if not chosen:
+        raise ValueError(f"candidates is empty; {remedy}")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"candidates is {list(candidates)}; give each number of active nodes only once")
+    return chosen
+
+
 def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tuple[list[int], list[int]]:
     """The candidates whose graph can be built, and those left out where ``skip`` allows it."""
+    check_topology("topology", topology)
     refused: dict[int, ValueError] = {}
     for k in candidates:
         try:

@@ -11,11 +11,12 @@ import polars as pl
 
 from telejax.algorithms.joint import JointTeleportation, joint_teleportation
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_integer, check_name, check_number
+from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
+from telejax.simulation.task_checks import check_task
 from telejax.simulation.tuning import Tune
 from telejax.studies.search.candidates import OBJECTIVES, buildable, fitting, passes, runs_of
 from telejax.studies.search.equal_gradients import EqualGradients
@@ -85,9 +86,10 @@ def search(
     >>> found.table["active"].to_list(), found.rounds_used
     ([1, 2, 4, 8, 16, 32, 64], 200)
     """
+    check_task(task)
     check_name("objective", objective, OBJECTIVES)
-    tolerance = check_number("tolerance", tolerance)
-    seeds = check_integer("seeds", seeds, minimum=1)
+    skip, state_travels = check_flag("skip", skip), check_flag("state_travels", state_travels)
+    tolerance, seeds = check_number("tolerance", tolerance), check_integer("seeds", seeds, minimum=1)
     optimizer = as_optimizer(optimizer)
     chosen, beyond = fitting(candidates, task, optimizer, runs_of(seeds, tune))
     chosen, skipped = buildable(chosen, topology, skip)
@@ -123,9 +125,8 @@ def search(
     }
     if not any(finite):
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
-        raise DivergenceError(
-            f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones", histories
-        )
+        told = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
+        raise DivergenceError(told, histories)
     used = sum(run.rounds for run in runs)
     return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, used, config)
 
@@ -164,7 +165,7 @@ def _run_together(
             task,
             rounds=rounds,
             gradients=gradients,
-            eval_every=eval_every or max(1, horizon // EVALUATIONS),
+            eval_every=max(1, horizon // EVALUATIONS) if eval_every is None else eval_every,
             seed=seed,
             seeds=seeds,
             tune=tune,

@@ -10,11 +10,14 @@ import polars as pl
 
 from telejax.backend.factories import Factory
 from telejax.backend.memory import fitting_memory, tree_bytes
+from telejax.network import IDEAL
 from telejax.optimizers import optimizer
 from telejax.simulation.batching import structure_of
+from telejax.simulation.program import round_shape, state_shape
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.simulate import simulate_batch
-from telejax.studies.sweep.spec import Cell, find
+from telejax.simulation.task_checks import metric_columns
+from telejax.studies.sweep.spec import Cell, SweepSpec, find
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 
@@ -39,6 +42,18 @@ def run_cell(cell: Cell) -> pl.DataFrame:
         for part, seeds in _fitting(points, cell.spec.seeds):
             frames += _run_points(cell, part, seeds)
     return pl.concat(frames, how="diagonal_relaxed")
+
+
+def columns(spec: SweepSpec) -> list[str] | None:
+    """The numbers that the runs of a sweep measure; None where its first cell cannot be built."""
+    cell = spec.cells()[0]
+    try:
+        algorithm, task = _Builder(cell)(next(_points(cell)))
+        _, info = round_shape((algorithm, task, IDEAL), state_shape(algorithm, task, IDEAL))
+        measured = [*metric_columns(task, (), IDEAL), *info.counters, *info.gauges]
+    except Exception:  # becomes a row with its reason when it is run
+        return None
+    return [*(RESERVED - {"seed", "group"}), *measured]
 
 
 class _Builder:

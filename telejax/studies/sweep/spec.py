@@ -1,6 +1,7 @@
 """What a sweep runs: tables of values, each one value or a list of them, checked before anything is run."""
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,10 @@ from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
-from telejax.errors import check_name
+from telejax.errors import check_integer, check_kind, check_name, check_number, check_path, short
+from telejax.optimizers import check_hyperparameter
+from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
+from telejax.topology import check_topology
 
 TASKS: dict[str, Factory] = {
     "digits": tasks.digits,
@@ -76,7 +80,12 @@ class SweepSpec:
         Raises:
             ValueError: an unknown or missing key, an empty list, a value of the wrong type, or no TOML.
         """
-        text = Path(path).read_text()
+        check_path("spec", path, "give the path of a TOML file, its tables as a dict, or a SweepSpec")
+        try:
+            text = Path(path).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            told = getattr(error, "strerror", None) or error
+            raise ValueError(f"spec is {str(path)!r}, which cannot be read: {told}; give a TOML file") from error
         try:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -86,6 +95,7 @@ class SweepSpec:
     @staticmethod
     def from_dict(tables: Mapping[str, Any], where: Where | None = None) -> "SweepSpec":
         """As :meth:`from_toml`, from the tables of the file."""
+        check_kind("spec", tables, Mapping, "give the tables of a TOML file as a dict")
         where = where or (lambda section, number, key: f"[{section}] {key}" if section else key)
         known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer"]
         for key in tables:
@@ -97,12 +107,17 @@ class SweepSpec:
         every = tables.get("eval_every")
         eval_every = None if every is None else _values(every, (int,), where("", 0, "eval_every"), single=True)[0]
         seeds = _values(tables.get("seeds", [0]), (int,), where("", 0, "seeds"))
-        for key, least, values in (("rounds", 1, [rounds]), ("eval_every", 1, [eval_every or 1]), ("seeds", 0, seeds)):
-            if min(values) < least:
-                raise ValueError(f"{where('', 0, key)} is {min(values)}; give at least {least}")
+        every_values = () if eval_every is None else (eval_every,)
+        for key, least, most, values in (
+            ("rounds", 1, MAX_COUNT, (rounds,)),
+            ("eval_every", 1, MAX_COUNT, every_values),
+            ("seeds", 0, MAX_SEED, seeds),
+        ):
+            for value in values:
+                check_integer(where("", 0, key), value, least, maximum=most)
         given = tables["method"] if isinstance(tables["method"], list) else [tables["method"]]
         if not given:
-            raise ValueError("[method] is empty; give at least one method")
+            raise ValueError(f"{where('', 0, 'method')} is an empty list; give at least one [[method]]")
         methods = tuple(_part("method", index, one, where) for index, one in enumerate(given))
         for index, one in enumerate(methods):
             _check_apart(one, methods[:index], where("method", index, "name"))
@@ -146,7 +161,10 @@ class Cell:
 
 def _part(section: str, number: int, given: Any, where: Where) -> Part:
     if not isinstance(given, Mapping) or "name" not in given:
-        raise ValueError(f"[{section}] has no name; give one of {', '.join(_names(section))}")
+        raise ValueError(
+            f"[{section}] is {short(given)}, without a name; give a table with name = one of "
+            f"{', '.join(_names(section))}"
+        )
     place = where(section, number, "name")
     asked = _values(given["name"], (str,), place, single=True)[0]
     name, factory, fixed = _located(place, find, section, asked)
@@ -162,6 +180,8 @@ def _part(section: str, number: int, given: Any, where: Where) -> Part:
                 raise ValueError(f"{place} is {value!r}, which {asked} fixes; leave it out, or give {name}")
             kinds = _located(place, factories.kinds_of, f"{section} {asked}", key, factory)
             values[key] = _values(value, kinds, place)
+            for one in values[key]:
+                _check_value(section, factory, key, one, place)
             numbers += [key] if kinds == (float,) else []
     return Part(name, values, tuple(numbers))
 
@@ -174,6 +194,18 @@ def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
             if all(shared.values()):
                 told = ", ".join(f"{key} = {values[0]}" for key, values in shared.items())
                 raise ValueError(f"{place}: {method.name} with {told} is in an earlier block too; give it only once")
+
+
+def _check_value(section: str, factory: Factory, key: str, value: Any, place: str) -> None:
+    """Refuse at once what no run takes: numbers that are not finite, hyperparameters out of range, unknown graphs."""
+    if isinstance(value, float):
+        check_number(place, value, minimum=-math.inf)
+    if section == "optimizer" and key == "learning_rate":
+        check_number(place, value, exclusive=True)
+    elif section == "optimizer":
+        _located(place, check_hyperparameter, factory, key, value)
+    elif key == "topology":
+        _located(place, check_topology, key, value)
 
 
 def find(section: str, name: str) -> tuple[str, Factory, dict[str, Any]]:

@@ -18,7 +18,7 @@ import polars as pl
 from scipy import stats
 from tqdm.auto import tqdm
 
-from telejax.errors import check_name
+from telejax.errors import check_flag, check_name, check_path, short
 from telejax.results.files import atomic_write
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
@@ -46,10 +46,14 @@ class Sweep:
 
     def final(self) -> pl.DataFrame:
         """The last row of every run."""
+        if not self.table.width:  # all cells are other shards'
+            return self.table
         return self.table.group_by(*self._run_columns(), maintain_order=True).last()
 
     def failures(self) -> pl.DataFrame:
         """The runs that failed or diverged, with their reasons."""
+        if not self.table.width:
+            return self.table
         return self.final().filter(pl.col("status") != "finished").select(*self._run_columns(), "status", "reason")
 
     def summary(self, metric: str = "loss", by: str | None = None) -> pl.DataFrame:
@@ -62,7 +66,7 @@ class Sweep:
         Returns:
             The axes, ``runs`` (finite ones), ``mean``, ``low`` and ``high``; null bounds for a single run.
         """
-        check_name("column", metric, self.table.columns)
+        check_name("column", metric, self._measured())
         rows = self.final() if by is None else self.table
         keys = [*self.axes, *([] if by is None else [by])]
         value = pl.col(metric).fill_nan(None)
@@ -87,13 +91,18 @@ class Sweep:
         lines = [axis for axis in self.axes if axis != x]
         return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
 
+    def _measured(self) -> list[str]:
+        """The columns that are numbers, or a ValueError where no cell is finished."""
+        if not self.table.width:
+            raise ValueError(f"this sweep has no finished cells, and {self.missing} of other shards; run those first")
+        return [name for name, kind in self.table.schema.items() if kind.is_numeric()]
+
     def _run_columns(self) -> list[str]:
         names = ["cell", *self.axes, "seed"]
         return names + (["group"] if "group" in self.table.columns else [])
 
     def __repr__(self) -> str:
-        runs = self.final()
-        bad = runs.filter(pl.col("status") != "finished").height
+        runs, bad = self.final(), self.failures().height
         return f"Sweep(axes={list(self.axes)}, runs={runs.height}, failed or diverged={bad}, missing={self.missing})"
 
 
@@ -136,10 +145,11 @@ def sweep(
     Sweep(axes=['active', 'noise', 'learning_rate'], runs=8, failed or diverged=0, missing=0)
     """
     spec = _read_spec(spec)
+    check_flag("progress", progress)
     cells = spec.cells()
     first, step = _parse_shard(shard, len(cells))
     _check_executor(executor)
-    folder = Path(out)
+    folder = Path(check_path("out", out))
     digest = _claim(folder, spec)
     mine = cells[first::step]
     parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}
@@ -182,6 +192,8 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
 
 def _check_executor(executor: Executor | None) -> None:
     """Refuse processes that are forked: jax has threads, which a fork leaves behind with the locks that they hold."""
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise ValueError(f"executor is {short(executor)}; give a concurrent.futures executor, such as a process pool")
     context = getattr(executor, "_mp_context", None)
     if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
         raise ValueError(
@@ -201,7 +213,7 @@ def _read_spec(spec: Any) -> SweepSpec:
 def _parse_shard(shard: str | None, cells: int) -> tuple[int, int]:
     if shard is None:
         return 0, 1
-    index, _, count = shard.partition("/")
+    index, _, count = shard.partition("/") if isinstance(shard, str) else ("", "", "")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise ValueError(f"shard is {shard!r}; give i/N with i from 0 to N - 1, such as 0/4")
     if int(index) >= cells:

@@ -8,7 +8,9 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.backend.shapes import difference
 from telejax.errors import check_integer, check_number
+from telejax.simulation.task_checks import check_task
 from telejax.tasks.base import Task
 
 
@@ -75,6 +77,8 @@ def measure(
     >>> round(problem.smoothness, 3), round(problem.suboptimality, 3)
     (1.0, 5.0)
     """
+    check_task(task)
+    minimum = check_number("minimum", minimum, minimum=-np.inf)
     nodes = check_integer("nodes", nodes, minimum=2)
     draws = check_integer("draws", draws, minimum=2)
     steps = check_integer("steps", steps, minimum=1)
@@ -90,6 +94,8 @@ def measure(
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
     at = start if params is None else params
+    if differs := difference(start, at, ""):
+        raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")
     curvatures, noise, means = _look(task, at, chosen, keys, direction_key, steps)
     noise_sq = float(jnp.mean(noise))
     spread = float(sum(jnp.sum(jnp.var(leaf, axis=0, ddof=1)) for leaf in jax.tree.leaves(means)))

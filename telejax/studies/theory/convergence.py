@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_integer, check_number
+from telejax.errors import check_integer, check_kind, check_number
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
+from telejax.studies.search.result import SearchResult
 from telejax.studies.theory.constants import ProblemConstants
-from telejax.topology import TopologyLike, resolve
+from telejax.topology import TopologyLike, check_topology, resolve
 
 if TYPE_CHECKING:
     import matplotlib.axes
-
-    from telejax.studies.search.result import SearchResult
 
 
 def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
@@ -45,6 +44,7 @@ def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: 
     0.06
     """
     nodes, rounds = check_integer("nodes", nodes, minimum=1), check_integer("rounds", rounds, minimum=1)
+    _check_problem(problem)
     q = _rate(p, tau)
     drift = q * problem.noise_sq + problem.heterogeneity_sq
     return problem.averaging(problem.noise_sq, nodes, rounds) + problem.graph(drift / q, q, rounds)
@@ -77,6 +77,7 @@ def teleportation(problem: ProblemConstants, *, nodes: int, active: int, rounds:
     active = check_integer("active", active, minimum=1)
     if active > nodes:
         raise ValueError(f"active is {active} of {nodes} nodes; activate at most {nodes}")
+    _check_problem(problem)
     q = _rate(p, tau)
     sampling = 1 - (active - 1) / max(1, nodes - 1)
     noise = problem.noise_sq + sampling * problem.heterogeneity_sq
@@ -120,9 +121,15 @@ def bounds(
     >>> bounds(problem, nodes=8, rounds=100)["active"].to_list()
     [1, 2, 4, 8]
     """
+    _check_problem(problem)
+    check_topology("topology", topology)
     check_one_budget(rounds, gradients)
     rows = []
-    for k in check_candidates(candidates, check_integer("nodes", nodes, minimum=1)):
+    chosen = check_candidates(candidates, check_integer("nodes", nodes, minimum=1))
+    if gradients is not None:
+        remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
+        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy)
+    for k in chosen:
         graph = resolve(topology, k)
         p, tau = graph.consensus_rate(), graph.period
         horizon = rounds if gradients is None else gradients // k
@@ -155,7 +162,7 @@ def optimal_active(
 
 def plot(
     problem: ProblemConstants,
-    found: "SearchResult",
+    found: SearchResult,
     topology: TopologyLike = "ring",
     axes: "matplotlib.axes.Axes | None" = None,
 ) -> "matplotlib.axes.Axes":
@@ -163,6 +170,8 @@ def plot(
 
     The bound is scaled to the measured objective at its own minimum, as it holds up to constants only.
     """
+    _check_problem(problem)
+    check_kind("found", found, SearchResult, "give what telejax.search returned")
     axes = found.plot(axes)
     budget, table = found.config["budget"], found.table
     predicted = bounds(
@@ -181,6 +190,12 @@ def plot(
     )
     axes.legend(fontsize="small")
     return axes
+
+
+def _check_problem(problem: object) -> None:
+    """Raise a ValueError unless these are the constants of a problem."""
+    remedy = "give telejax.theory.measure(task), or telejax.theory.ProblemConstants(...)"
+    check_kind("problem", problem, ProblemConstants, remedy)
 
 
 def _rate(p: float, tau: int) -> float:

@@ -1,0 +1,20 @@
+"""Keys of jax's random numbers."""
+
+import jax
+import jax.numpy as jnp
+
+from telejax.errors import short
+
+
+def check_key(name: str, key: object) -> None:
+    """Raise a ValueError unless ``key`` is a key, typed or of the older kind.
+
+    >>> check_key("key", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: key is 0; give a key, such as jax.random.key(0)
+    """
+    dtype = getattr(key, "dtype", None)
+    raw = dtype == jnp.uint32 and getattr(key, "ndim", 0) == 1
+    if not (raw or (dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key))):
+        raise ValueError(f"{name} is {short(key)}; give a key, such as jax.random.key(0)")

@@ -1,0 +1,860 @@
+"""Wrong kinds and values are refused where they enter, by argument, value and remedy, before anything is compiled.
+
+``ARGUMENTS`` has a line for each argument of a public function: values that it refuses, and what the answer must hold
+beside its name and the value. What algorithms, tasks and metrics of a user's own break is in ``test_bad_contract.py``.
+"""
+
+import json
+import pickle
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import networkx as nx
+import numpy as np
+import optax
+import polars as pl
+import pytest
+from flax import nnx
+from picture_files import idx_bytes, write_cifar, write_mnist
+from refusals import ReachedCompilation, check
+
+import telejax as tj
+from telejax import data, tasks, theory, topology
+from telejax.cli import main
+from telejax.errors import short
+
+NAN, INF = float("nan"), float("inf")
+COUNTS = [0, 2.5, "8", True, NAN, [8]]
+NUMBERS = ["0.1", True, NAN, INF, -1.0, 1j, [0.1]]
+FRACTIONS = [*NUMBERS, 1.5]
+SEEDS = [-1, 0.5, "0", True, None]
+FLAGS = ["no", 1, None]
+COUNT, NUMBER, POSITIVE = "give an integer of at least 1", "give a finite number of at least 0", "number above 0"
+SEED, FLAG, PLATE = "give an integer of at least 0", "give True or False", "give a Topology"
+TEXT, KEY, OPTIMIZER = "give a text", "give a key", "give telejax.optimizer(optax.sgd, learning_rate=0.1)"
+LIST_OF_K = "give a list of at least one number of active nodes"
+LABELS_GIVE, FOLDER, SPEC = (
+    "give the integer class, from 0",
+    "give the path of a folder",
+    "give the path of a TOML file",
+)
+
+SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
+QUADRATIC = tasks.quadratic(nodes=8, dim=3)
+DSGD = tj.decentralized_sgd(topology="ring", optimizer=SGD)
+RING = topology.ring(4)
+MIXING = RING.mixing()
+PAIRS = np.full((2, 2), 0.5)
+IMAGES, LABELS = np.zeros((40, 8, 8, 1), np.float32), np.arange(40) % 4
+DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
+TABLE = data.iid(LABELS, 4)
+BATCH = jnp.zeros((2, 8, 8, 1))
+KEY_0 = jax.random.key(0)
+PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
+RAGGED = [[1], [1, 2]]
+
+
+def model(outputs: Callable[[Any], Any], dense: bool = True) -> nn.Module:
+    """A model of other outputs."""
+
+    class Model(nn.Module):
+        @nn.compact
+        def __call__(self, inputs):
+            flat = inputs.reshape(len(inputs), -1)
+            return outputs(nn.Dense(4)(flat) if dense else flat[:, :4])
+
+    return Model()
+
+
+class Dropping(nnx.Module):
+    """An nnx model with a stream of random numbers."""
+
+    def __init__(self, rngs: nnx.Rngs) -> None:
+        self.drop, self.dense = nnx.Dropout(0.5, rngs=rngs), nnx.Linear(64, 4, rngs=rngs)
+
+    def __call__(self, inputs):
+        return self.drop(self.dense(inputs.reshape(len(inputs), -1)))
+
+
+def simulate(**arguments: Any) -> Any:
+    return tj.simulate(**{"algorithm": DSGD, "task": QUADRATIC, "rounds": 3, "progress": False, **arguments})
+
+
+def compare(**arguments: Any) -> Any:
+    return tj.compare(**{"methods": [DSGD], "task": QUADRATIC, "rounds": 3, "progress": False, **arguments})
+
+
+def search(**arguments: Any) -> Any:
+    return tj.search(**{"task": QUADRATIC, "optimizer": SGD, "rounds": 3, "progress": False, **arguments})
+
+
+# the function with its other arguments: argument -> values that it refuses, words of the remedy
+Refused = dict[str, tuple[list[Any], str]]
+ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
+    (
+        partial(tasks.quadratic, nodes=8),
+        {
+            "nodes": ([1, 2.5, "8", True, None, 2**31], "give a"),
+            "dim": ([1, 8.0, "8", None], "give an integer of at least 2"),
+            "heterogeneity": (NUMBERS, NUMBER),
+            "noise": (NUMBERS, NUMBER),
+            "spread": ([*NUMBERS, 1e5], "give a"),
+            "distance_sq": (NUMBERS, NUMBER),
+            "placement": (["x", None, 3], "give one of: shuffled, sorted"),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (partial(tasks.quadratic, nodes=8), {"dim": ([10**10], "needs 640.0 GB, and")}),
+    (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**10], "needs 1920.0 GB, and")}),
+    (
+        partial(tasks.koloskova_quadratic, nodes=8),
+        {
+            "nodes": (COUNTS, COUNT),
+            "dim": (COUNTS, COUNT),
+            "heterogeneity": (["0.1", True, NAN], NUMBER),
+            "noise": (["0.1", True, NAN], NUMBER),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (
+        tasks.digits,
+        {"nodes": ([0, 2.5, "8", 10**9], "e"), "batch": ([2**31, 10**9], "GB are free; give fewer samples")},
+    ),
+    (
+        partial(tasks.classification, data=DATA, nodes=4),
+        {
+            "data": ([(IMAGES, LABELS), None, "digits", data.digits], "give a data set, such as telejax.data.digits()"),
+            "nodes": (COUNTS, COUNT),
+            "alpha": ([0, "0.1", True, NAN], POSITIVE),
+            "placement": (["x", 3], "give one of: shuffled, sorted"),
+            "model": ([None, 3], "give a name (mlp, logistic, lenet, vgg), a flax.linen module"),
+            "batch": (COUNTS, COUNT),
+            "augment": ([3], "give one of crop, flip, crop+flip or a function"),
+            "evaluated": ([0, 1.5, True], COUNT),
+            "node_batch": (["x", 0, 1.5, True], "give an integer of at least 1, "),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (
+        partial(tasks.classification, data=DATA),
+        {"partition": (["x", RAGGED, [["a"]], 3, [[0.5]]], "give integers of shape (nodes, samples")},
+    ),
+    (data.digits, {"seed": (SEEDS, SEED)}),
+    (data.fashion_mnist, {"data_dir": ([3, True, ["a"], ""], FOLDER)}),
+    (data.cifar10, {"data_dir": ([3, ""], FOLDER)}),
+    (
+        partial(data.from_arrays, (IMAGES, LABELS), (IMAGES, LABELS)),
+        {
+            "name": ([3, None], TEXT),
+            "validation": ([0, 2.5, "8", True], COUNT),
+            "normalise": (FLAGS, FLAG),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (
+        partial(data.from_arrays, test=(IMAGES, LABELS)),
+        {
+            "train": ([None, 3, (IMAGES,), "ab", IMAGES], "give a pair of arrays, (inputs, labels)"),
+        },
+    ),
+    *(
+        (partial(function, labels=LABELS, nodes=4), {"labels": (values, LABELS_GIVE), "seed": (SEEDS, SEED)})
+        for function in (
+            data.iid,
+            partial(data.dirichlet, alpha=0.1),
+            partial(data.dirichlet_free, alpha=0.1),
+            data.shards,
+        )
+        for values in [[None, "abc", 3, [0.5], [[0, 1], [1, 0]], [], RAGGED, ["a", "b"], [-1]]]
+    ),
+    (partial(data.iid, LABELS), {"nodes": (COUNTS, COUNT)}),
+    (partial(data.dirichlet, LABELS, 4), {"alpha": ([*NUMBERS, 0], POSITIVE)}),
+    (partial(data.dirichlet_free, LABELS, 4, 0.1), {"at_least": (COUNTS, COUNT)}),
+    (partial(data.shards, LABELS, 4), {"shards_per_node": (COUNTS, COUNT)}),
+    (
+        partial(data.by_assignment, owners=LABELS),
+        {"owners": ([None, 3, [], RAGGED, [None, 1], [0.5, NAN]], "give one owner for each"), "seed": (SEEDS, SEED)},
+    ),
+    (
+        partial(data.label_counts, table=TABLE, labels=LABELS, classes=4),
+        {
+            "table": ([None, "x", [1], [[99]], [[0.5]]], "give integers of shape (nodes, samples of a node)"),
+            "labels": ([None, "x", []], LABELS_GIVE),
+            "classes": ([*COUNTS, 3], "give a"),
+        },
+    ),
+    (
+        partial(tj.plots.plot_partition, table=TABLE, labels=LABELS),
+        {"names": (["x", 3, ["a"]], "give a"), "table": ([None, [1]], "give integers"), "labels": ([None], "give the")},
+    ),
+    (
+        partial(data.random_crop, key=KEY_0, images=BATCH),
+        {
+            "key": ([0, None], KEY),
+            "images": ([None, jnp.zeros(3)], "give floats of"),
+            "padding": ([-1, 2.5, "x"], SEED),
+        },
+    ),
+    (partial(data.random_flip, key=KEY_0, images=BATCH), {"key": ([0], KEY), "images": ([None], "give floats of")}),
+    (
+        partial(tj.sample_distinct, KEY_0, nodes=8, count=2),
+        {"nodes": ([*COUNTS, 2**31], "from 1 to 2147483647"), "count": (COUNTS, COUNT)},
+    ),
+    (partial(tj.sample_distinct, nodes=8, count=2), {"key": ([0, None, "x"], KEY)}),
+    *((graph, {"nodes": ([0, 2.5, "8", True, None], COUNT)}) for graph in topology.NAMES.values()),
+    *(
+        (partial(topology.NAMES[name], 8), {"seed": ([*SEEDS, 2**32], "give an integer from 0 to 2^32 - 1")})
+        for name in ("d_equistatic", "od_equidyn", "random_matching", "random_regular", "erdos_renyi", "small_world")
+    ),
+    *(
+        (partial(topology.NAMES[name], 8), {"weights": (["x", None, 3], "give one of: fastest, lazy, max_degree")})
+        for name in ("grid", "path", "star", "tree", "barbell", "random_regular", "erdos_renyi", "stochastic_block")
+    ),
+    (partial(topology.torus, 8), {"rows": ([0, "2", True, 3], "give a")}),
+    (partial(topology.tree, 8), {"branching": (COUNTS, COUNT)}),
+    (partial(topology.barbell, 8), {"clique": ([0, "2", True], COUNT)}),
+    (partial(topology.base_graph, 8), {"degree": (COUNTS, COUNT)}),
+    (partial(topology.d_equistatic, 8), {"m": ([0, "2", True], COUNT)}),
+    (partial(topology.od_equidyn, 8), {"eta": (FRACTIONS, "give a number above 0 and at most 1")}),
+    (partial(topology.erdos_renyi, 8), {"probability": (FRACTIONS, "give a number above 0 and at most 1")}),
+    (partial(topology.stochastic_block, 8), {"inside": (FRACTIONS, "at most 1"), "bridges": (COUNTS, COUNT)}),
+    (
+        partial(topology.small_world, 8),
+        {
+            "degree": ([3, 8], "give an even degree"),
+            "probability": (FRACTIONS, "give a number of at least 0 and at most 1"),
+        },
+    ),
+    (partial(topology.random_walk, 8), {"graph": ([3, None, ["ring"]], PLATE)}),
+    (
+        partial(topology.resolve, topology="ring", nodes=8),
+        {"topology": ([3, None, ["ring"], b"ring", len], PLATE), "nodes": (COUNTS, COUNT)},
+    ),
+    (partial(topology.from_spec, "ring"), {"nodes": (COUNTS, COUNT)}),
+    (
+        partial(topology.table, 4, names=["ring"]),
+        {
+            "names": (["ring", None, 3], "give a list of names"),
+            "seed": (SEEDS, "give an integer from 0"),
+            "tolerance": ([*NUMBERS, 0], POSITIVE),
+        },
+    ),
+    (
+        partial(topology.from_networkx, nx.path_graph(3)),
+        {"name": ([3, None], TEXT), "weights": (["x", None], "give one of: fastest")},
+    ),
+    (topology.from_networkx, {"graph": ([None, 3, "x", np.eye(3), RING], "give a networkx graph")}),
+    (partial(topology.from_matrix, PAIRS), {"connected": (FLAGS, FLAG), "name": ([3], TEXT)}),
+    (partial(topology.directed, PAIRS), {"stochastic": (["x", None, "both"], "give one of: column, row")}),
+    (partial(topology.directed, PAIRS, "row"), {"connected": (FLAGS, FLAG)}),
+    (partial(topology.reweighted, weights="lazy"), {"topology": ([None, "ring", 3], PLATE)}),
+    (partial(topology.permuted, order=[0]), {"topology": ([None, "ring"], PLATE)}),
+    (partial(topology.permuted, RING), {"order": ([None, "x", [0, 1], RAGGED, 3], "give each of the integers 0 to 3")}),
+    (topology.sequence, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
+    (topology.block_diagonal, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
+    (partial(topology.with_self_loops, weight=0.5), {"topology": ([None, "ring"], PLATE)}),
+    (partial(topology.with_self_loops, RING), {"weight": ([*NUMBERS, 1.0], "give a number of at least 0 and below 1")}),
+    (partial(topology.check_stochastic, RING), {"stochastic": (["x", None], "give one of: both, column, row")}),
+    *(
+        (getattr(RING, name), {"round": (SEEDS, SEED)})
+        for name in ("matrix", "sparse", "messages", "to_networkx", "draw")
+    ),
+    (RING.rounds_to_consensus, {"tolerance": ([*NUMBERS, 0], POSITIVE)}),
+    (
+        partial(tj.mix, mixing=MIXING, kept=jnp.ones(4)),
+        {
+            "mixing": ([None, "ring", RING], "give what topology.mixing() returns"),
+            "round": (["x", 0.5, None, True], "give an integer"),
+        },
+    ),
+    (tj.neighbours, {"mixing": ([None, "ring", RING], "give what topology.mixing() returns")}),
+    (partial(tj.neighbours, MIXING), {"round": (["x", 0.5, None], "give an integer")}),
+    (tj.block_diagonal, {"parts": ([None, MIXING, "ring", 3], "give a list of at least one mixing")}),
+    (partial(tj.bind_mixing, nodes=4), {"mixing": ([None, "ring", RING], "give what topology.mixing()")}),
+    (partial(tj.bind_mixing, MIXING), {"nodes": (COUNTS, COUNT)}),
+    (
+        partial(tj.node_mixing, topology="ring"),
+        {"topology": ([None, 3], PLATE), "stochastic": (["x", None], "give one of: both")},
+    ),
+    (
+        partial(tj.optimizer, optax.sgd, learning_rate=0.1),
+        {
+            "learning_rate": (NUMBERS, NUMBER),
+            "momentum": ([*FRACTIONS, "x", 2], "give a number from 0 to below 1"),
+            "nesterov": (["x", 1], FLAG),
+        },
+    ),
+    (partial(tj.optimizer, learning_rate=0.1), {"factory": ([None, "sgd", 3], "give a function such as optax.sgd")}),
+    (
+        partial(tj.optimizer, optax.adam, learning_rate=0.1),
+        {
+            "b1": ([2, 1.0, "x", NAN], "from 0 to below 1"),
+            "b2": ([2, 1.5], "below 1"),
+            "eps": (["x", -1.0, NAN], NUMBER),
+        },
+    ),
+    (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x"], NUMBER)}),
+    (partial(tj.optimizer, optax.rmsprop, learning_rate=0.1), {"decay": ([2.0, "x"], "from 0 to below 1")}),
+    *(
+        (function, {"optimizer": ([None, "sgd", 3, 0.1], OPTIMIZER)})
+        for function in (
+            partial(tj.teleportation, active=4, topology="ring"),
+            partial(tj.decentralized_sgd, topology="ring"),
+            partial(tj.fedavg, clients=2),
+            tj.random_walk,
+            tj.all_reduce_sgd,
+            tj.auto,
+            search,
+        )
+    ),
+    *(
+        (partial(function, optimizer=SGD), {"topology": ([3, ["ring"], 0.5], PLATE)})
+        for function in (partial(tj.teleportation, active=4), tj.decentralized_sgd, tj.random_walk, tj.auto, search)
+    ),
+    *(
+        (partial(function, optimizer=SGD), {"state_travels": (FLAGS, FLAG)})
+        for function in (
+            partial(tj.teleportation, active=4, topology="ring"),
+            partial(tj.fedavg, clients=2),
+            partial(tj.joint_teleportation, active=[1, 2], topology="ring"),
+            tj.auto,
+            search,
+        )
+    ),
+    (
+        partial(tj.teleportation, topology="ring", optimizer=SGD),
+        {"active": ([*COUNTS, "auto"], "use telejax.auto")},
+    ),
+    (partial(tj.teleportation, topology="ring", optimizer=SGD), {"active": ([5 * 10**9], "from 1 to 2147483647")}),
+    (partial(tj.fedavg, optimizer=SGD, clients=2), {"clients": (COUNTS, COUNT), "local_steps": (COUNTS, COUNT)}),
+    (partial(tj.random_walk, optimizer=SGD), {"tokens": (COUNTS, COUNT)}),
+    (partial(tj.joint_teleportation, topology="ring", optimizer=SGD), {"active": ([3, None, "x"], "give a list of")}),
+    (
+        partial(tj.auto, optimizer=SGD),
+        {
+            "candidates": ([3, "x"], LIST_OF_K),
+            "objective": (["x", None, 3], "give one of: mean, slots"),
+            "tolerance": (NUMBERS, NUMBER),
+        },
+    ),
+    (
+        simulate,
+        {
+            "progress": (FLAGS, FLAG),
+            "seeds": ([10**9, 10**12], "GB are free; give fewer seeds"),
+            "devices": (["cpu:0", "cpu:x", "cpu:99", "foo:2", ":"], "e"),
+        },
+    ),
+    (simulate, {"seed": ([2**32, 2**63], "give seeds of at most 4294967295")}),
+    (
+        compare,
+        {
+            "methods": ([DSGD, None, "dsgd", 3, {"a": DSGD}, QUADRATIC], "give a list of algorithms"),
+            "task": ([None, 3, "x"], "give a task, such as telejax.tasks.quadratic(nodes=100)"),
+            "tune": ([0.1, "x"], "give a list of step sizes"),
+            "rounds": (COUNTS, COUNT),
+            "seeds": ([0, 2.0, True, None, [1, 2]], COUNT),
+            "seed": (SEEDS, SEED),
+            "target": (["x", NAN, INF, True], "give a finite number"),
+            "progress": (FLAGS, FLAG),
+        },
+    ),
+    (
+        search,
+        {
+            "task": ([None, 3, "x"], "give a task, such as telejax.tasks.quadratic(nodes=100)"),
+            "candidates": ([5, "x"], LIST_OF_K),
+            "tune": ([0.1, "x"], "give a list of step sizes"),
+            "rounds": (COUNTS, COUNT),
+            "objective": (["x", None], "give one of: mean, slots"),
+            "tolerance": (NUMBERS, NUMBER),
+            "seeds": ([0, 2.0, True, None, [1, 2]], COUNT),
+            "seed": (SEEDS, SEED),
+            "skip": (FLAGS, FLAG),
+            "eval_every": (COUNTS, COUNT),
+        },
+    ),
+    (
+        partial(theory.ProblemConstants, smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0),
+        {
+            "smoothness": ([*NUMBERS, 0], POSITIVE),
+            "noise_sq": (NUMBERS, NUMBER),
+            "heterogeneity_sq": (NUMBERS, NUMBER),
+            "suboptimality": ([*NUMBERS, 0], POSITIVE),
+        },
+    ),
+    (
+        partial(theory.decentralized_sgd, problem=PROBLEM, nodes=4, rounds=9, p=0.5),
+        {
+            "problem": ([None, QUADRATIC, 3], "give telejax.theory.measure(task)"),
+            "nodes": (COUNTS, COUNT),
+            "rounds": (COUNTS, COUNT),
+            "p": ([*FRACTIONS, 0], "give a consensus rate above 0 and at most 1"),
+            "tau": (COUNTS, COUNT),
+        },
+    ),
+    (partial(theory.teleportation, PROBLEM, nodes=4, rounds=9, p=0.5), {"active": (COUNTS, COUNT)}),
+    (
+        partial(theory.bounds, problem=PROBLEM, nodes=4),
+        {"gradients": (["x", 0, 2], "give at least 4, the gradients of one round")},
+    ),
+    (
+        partial(theory.bounds, problem=PROBLEM, nodes=4, rounds=9),
+        {"problem": ([None], "measure(task)"), "topology": ([3, None], PLATE), "candidates": ([5, "x"], LIST_OF_K)},
+    ),
+    (partial(theory.plot, PROBLEM), {"found": ([3, None], "give what telejax.search returned")}),
+    (
+        partial(theory.measure, QUADRATIC),
+        {
+            "minimum": (["x", NAN, True, None], "give a finite number"),
+            "nodes": ([*COUNTS, 1], "give an integer of at least 2"),
+            "draws": ([*COUNTS, 1], "give an integer of at least 2"),
+            "steps": (COUNTS, COUNT),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (theory.measure, {"task": ([None, DSGD, 3], "give a task, such as telejax.tasks.quadratic(nodes=100)")}),
+    (tj.load, {"path": ([None, 3, "", ["a"]], FOLDER)}),
+    (tj.SweepSpec.from_toml, {"path": ([None, 3, ""], SPEC)}),
+]
+
+
+def rows() -> Iterator[Any]:
+    """Each value of each argument."""
+    for function, refused in ARGUMENTS:
+        called = getattr(getattr(function, "func", function), "__name__", "")
+        for argument, (values, remedy) in refused.items():
+            for value in values:
+                yield pytest.param(function, argument, value, remedy, id=f"{called}({argument}={short(value, 24)})")
+
+
+ROWS = list(rows())
+
+
+SHAPED = {"labels", "owners", "table", "partition", "images"}
+"""Arguments that are told by their shape and type where they are arrays."""
+
+
+@pytest.mark.parametrize(("function", "argument", "value", "remedy"), ROWS)
+def test_arguments(function: Callable[..., Any], argument: str, value: Any, remedy: str, uncompiled: None) -> None:
+    called = "spec" if function == tj.SweepSpec.from_toml else argument
+    check(lambda: function(**{argument: value}), (called, "" if argument in SHAPED else short(value), remedy))
+
+
+def classified(**arguments: Any) -> Any:
+    return tasks.classification(**{"data": DATA, "nodes": 4, **arguments})
+
+
+def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
+    return data.from_arrays((inputs, labels), (IMAGES, LABELS))
+
+
+CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
+    # models
+    (lambda: classified(model="mpl"), "unknown model 'mpl'; did you mean 'mlp'?"),
+    (lambda: classified(model="x"), "unknown model 'x'; give one of: lenet, logistic, mlp, vgg"),
+    (lambda: classified(model=model(lambda y: (y, y))), ("model returned tuple", "one array of floats")),
+    (lambda: classified(model=model(lambda y: y.astype(int))), ("model returned an array of int32", "floats")),
+    (lambda: classified(model=model(lambda y: y + 1j)), ("model returned an array of complex64", "floats")),
+    (lambda: classified(model=model(lambda y: None)), ("model returned NoneType", "let it return logits")),
+    (lambda: classified(model=model(lambda y: y[0])), ("model gives logits of shape ()", "one output a class")),
+    (lambda: classified(model=model(lambda y: y, dense=False)), ("model has no parameters", "a dense layer")),
+    (lambda: classified(model=model(nn.Dropout(0.5, deterministic=False))), ("model does", "no random numbers")),
+    (lambda: classified(model=Dropping), ("model does not take", "no random numbers, as of Dropout")),
+    (lambda: classified(model=nnx.Dropout), ("model does not take", "no random numbers, as of Dropout")),
+    (lambda: classified(model=lambda rngs: 3), ("model does not take", "it makes int of nnx.Rngs")),
+    (lambda: classified(model=tj.models.MLP(4, hidden=(0,))), "hidden is 0; give an integer of at least 1"),
+    (lambda: classified(model=tj.models.MLP(4, hidden=("a",))), "hidden is 'a'; give an integer of at least 1"),
+    (lambda: classified(model=tj.models.MLP(0)), "classes is 0; give an integer of at least 1"),
+    (lambda: classified(model=tj.models.MLP(5)), ("model gives logits of shape (5,)", "has 4 classes")),
+    (lambda: classified(batch=2**31), ("batch is 2147483648", "needs 549.8 GB", "give fewer samples a gradient")),
+    (lambda: classified(evaluated=[1, 2]), "evaluated is [1, 2]; give one number, or three"),
+    (lambda: classified(augment=len), ("augment does not take", "leave it out")),
+    # data
+    (lambda: arrays(labels=RAGGED), ("train labels is [[1], [1, 2]]", "one integer class for each")),
+    (lambda: arrays(labels=None), ("train labels is None", "one integer class for each")),
+    (lambda: arrays(labels=["a"] * 40), ("train has labels of type <U1", "give integers from 0")),
+    (lambda: arrays(labels=LABELS / 2), ("train has labels of type float64", "give integers from 0")),
+    (lambda: arrays(inputs=RAGGED), ("train inputs is [[1], [1, 2]]", "give numbers of shape (samples, ...)")),
+    (lambda: arrays(inputs=IMAGES * 1j), ("train has inputs", "type complex64", "give numbers of shape")),
+    (lambda: arrays(inputs=["a"] * 40), ("train has inputs", "type <U1", "give numbers of shape")),
+    (lambda: arrays(inputs=np.zeros((40, 0))), ("train has inputs of shape (40, 0)", "give numbers of shape")),
+    (lambda: arrays(inputs="ab"), ("train has inputs of shape ()", "give numbers of shape")),
+    (lambda: data.shards(LABELS, 4, 11), ("shards_per_node 11", "use fewer")),
+    # graphs
+    (lambda: topology.from_spec("torus:rows=2,rows=3", 6), ("topology is 'torus:rows=2,rows=3'", "give it once")),
+    (lambda: topology.from_spec("foo", 6), "unknown topology 'foo'; give one of: barbell, base"),
+    (lambda: topology.from_spec("rign", 6), "unknown topology 'rign'; did you mean 'ring'?"),
+    (lambda: topology.from_spec("", 6), "unknown topology ''; give one of"),
+    (lambda: topology.from_spec("ring:x=1", 6), ("unknown parameter of topology 'ring' 'x'", "give one of")),
+    (lambda: topology.from_spec("torus:rows=x", 6), ("has the value 'x'", "as in name:parameter=2")),
+    (lambda: topology.from_spec("torus:rows", 6), ("has the value ''", "as in name:parameter=2")),
+    (lambda: topology.from_spec("torus:rows=nan", 6), "rows is nan; give an integer of at least 1"),
+    (lambda: topology.from_spec("torus:rows=2.0", 6), "rows is 2.0; give an integer of at least 1"),
+    (lambda: topology.from_spec("grid:weights=x", 6), ("unknown weights 'x'", "give one of: fastest")),
+    (lambda: topology.from_spec(None, 6), "topology is None; give a name, such as 'ring'"),
+    (lambda: topology.from_spec(["ring"], 6), "topology is ['ring']; give a name, such as 'ring'"),
+    (lambda: topology.resolve(lambda n: 3, 6), "topology(6) is 3; let the function return a Topology"),
+    (lambda: topology.resolve(RING, 6), ("topology 'ring' has 4 nodes where 6 mix", "build it with 6 nodes")),
+    (lambda: topology.table(4, ["x"]), "unknown topology 'x'; give one of"),
+    (lambda: topology.table(4, [3]), "topology is 3; give a name"),
+    (lambda: topology.sequence([]), "topologies is empty; give a list of at least one Topology"),
+    (lambda: topology.sequence(["ring"]), "topologies[0] is 'ring'; give a Topology"),
+    (lambda: topology.block_diagonal([RING, 3]), "topologies[1] is 3; give a Topology"),
+    (lambda: topology.directed([], "row"), "matrix is empty; give a mixing matrix"),
+    *(
+        (partial(topology.from_matrix, matrix), ("matrix", remedy))
+        for matrix, remedy in (
+            (None, "give real numbers of shape (nodes, nodes)"),
+            ("x", "give real numbers of shape (nodes, nodes)"),
+            (3, "give real numbers of shape (nodes, nodes)"),
+            ([0.5, 0.5], "give real numbers of shape (nodes, nodes)"),
+            (RAGGED, "give real numbers of shape (nodes, nodes)"),
+            ([["a"]], "give real numbers of shape (nodes, nodes)"),
+            (PAIRS * 1j, "give real numbers of shape (nodes, nodes)"),
+            (PAIRS * NAN, "finite"),
+            (PAIRS * 2, "not doubly stochastic"),
+            (np.eye(2), "add edges"),
+        )
+    ),
+    (lambda: RING.average(np.ones(3)), ("x has the shape (3,)", "give numbers of shape (4, ...)")),
+    (lambda: RING.average("x"), ("x has the shape ()", "give numbers of shape (4, ...)")),
+    (lambda: RING.average(None), ("x is None", "give numbers of shape (4, ...)")),
+    (lambda: tj.mix(MIXING, None), "kept is None, without arrays; give a pytree"),
+    (lambda: tj.mix(MIXING, 3.0), ("kept has a leaf", "give arrays of shape (slots, ...)")),
+    (lambda: tj.mix(MIXING, jnp.ones(3)), ("kept has a leaf of shape (3,)", "needs that leading axis")),
+    (lambda: tj.mix(MIXING, jnp.ones(4), sent="x"), ("sent has a leaf", "give arrays of shape (slots, ...)")),
+    (lambda: tj.block_diagonal([]), "parts is empty; give a list of at least one mixing"),
+    (lambda: tj.block_diagonal([RING]), ("parts[0] is Topology", "give a list of at least one mixing")),
+    (lambda: tj.bind_mixing(MIXING, 5), ("topology 'ring' has 4 nodes", "build the topology with 5 nodes")),
+    # optimizers and methods
+    (lambda: tj.optimizer(lambda **numbers: None, learning_rate=0.1), ("returned NoneType", "such as optax.sgd")),
+    (lambda: tj.optimizer(optax.sgd(0.1)), ("factory is", "give a function such as optax.sgd, not its result")),
+    (lambda: tj.optimizer(optax.sgd), ("sgd does not take {}", "'learning_rate'")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=0.1, foo=1), ("sgd does not take", "'foo'")),
+    (lambda: tj.optimizer(optax.lbfgs, learning_rate=0.1), ("optimizer is lbfgs", "give one without a line search")),
+    (lambda: tj.as_optimizer(optax.lbfgs()), ("a ready optax transformation", "give one without a line search")),
+    (lambda: tj.as_optimizer("sgd"), ("optimizer is 'sgd'", OPTIMIZER)),
+    (lambda: tj.decentralized_sgd(topology="foo", optimizer=SGD), "unknown topology 'foo'; give one of"),
+    (lambda: tj.random_walk(topology="rign", optimizer=SGD), "unknown topology 'rign'; did you mean 'ring'?"),
+    (lambda: tj.auto(topology="rign", optimizer=SGD), "unknown topology 'rign'; did you mean 'ring'?"),
+    (lambda: tj.teleportation(active=5, topology=RING, optimizer=SGD), ("topology 'ring' has 4", "build it with 5")),
+    (lambda: tj.joint_teleportation(active=[], topology="ring", optimizer=SGD), "active is empty; give at least one"),
+    (lambda: tj.joint_teleportation(active=[2.5], topology="ring", optimizer=SGD), ("active is 2.5", COUNT)),
+    *(
+        (partial(function, candidates=candidates), words)
+        for function in (partial(tj.auto, optimizer=SGD), search, partial(theory.bounds, PROBLEM, nodes=8, rounds=9))
+        for candidates, words in (
+            ([], "candidates is empty; give a list of at least one"),
+            ([0], "candidates is 0; give an integer of at least 1"),
+            ([2.5], "candidates is 2.5; give an integer of at least 1"),
+            ([True], "candidates is True; give an integer of at least 1"),
+            ([1, 1], "candidates is [1, 1]; give each number of active nodes only once"),
+        )
+    ),
+    # runs
+    (lambda: simulate(seeds=[0.5]), "seeds is 0.5; give an integer of at least 0"),
+    (lambda: simulate(seeds=["a"]), "seeds is 'a'; give an integer of at least 0"),
+    (lambda: simulate(seeds={1, 2}), "seeds is {1, 2}; give an integer"),
+    (lambda: simulate(seeds=[2**32]), "seeds reaches 4294967296; give seeds of at most 4294967295"),
+    (
+        lambda: simulate(tune={"momentum": [2.0]}, algorithm=MOMENTUM),
+        "momentum is 2.0; give a number from 0 to below 1",
+    ),
+    (lambda: simulate(tune=[INF]), "tune is inf; give a finite number above 0"),
+    (lambda: compare(methods=[]), "methods is []; give at least one method"),
+    (lambda: compare(methods=["dsgd"]), "methods[0] is 'dsgd'; give an algorithm"),
+    (lambda: compare(methods=[DSGD, None]), "methods[1] is None; give an algorithm"),
+    (lambda: compare(methods=[tj.teleportation]), "methods[0] is teleportation, which was not called"),
+    (lambda: compare(methods=[QUADRATIC]), ("methods[0] is", "give algorithms and then the task, in this order")),
+    (lambda: compare(methods=[DSGD, DSGD]), ("methods is ['DSGD ring', 'DSGD ring']", "each only once")),
+    (lambda: compare(task=tasks.quadratic), "task is quadratic, which was not called; give a task"),
+    (lambda: compare(gradients=5), "rounds is 3 and gradients is 5; give exactly one"),
+    (lambda: search(task=DSGD), ("task is", "which has no nodes", "give a task")),
+    (lambda: search(candidates=[9]), "candidates holds 9 and the task has 8 nodes; activate at most 8"),
+    (lambda: search(topology=RING), ("cannot be built for candidates [1, 2, 8]", "leave them out")),
+    (lambda: theory.measure(QUADRATIC, np.zeros(4)), ("params is not like", "give such as result.model")),
+    (lambda: theory.measure(QUADRATIC, "x"), ("params is not like", "give such as result.model")),
+    (lambda: theory.measure(QUADRATIC, minimum=10.0), ("minimum is 10.0", "give a lower one")),
+]
+MOMENTUM = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5))
+
+
+@pytest.mark.parametrize(("call", "words"), CALLS, ids=range(len(CALLS)))
+def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled: None) -> None:
+    check(call, words)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: tasks.quadratic(nodes=np.int64(8), noise=np.float32(0.5), heterogeneity=np.array(1.0), spread=1),
+        lambda: tasks.quadratic(nodes=8, noise=jnp.float32(0.5), heterogeneity=jnp.bfloat16(1.0)),
+        lambda: topology.small_world(1),
+        lambda: topology.small_world(2),
+        lambda: tj.optimizer(optax.sgd, learning_rate=np.float32(0.1), momentum=None),
+        lambda: tj.optimizer(optax.adamw, learning_rate=optax.constant_schedule(0.1), weight_decay=0),
+        lambda: tj.optimizer(lambda learning_rate, momentum: optax.sgd(learning_rate), learning_rate=0.1, momentum=2.0),
+        lambda: tj.as_optimizer(optax.chain(optax.clip(1.0), optax.adam(0.1))),
+        lambda: tj.fedavg(clients=2, optimizer=SGD, state_travels=np.bool_(True)),
+        lambda: tj.auto(optimizer=SGD, candidates=np.array([1, 2])),
+        lambda: topology.table(4, ("ring",)),
+    ],
+)
+def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
+    call()
+
+
+BASE: dict[str, Any] = {
+    "rounds": 10,
+    "task": {"name": "quadratic", "nodes": 8},
+    "method": {"name": "dsgd", "topology": "ring"},
+    "optimizer": {"name": "sgd", "learning_rate": 0.1},
+}
+SPECS: list[tuple[str, Any, str | tuple[str, ...]]] = [
+    ("rounds", 0, "rounds is 0; give an integer from 1"),
+    ("rounds", 2**31, "rounds is 2147483648; give an integer from 1 to 2147483647"),
+    ("rounds", "x", "rounds is 'x'; give an integer"),
+    ("rounds", [1], "rounds is [1]; give an integer"),
+    ("rounds", True, "rounds is True; give an integer"),
+    ("eval_every", 0, "eval_every is 0; give an integer from 1"),
+    ("eval_every", 2.5, "eval_every is 2.5; give an integer"),
+    ("seeds", [], "seeds is an empty list; give at least one value"),
+    ("seeds", [-1], "seeds is -1; give an integer from 0"),
+    ("seeds", 2**32, "seeds is 4294967296; give an integer from 0 to 4294967295"),
+    ("seeds", [2**63], "give an integer from 0 to 4294967295"),
+    ("seeds", [0, 0], "seeds is [0, 0]; give each value only once"),
+    ("seeds", [0.5], "seeds is 0.5; give an integer"),
+    ("task", None, "[task] is None, without a name; give a table"),
+    ("task", {"name": "qudratic"}, "unknown task 'qudratic'; did you mean 'quadratic'?"),
+    ("task", {"name": 3}, "[task] name is 3; give a text"),
+    ("task", {"name": "quadratic"}, "quadratic needs nodes; give a value"),
+    ("task", {"name": "quadratic", "nodes": 8.0}, "[task] nodes is 8.0; give an integer"),
+    ("task", {"name": "quadratic", "nodes": []}, "[task] nodes is an empty list; give at least one value"),
+    ("task", {"name": "quadratic", "nodes": 8, "foo": 1}, ("[task] foo: unknown parameter", "give one of")),
+    ("task", {"name": "quadratic", "nodes": 8, "noise": NAN}, "[task] noise is nan; give a finite number"),
+    ("method", [], "method is an empty list; give at least one [[method]]"),
+    ("method", "dsgd", "[method] is 'dsgd', without a name; give a table"),
+    ("method", [3], "[method] is 3, without a name; give a table"),
+    ("method", {"name": "dsgd"}, "dsgd needs topology; give a value"),
+    ("method", {"name": "dsgd", "topology": 3}, "[method] topology is 3; give a text"),
+    ("method", {"name": "dsgd", "topology": "rign"}, "unknown topology 'rign'; did you mean 'ring'?"),
+    ("method", {"name": "token", "tokens": 2}, "[method] tokens is 2, which token fixes; leave it out"),
+    (
+        "optimizer",
+        {"name": "sgd", "learning_rate": [0]},
+        "[optimizer] learning_rate is 0.0; give a finite number above 0",
+    ),
+    ("optimizer", {"name": "sgd", "learning_rate": INF}, "[optimizer] learning_rate is inf; give a finite number"),
+    ("optimizer", {"name": "sgd", "learning_rate": "x"}, "[optimizer] learning_rate is 'x'; give a number"),
+    (
+        "optimizer",
+        {"name": "sgd", "learning_rate": 0.1, "momentum": 2.0},
+        "momentum is 2.0; give a number from 0 to below 1",
+    ),
+    ("optimizer", {"name": "adam", "learning_rate": 0.1, "b1": [2]}, "b1 is 2.0; give a number from 0 to below 1"),
+    ("optimizer", {"name": "sgd"}, "sgd needs learning_rate; give a value"),
+    ("foo", 1, ("foo: unknown key 'foo'", "give one of: eval_every, method")),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), SPECS)
+def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
+    check(lambda: tj.SweepSpec.from_dict({**BASE, key: value}), words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"spec": None}, "spec is None; give the path of a TOML file"),
+        ({"spec": 3}, "spec is 3; give the path of a TOML file"),
+        ({"spec": "/nowhere.toml"}, ("spec is '/nowhere.toml', which cannot be read", "give a TOML file")),
+        ({"spec": "/"}, ("spec is '/', which cannot be read: Is a directory", "give a TOML file")),
+        ({"out": None}, "out is None; give the path of a folder"),
+        ({"out": ""}, "out is ''; give the path of a folder"),
+        ({"executor": 3}, "executor is 3; give a concurrent.futures executor"),
+        ({"shard": "1/1"}, "shard is '1/1'; give i/N with i from 0 to N - 1"),
+        ({"shard": 3}, "shard is 3; give i/N"),
+        ({"shard": [0, 1]}, "shard is [0, 1]; give i/N"),
+        ({"progress": "no"}, "progress is 'no'; give True or False"),
+    ],
+)
+def test_sweeps(arguments: dict[str, Any], words: str | tuple[str, ...], tmp_path: Path, uncompiled: None) -> None:
+    check(lambda: tj.sweep(**{"spec": BASE, "out": tmp_path, **arguments}), words)
+
+
+def test_a_shard_without_cells_says_that_others_are_missing(tmp_path: Path) -> None:
+    outcome = tj.sweep(BASE, tmp_path, shard="99/100", progress=False)
+    assert "missing=1" in repr(outcome) and outcome.failures().is_empty()
+    check(outcome.summary, ("no finished cells", "run those first"))
+
+
+@pytest.mark.parametrize("config", ["{}", "[]", "{", "3"])
+def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(config)
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "history.parquet")
+    (tmp_path / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize({}))
+    check(
+        lambda: tj.load(tmp_path),
+        ("path is", "which holds no saved" if config == "{" else "give the folder of a result"),
+    )
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3}))
+    check(
+        lambda: tj.load(tmp_path), ("history.parquet has no group and no learning_rate", "give the folder of a result")
+    )
+
+
+def test_files_that_are_damaged(tmp_path: Path) -> None:
+    folder = write_cifar(tmp_path / "cifar", False)
+    pixels = np.zeros((2, 3072), np.uint8)
+    for labels, words in (
+        ([0, 1.7], "a label 1.7"),
+        ([0, 10], "a label 10"),
+        ([0, -1], "a label -1"),
+        ([0, 266], "a label 266"),
+    ):
+        (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": pixels, b"labels": labels}))
+        check(lambda: data.cifar10(folder), ("data_batch_1", words, "not integers from 0 to 9"))
+    folder = write_mnist(tmp_path / "mnist")
+    for packed in folder.glob("train-*.gz"):
+        packed.unlink()
+    (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((9, 0, 0), np.uint8)))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(9, dtype=np.uint8)))
+    check(lambda: data.mnist(folder), ("train-images", "without pixels; fetch it again"))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(9, dtype=np.uint8) + 2))
+    check(lambda: data.mnist(folder), ("train-labels", "a label 10, above 9"))
+
+
+COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
+    ("", "Missing subcommand"),
+    ("foo", "Unrecognized options"),
+    ("compare --foo", "Unrecognized options"),
+    ("compare --nodes x", "--nodes"),
+    ("compare --nodes 0", "--nodes is 0; give an integer of at least 1"),
+    ("compare --nodes 2.5", "--nodes"),
+    ("compare --nodes 1000000000", ("nodes is 1000000000", "use at most 1400 nodes")),
+    ("compare --seed -1", "--seed is -1; give an integer of at least 0"),
+    ("compare --seed 99999999999", ("seed reaches 100000000001", "give seeds of at most 4294967295")),
+    ("compare --seed 9223372036854775808", "give seeds of at most 4294967295"),
+    ("compare --seeds 0", "--seeds is 0; give an integer of at least 1"),
+    ("compare --seeds 1000000000", "seeds is 1000000000, which needs 1024.0 GB"),
+    ("compare --alpha x", "--alpha"),
+    ("compare --alpha 0", "--alpha is 0.0; give a finite number above 0"),
+    ("compare --alpha nan", "--alpha is nan; give a finite number above 0"),
+    ("compare --momentum 1", "--momentum is 1.0; give a number from 0 to below 1"),
+    ("compare --momentum nan", "--momentum is nan; give a finite number"),
+    ("compare --learning-rates", "--learning-rates is empty; give at least one step size"),
+    ("compare --learning-rates 0", "--learning-rates is 0.0; give a finite number above 0"),
+    ("compare --learning-rates inf", "--learning-rates is inf; give a finite number above 0"),
+    ("compare --methods", "--methods is empty; give at least one method"),
+    ("compare --methods foo", "unknown method 'foo'; give one of: all-reduce"),
+    ("compare --methods ''", "unknown method ''; give one of: all-reduce"),
+    ("compare --methods fedavg/ring", ("method is 'fedavg/ring'", "leave /ring out")),
+    ("compare --methods all-reduce/ring", ("method is 'all-reduce/ring'", "leave /ring out")),
+    ("compare --methods token/rign", "unknown topology 'rign'; did you mean 'ring'?"),
+    ("compare --methods token:tokens=2", ("method is 'token:tokens=2', which gives tokens", "leave it out")),
+    ("compare --methods dsgd/torus:rows=2,rows=5", ("gives rows twice", "give it once")),
+    ("compare --methods fedavg:local_steps=1,local_steps=2", ("local_steps of", "is '1' and '2'; give it once")),
+    ("compare --methods fedavg:local_steps=0", "local_steps is 0; give an integer of at least 1"),
+    ("compare --methods fedavg:local_steps=x", "local_steps of method fedavg is 'x'; give an integer"),
+    ("compare --methods fedavg:foo=1", ("unknown parameter of method fedavg 'foo'", "give one of: clients")),
+    ("compare --methods teleportation:active=0", "active is 0; give an integer of at least 1"),
+    ("compare --active 101", "active is 101 and the task has 100 nodes; activate at most 100"),
+    ("compare --rounds 2147483648", "rounds is 2147483648; rounds are counted in int32"),
+    ("compare --eval-every 0", "--eval-every is 0; give an integer of at least 1"),
+    ("compare --optimizer foo", "unknown optimizer 'foo'; give one of: adagrad"),
+    ("compare --optimizer adma", "unknown optimizer 'adma'; did you mean 'adam'?"),
+    ("compare --optimizer adam:b1=2", "b1 is 2.0; give a number from 0 to below 1"),
+    ("compare --optimizer adam:b1=x", "b1 of optimizer adam is 'x'; give a number"),
+    ("compare --optimizer adam:b1=0.8,b1=0.9", "is '0.8' and '0.9'; give it once"),
+    ("compare --optimizer sgd:momentum=2", "momentum is 2.0; give a number from 0 to below 1"),
+    ("compare --task foo", "--task is 'foo'; give package.module:name"),
+    ("compare --task nope:x", ("task is 'nope:x'", "run where Python can import it")),
+    ("compare --task math:pi", ("task is 'math:pi'", "give a function that makes a task")),
+    ("compare --task math:hypot", ("parameters that cannot be read", "give a Python function")),
+    ("compare --task telejax.tasks:quadratic --model lenet", ("--model is lenet", "does not take; leave it out")),
+    ("compare --task telejax.tasks:quadratic --alpha 1", ("--alpha is 1.0", "leave it out")),
+    ("compare --task telejax.tasks:quadratic --dataset digits", ("--dataset is digits and --task", "give one of")),
+    ("compare --dataset foo", "--dataset"),
+    ("compare --dataset mnist --data-dir /nowhere", ("in /nowhere", "fetch the four IDX files")),
+    ("compare --data-dir /x", ("--data-dir is '/x'", "leave it out")),
+    *(
+        (f"{command} --dataset quadratic {option}", (f"{told}, which --dataset quadratic", "leave it out"))
+        for command in ("compare", "search")
+        for option, told in (
+            ("--model lenet", "--model is lenet"),
+            ("--alpha 0.1", "--alpha is 0.1"),
+            ("--batch 8", "--batch is 8"),
+            ("--augment flip", "--augment is flip"),
+            ("--evaluated 10000", "--evaluated is 10000"),
+            ("--node-batch 4", "--node-batch is 4"),
+        )
+    ),
+    ("compare --heterogeneity 5", ("--heterogeneity is 5.0, which --dataset digits", "leave it out")),
+    ("search --noise 1", ("--noise is 1.0, which --dataset digits", "give --dataset quadratic")),
+    ("compare --dataset quadratic --noise nan", "--noise is nan; give a finite number of at least 0"),
+    ("compare --dataset quadratic --heterogeneity -1", "--heterogeneity is -1.0; give a finite number"),
+    ("compare --batch 2147483648", ("batch is 2147483648", "give fewer samples a gradient")),
+    ("compare --evaluated 0", "--evaluated is 0; give an integer of at least 1"),
+    ("compare --model foo", "--model"),
+    ("compare --model lenet", ("model does not take inputs of shape (64,)", "choose an MLP")),
+    ("compare --augment flip", ("augment does not take inputs of shape (64,)", "leave it out")),
+    ("compare --placement foo", "--placement"),
+    ("search --rounds 1 --gradients 1", "--rounds is 1 and --gradients is 1; give one of the two"),
+    ("search --gradients 5", "gradients is 5; give at least 64"),
+    ("search --candidates", "candidates is empty; give a list of at least one"),
+    ("search --candidates 0", "--candidates is 0; give an integer of at least 1"),
+    ("search --candidates 101", "candidates holds 101 and the task has 100 nodes; activate at most 100"),
+    ("search --candidates 1 1", "candidates is [1, 1]; give each number of active nodes only once"),
+    ("search --tolerance -1", "--tolerance is -1.0; give a finite number of at least 0"),
+    ("search --tolerance nan", "--tolerance is nan; give a finite number of at least 0"),
+    ("search --objective x", "--objective"),
+    ("search --topology foo", "unknown topology 'foo'; give one of"),
+    ("search --seeds 0", "--seeds is 0; give an integer of at least 1"),
+    ("sweep", "Missing from telejax sweep"),
+    ("sweep /nowhere.toml", ("spec is '/nowhere.toml'", "give a TOML file")),
+    ("sweep /", ("spec is '/'", "give a TOML file")),
+    ("sweep SPEC --shard x", "shard is 'x'; give i/N with i from 0 to N - 1"),
+    ("sweep SPEC --shard 1/1", "shard is '1/1'; give i/N with i from 0 to N - 1"),
+    ("sweep SPEC --metric los", "unknown column of --metric 'los'; did you mean 'loss'?"),
+    ("sweep SPEC --metric x", "unknown column of --metric 'x'; give one of"),
+    ("topologies --nodes 0", "--nodes is 0; give an integer of at least 1"),
+    ("topologies --names foo", "unknown topology 'foo'; give one of"),
+    ("topologies --names torus:rows=5,rows=5", ("gives rows twice", "give it once")),
+    ("topologies --names hypercube", ("topology 'hypercube': nodes is 25", "such as 16 or 32")),
+    ("topologies --seed -1", "--seed is -1; give an integer of at least 0"),
+    ("topologies --seed 4294967296", "seed is 4294967296; give an integer from 0 to 2^32 - 1"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), COMMANDS)
+def test_commands(line: str, words: str | tuple[str, ...], tmp_path: Path, capsys: Any, uncompiled: None) -> None:
+    spec = tmp_path / "spec.toml"
+    spec.write_text("""rounds = 2
+task = {name = "quadratic", nodes = 8}
+method = {name = "dsgd", topology = "ring"}
+optimizer = {name = "sgd", learning_rate = 0.1}
+""")
+    out = ["--out", str(tmp_path / "out")] if line.split(" ")[0] in ("compare", "search", "sweep", "topologies") else []
+    try:
+        code = main([*shlex.split(line.replace("SPEC", str(spec))), *out])
+    except SystemExit as stop:  # of an option that cannot be read
+        code = int(stop.code or 0)
+    printed = capsys.readouterr()
+    assert code == 2 and "Traceback" not in printed.err
+    told = re.sub(r"\s+", " ", printed.err)
+    for word in (words,) if isinstance(words, str) else words:
+        assert word in told
+
+
+def test_a_method_walks_on_the_graph_it_is_given(uncompiled: None, tmp_path: Path) -> None:
+    with pytest.raises(ReachedCompilation):
+        main(["compare", "--methods", "token/ring", "--out", str(tmp_path / "out")])
