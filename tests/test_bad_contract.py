@@ -14,6 +14,8 @@ import pytest
 import telejax as tj
 from telejax.simulation.program import Program
 
+pytestmark = pytest.mark.usefixtures("any_types")
+
 NODES = 8
 TASK = tj.tasks.quadratic(nodes=NODES, dim=3, noise=0.5)
 SGD = tj.optimizer(optax.sgd, learning_rate=0.05, momentum=0.9)

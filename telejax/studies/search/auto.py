@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from telejax.errors import DivergenceError, check_integer, check_name, check_number
@@ -50,7 +51,7 @@ class Auto(Rule):
         *,
         rounds: int | None = None,
         seed: int = 0,
-        seeds: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | np.ndarray | None = None,
         tune: Sequence[float] | None = None,
         eval_every: int | None = None,
         progress: bool = True,
