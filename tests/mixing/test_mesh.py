@@ -70,6 +70,8 @@ for topology, gathers in (("ring", False), ("torus:rows=4", True)):
 
 JOINED = """
 import sys, jax
+
+pytestmark = pytest.mark.usefixtures("compiled_fast")
 index, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
 """
@@ -138,6 +140,7 @@ def test_wrong_meshes_are_refused():
         simulate(devices="two")
 
 
+@pytest.mark.usefixtures("any_types")
 def test_a_mesh_that_does_not_divide_the_slots():
     from telejax.backend.sharding import SlotSharding
 

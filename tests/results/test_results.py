@@ -13,6 +13,8 @@ import telejax as tj
 from telejax.results import result as results
 from telejax.testing import TreeTask
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 HISTORY = pl.DataFrame(
     {
         "round": [0, 10, 20] * 4,

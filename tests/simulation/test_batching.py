@@ -12,6 +12,8 @@ from telejax.simulation.batching import HyperparameterBatch, structure_of
 from telejax.simulation.simulate import simulate_batch
 from telejax.studies.search.equal_gradients import EqualGradients
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=12, dim=3, noise=1.0)
 

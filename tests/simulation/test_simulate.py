@@ -174,6 +174,7 @@ def test_task_with_other_parameters_and_a_raw_optimizer_runs() -> None:
         ({"rounds": 5, "tune": [float("nan")]}, "tune is nan; give a finite number above 0"),
     ],
 )
+@pytest.mark.usefixtures("any_types")
 def test_bad_arguments_are_refused(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(**arguments)

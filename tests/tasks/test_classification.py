@@ -200,6 +200,7 @@ def cut(key, images):
         ({"nodes": 5, "placement": "random"}, "unknown placement 'random'"),
     ],
 )
+@pytest.mark.usefixtures("any_types")
 def test_bad_input_is_told(options, told):
     with pytest.raises(ValueError, match=told):
         tj.tasks.classification(DIGITS, **options)

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 T = tj.topology
 
 
@@ -50,12 +52,14 @@ def test_with_self_loops():
 
 
 @pytest.mark.parametrize("order", [[0, 1], [0, 0, 1, 2], [0, 1, 2, 4], [0.0, 1.0, 2.0, 3.0]])
+@pytest.mark.usefixtures("any_types")
 def test_order_is_a_permutation(order):
     with pytest.raises(ValueError, match=r"order is .*give each of the integers 0 to 3 once"):
         T.permuted(T.ring(4), order)
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1, 2.0, "half", np.nan])
+@pytest.mark.usefixtures("any_types")
 def test_weight_in_range(weight):
     with pytest.raises(ValueError, match=r"weight is .*at least 0 and below 1"):
         T.with_self_loops(T.ring(4), weight)

@@ -6,6 +6,8 @@ import pytest
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 
 
@@ -56,6 +58,7 @@ def test_methods_on_undirected_graphs_refuse_a_directed_one() -> None:
         (-columns(), "column", "all weights must be at least 0"),
     ],
 )
+@pytest.mark.usefixtures("any_types")
 def test_wrong_directed_matrices_are_refused(matrix, stochastic, message) -> None:
     with pytest.raises(ValueError, match=message):
         tj.topology.directed(matrix, stochastic=stochastic)

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 T = tj.topology
 POWERS = ("hypercube", "one_peer_hypercube")
 
 
+@pytest.mark.fast_cases("ring", "star", "base_graph", "one_peer_exponential", "erdos_renyi", "random_matching")
 @pytest.mark.parametrize("name", sorted(T.NAMES))
 @settings(max_examples=6, deadline=None)
 @given(nodes=st.sampled_from([1, 2, 3, 16, 41]), seed=st.integers(0, 1000))
@@ -137,6 +140,7 @@ def test_seeds_decide():
         (lambda: T.path(5, weights="heavy"), "unknown weights 'heavy'"),
     ],
 )
+@pytest.mark.usefixtures("any_types")
 def test_bad_input_names_the_remedy(call, message):
     with pytest.raises(ValueError, match=message):
         call()

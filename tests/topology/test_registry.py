@@ -45,6 +45,7 @@ def test_specs(spec, topology):
         ("random_walk:graph=rign", "unknown topology 'rign'"),
     ],
 )
+@pytest.mark.usefixtures("any_types")
 def test_bad_specs(spec, message):
     with pytest.raises(ValueError, match=message):
         T.from_spec(spec, 20)
