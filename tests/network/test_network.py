@@ -457,6 +457,7 @@ def test_seeds_checkpoints_and_warm_starts_are_exact(name, tmp_path):
     assert lost.sort("seed").equals(other_rate.sort("seed"))  # step sizes the same
 
 
+@pytest.mark.slow
 def test_clients_that_reach_no_server_keep_their_models():
     algorithm, key = method("fedavg"), jax.random.key(1)
     network = tj.Network(loss=1.0)

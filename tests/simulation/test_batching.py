@@ -56,6 +56,7 @@ def test_step_sizes_under_equal_gradients() -> None:
         np.testing.assert_allclose(tuned.params[:, place], alone.params[:, 0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noises_side_by_side() -> None:
     walk = tj.random_walk(optimizer=SGD)
     tasks = [tj.tasks.quadratic(nodes=12, dim=3, noise=noise) for noise in (0.5, 1.0)]
