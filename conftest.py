@@ -1,6 +1,39 @@
-"""What all tests are strict about, the doctests of the package too: jax adds no axes by itself."""
+"""What all tests are strict about, the doctests of the package too, what they share, and which of them are slow."""
 
 import os
+from tempfile import TemporaryDirectory
+
+import pytest
+import type_checked
 
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 """Before jax is imported, for the processes that tests start too; users' own code is not forced into it."""
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    programs = TemporaryDirectory(prefix="telejax-programs-")
+    """What one process has compiled, no other compiles again: workers, and the processes that tests start."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+type_checked.install()
+
+SLOW_DOCTESTS = (
+    "telejax.studies.compare.compare",
+    "telejax.studies.search.auto.auto",
+    "telejax.studies.search.search.search",
+    "telejax.studies.sweep.sweep.sweep",
+    "telejax.testing.",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before "not slow" selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow are the long doctests, and all cases that a ``fast_cases`` mark does not name."""
+    for item in items:
+        mark = item.get_closest_marker("fast_cases")
+        if mark:
+            slow = item.callspec.id not in mark.args
+        else:
+            slow = isinstance(item, pytest.DoctestItem) and item.name.startswith(SLOW_DOCTESTS)
+        if slow:
+            item.add_marker("slow")

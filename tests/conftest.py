@@ -1,9 +1,13 @@
 """Fixtures that several test modules share."""
 
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import jax
+import jaxtyping
 import pytest
 from refusals import ReachedCompilation
 
@@ -29,16 +33,39 @@ def x64() -> Iterator[None]:
 
 
 @pytest.fixture
-def compiled_fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """For tests that compile much and compute little: XLA optimises little, which takes half the time.
+def any_types() -> Iterator[None]:
+    """For tests that give wrong types on purpose: errors of the functions themselves, not of tests/type_checked.py."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture(autouse=True)
+def types_of_refusals(request: pytest.FixtureRequest) -> None:
+    """Tests in which something is refused, or breaks a contract, give wrong types on purpose."""
+    function = getattr(request, "function", None)
+    if function is not None and _refuses(function):
+        request.getfixturevalue("any_types")
+
+
+@cache
+def _refuses(function: Callable[..., None]) -> bool:
+    source = inspect.getsource(function)
+    return "TypeCheckError" not in source and re.search(r"raises|refus|check\(", source) is not None
+
+
+@pytest.fixture(scope="module")
+def compiled_fast() -> Iterator[None]:
+    """For modules that compile much and compute little: XLA optimises little, which takes half the time.
 
     So does it in processes that they start.
 
     Not for LeNet or VGG: XLA then computes a map twice, rounded differently, and the gradient of max_pool, which looks
     for the maximum among the pixels again, misses it.
     """
-    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        yield
     jax.config.update("jax_disable_most_optimizations", before)

@@ -28,7 +28,10 @@ def recorded() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [pytest.param(*run, marks=pytest.mark.slow if run[0] in cases.SLOW else ()) for run in cases.RUNS],
+    [
+        pytest.param(name, width, marks=() if name in cases.FAST and width == "float32" else pytest.mark.slow)
+        for name, width in cases.RUNS
+    ],
 )
 def test_histories_are_those_recorded(name, width):
     before = {key: array for key, array in recorded().items() if key.startswith(f"{name}/{width}/")}

@@ -1,8 +1,13 @@
-"""The shapes and dtypes that public functions are annotated with are those they take and return."""
+"""Modules are type-checked while tests run, but for those with pytree dataclasses, of which the essentials are here."""
+
+import ast
+import inspect
+from importlib import import_module
 
 import jax
 import jax.numpy as jnp
 import pytest
+import type_checked
 from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
 
@@ -10,18 +15,45 @@ import telejax as tj
 from telejax.random import sampling
 
 
+def test_exceptions_are_modules_that_define_pytree_dataclasses():
+    decorators = {"pytree", "jax.tree_util.register_dataclass"}
+    found = {
+        name
+        for name, path in type_checked.modules().items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and decorators.intersection(map(ast.unparse, node.decorator_list))
+    }
+    assert found == type_checked.PYTREES
+
+
+@pytest.mark.parametrize("name", sorted(type_checked.modules().keys() - type_checked.PYTREES))
+def test_every_other_module_is_checked(name):
+    own = [one for one in vars(import_module(name)).values() if getattr(one, "__module__", None) == name]
+    unchecked = [one for one in own if inspect.isfunction(one) and not hasattr(one, "__wrapped__")]
+    assert [one.__name__ for one in unchecked if one.__name__ != "<lambda>"] == []
+
+
+def test_what_is_left_out_defines_nothing():
+    for path in type_checked.PACKAGE.rglob("*.py"):
+        if path not in type_checked.modules().values():
+            assert path.name == "__init__.py" and not type_checked.defines(path, ast.Lambda)
+
+
+def test_wrong_arrays_are_seen():
+    assert sampling.sample_distinct(jax.random.key(0), 1000, 5).shape == (5,)
+    with pytest.raises(TypeCheckError):
+        sampling.sample_distinct(jnp.zeros(3), 1000, 5)
+    with pytest.raises(TypeCheckError):
+        sampling.first_occurrence(jnp.array([3.0, 1.0]))
+
+
+def test_checks_can_be_left_out(any_types):
+    with pytest.raises(ValueError, match="nodes is 'many'"):
+        tj.topology.ring("many")
+
+
 def checked(function):
     return jaxtyped(typechecker=beartype)(function)
-
-
-def test_sampling():
-    draw, first = checked(sampling.sample_distinct), checked(sampling.first_occurrence)
-    assert draw(jax.random.key(0), 1000, 5).shape == (5,)
-    assert first(jnp.array([3, 3, 1])).tolist() == [True, False, True]
-    with pytest.raises(TypeCheckError):
-        draw(jnp.zeros(3), 1000, 5)
-    with pytest.raises(TypeCheckError):
-        first(jnp.array([3.0, 1.0]))
 
 
 @pytest.mark.parametrize("name", ["ring", "complete", "base", "random_matching"])

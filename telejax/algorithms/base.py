@@ -205,7 +205,7 @@ def takes_network(algorithm: Algorithm) -> bool:
     return len(parameters) > 3 or any(one.kind is one.VAR_KEYWORD or one.name == "network" for one in parameters)
 
 
-def copy_bytes(tree: PyTree[Array]) -> int:
+def copy_bytes(tree: PyTree[Array | jax.ShapeDtypeStruct]) -> int:
     """Bytes of one slot's part of a pytree with leaves (slots, ...)."""
     return sum(tree_bytes(leaf) // leaf.shape[0] for leaf in jax.tree.leaves(tree))
 

@@ -178,7 +178,7 @@ def place(table: Table, labels: NDArray[np.integer], placement: str) -> Table:
     return table[np.argsort((labels[table] * held).sum(axis=1) / held.sum(axis=1), kind="stable")]
 
 
-def label_counts(table: Table, labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
+def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
     """How many samples of each class each node holds, int64 of shape (nodes, classes).
 
     >>> label_counts(np.array([[0, 1], [2, -1]]), np.array([0, 1, 1]), 2).tolist()

@@ -17,7 +17,7 @@ class LeNet(nn.Module):
     outputs are logits of shape (batch, classes). 44 470 parameters at 28 x 28 x 1 and ten classes. After Y. LeCun
     et al. 1998.
 
-    >>> LeNet(10).init_with_output(jax.random.key(0), jnp.zeros((2, 28, 28, 1)))[0].shape
+    >>> jax.eval_shape(LeNet(10).init_with_output, jax.random.key(0), jnp.zeros((2, 28, 28, 1)))[0].shape
     (2, 10)
     """
 
@@ -26,7 +26,7 @@ class LeNet(nn.Module):
     """How convolutions are computed; by default the faster on this backend."""
 
     @nn.compact
-    def __call__(self, inputs: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
+    def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         maps = feature_maps(inputs, smallest=16, model="LeNet")
         for features in (6, 16):
             maps = Conv(features, (5, 5), form=self.form)(maps)
@@ -45,7 +45,7 @@ class VGG(nn.Module):
     pixels each way; outputs are logits of shape (batch, classes). After K. Simonyan, A. Zisserman 2014, arXiv
     1409.1556.
 
-    >>> VGG(10).init_with_output(jax.random.key(0), jnp.zeros((2, 32, 32, 3)))[0].shape
+    >>> jax.eval_shape(VGG(10).init_with_output, jax.random.key(0), jnp.zeros((2, 32, 32, 3)))[0].shape
     (2, 10)
     """
 
@@ -55,7 +55,7 @@ class VGG(nn.Module):
     form: Form | None = None
 
     @nn.compact
-    def __call__(self, inputs: Float[Array, "batch height width channels"]) -> Float[Array, "batch classes"]:
+    def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         maps = feature_maps(inputs, smallest=2 ** len(self.stages), model="VGG")
         for stage in self.stages:
             for features in stage:

@@ -146,7 +146,7 @@ def check_every(every: int | None, checkpoint: str | os.PathLike[str] | None) ->
     return every
 
 
-def check_seeds(seed: int, seeds: int | Sequence[int] | None) -> list[int]:
+def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> list[int]:
     """The seeds of the runs, each once."""
     seed = check_integer("seed", seed, minimum=0)
     if seeds is None:

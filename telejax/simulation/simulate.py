@@ -1,11 +1,13 @@
 """Run an algorithm on a task: the arguments, and how program, recorder, loop and checkpoints work together."""
 
+import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
@@ -46,7 +48,7 @@ def simulate(
     gradients: int | None = None,
     eval_every: int | None = None,
     seed: int = 0,
-    seeds: int | Sequence[int] | None = None,
+    seeds: int | Sequence[int] | np.ndarray | None = None,
     tune: Tune | None = None,
     network: Network | None = None,
     metrics: Sequence[Metric] = (),
@@ -155,8 +157,8 @@ def simulate(
 
 def _asked(given: Mapping[str, object]) -> dict[str, object]:
     """The arguments of :func:`simulate` that differ from their defaults."""
-    defaults = simulate.__kwdefaults__ or {}
-    return {name: value for name, value in given.items() if value is not defaults[name]}
+    parameters = inspect.signature(simulate).parameters
+    return {name: value for name, value in given.items() if value is not parameters[name].default}
 
 
 def _divergence(algorithm: Algorithm, round: int, start: int, result: Result) -> DivergenceError:

@@ -17,7 +17,8 @@ from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
 from telejax.simulation.recorder import RESERVED
 
-Tune = Sequence[float] | Mapping[str, Sequence[float]]
+Values = Sequence[float] | np.ndarray
+Tune = Values | Mapping[str, Values]
 """Step sizes to try, or a name to the values to try of each of several numbers."""
 
 COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}

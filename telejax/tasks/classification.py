@@ -104,7 +104,8 @@ class Classification:
         """Floats, normalised; uint8 is stored as it is and read as 0 to 1."""
         if inputs.dtype == jnp.uint8:
             inputs = inputs / jnp.asarray(255, self.mean.dtype)
-        return (inputs - self.mean) / self.std
+        per_channel = lambda x: x.reshape((1,) * (inputs.ndim - x.ndim) + x.shape)
+        return (inputs - per_channel(self.mean)) / per_channel(self.std)
 
 
 def classification(

@@ -146,7 +146,7 @@ class Circulant(Fixed):
 
     @property
     def symmetric(self) -> bool:
-        mirrored = Circulant.build(self.nodes, list(-self.offsets), list(self.weights))
+        mirrored = Circulant.build(self.nodes, (-self.offsets).tolist(), self.weights.tolist())
         same = np.array_equal(mirrored.offsets, self.offsets)
         return same and bool(np.abs(mirrored.weights - self.weights).max() < SYMMETRIC)
 
@@ -169,7 +169,7 @@ class Circulant(Fixed):
         return matrix
 
     def lazier(self, kept: float) -> "Circulant":
-        return Circulant.build(self.nodes, [0, *self.offsets], [kept, *((1 - kept) * self.weights)])
+        return Circulant.build(self.nodes, [0, *self.offsets.tolist()], [kept, *((1 - kept) * self.weights).tolist()])
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,7 @@ def run(algorithm, task, key):
     return jax.lax.scan(round, algorithm.init(key, task), jnp.arange(ROUNDS))[1]
 
 
+@pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("momentum", [False, True])
 def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(momentum: bool) -> None:
     problem, key = task(), jax.random.key(2)
@@ -56,6 +57,7 @@ def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(moment
         np.testing.assert_allclose(every[t], np.tile(x, (NODES, 1)), rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.fast_cases("True-False")
 @pytest.mark.parametrize(("momentum", "travels"), [(False, True), (True, True), (True, False)])
 def test_complete_graph_on_k_slots_is_fedavg_with_one_local_step(momentum: bool, travels: bool) -> None:
     teleport = tj.teleportation(active=4, topology="complete", optimizer=sgd(momentum), state_travels=travels)
@@ -67,6 +69,7 @@ def test_complete_graph_on_k_slots_is_fedavg_with_one_local_step(momentum: bool,
         assert np.abs(right - np.asarray(run(other, task(), jax.random.key(3)))).max() > 100 * ROUNDING
 
 
+@pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("momentum", [False, True])
 def test_one_slot_is_the_random_walk(momentum: bool) -> None:
     teleport = tj.teleportation(active=1, topology="ring", optimizer=sgd(momentum))
@@ -96,6 +99,7 @@ class Renamed:
         return self.task.evaluate(params)
 
 
+@pytest.mark.fast_cases("star")
 @pytest.mark.parametrize("name", ["ring", "star", "erdos_renyi", "exponential"])
 def test_renaming_nodes_renames_results(name: str) -> None:
     names = np.random.default_rng(0).permutation(NODES)
@@ -127,6 +131,7 @@ ALGORITHMS = {
 }
 
 
+@pytest.mark.fast_cases("teleportation", "tokens")
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_seed_fixes_the_history_and_another_seed_changes_it(name: str) -> None:
     first, again, other = (

@@ -16,6 +16,7 @@ METHODS = ALGORITHMS | {
 
 
 @pytest.mark.parametrize("name", METHODS)
+@pytest.mark.fast_cases("dsgd one-peer", "teleportation left behind", "over a network")
 def test_no_method_leaks_a_tracer(name: str) -> None:
     momentum = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
     network = tj.Network(loss=0.1, outage=0.1) if name == "over a network" else None

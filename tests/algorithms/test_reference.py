@@ -102,12 +102,14 @@ CASES = {
 WITHOUT_MOMENTUM = ["dsgd ring", "teleportation left behind", "fedavg local", "tokens"]
 
 
+@pytest.mark.fast_cases("dsgd ring", "teleportation left behind", "fedavg local", "tokens on a graph")
 @pytest.mark.parametrize("name", CASES)
 def test_algorithm_and_accounting_equal_the_reference(name: str, x64: None) -> None:
     for momentum in (0.8, 0.0):  # one program: the momentum is a number
         check(CASES[name], momentum)
 
 
+@pytest.mark.fast_cases("dsgd ring")
 @pytest.mark.parametrize("name", WITHOUT_MOMENTUM)
 def test_plain_sgd_equals_the_reference(name: str, x64: None) -> None:
     check(CASES[name], None)  # without a velocity in the state, which shows in the bytes
@@ -245,6 +247,7 @@ def irregular() -> tj.Topology:
     return tj.topology.from_matrix(matrix + np.diag(1 - matrix.sum(axis=1)))
 
 
+@pytest.mark.fast_cases("irregular-lists", "unsymmetric-dense")
 @pytest.mark.parametrize("dense", [False, True], ids=["lists", "dense"])
 @pytest.mark.parametrize("graph", ["irregular", "unsymmetric"])
 def test_walk_on_a_graph_follows_the_rows_of_its_matrix(graph: str, dense: bool) -> None:

@@ -13,6 +13,8 @@ from telejax.backend import batched_map as execution
 from telejax.backend import memory
 from telejax.backend.sharding import one_device_a_core
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 
 def work(weights, x):
     return jnp.sum(jnp.tanh(weights @ x)), weights * 2
@@ -64,7 +66,6 @@ print(run.history["loss"][-1], "num_partitions = 2" in text)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("compiled_fast")
 def test_two_devices_share_the_nodes():
     def run(devices):
         command = [sys.executable, "-c", SIMULATE]

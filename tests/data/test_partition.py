@@ -21,7 +21,7 @@ SPLITS = {
 
 def shares(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
     """(nodes, classes): the share of each class among a node's samples."""
-    counts = data.label_counts(table, labels, labels.max() + 1)
+    counts = data.label_counts(table, labels, int(labels.max()) + 1)
     return counts / counts.sum(axis=1, keepdims=True)
 
 

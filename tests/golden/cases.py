@@ -279,7 +279,11 @@ NARROW = {
 }
 """Cases in float32 alone: they take long, and what they have besides the others does not depend on the width."""
 
-SLOW = {"checkpointed", "search_gradients", "sweep", "teleportation_digits"}
+FAST = {
+    *("dsgd_ring", "dsgd_base_graph_koloskova", "all_reduce", "teleportation", "teleportation_momentum_stays"),
+    *("fedavg", "one_token", "joint", "local_update", *(name for name in CASES if name.startswith("mix_"))),
+}
+"""Cases whose float32 is in the fast loop: each method once, and each form of mixing."""
 
 RUNS = [(name, width) for name in CASES for width in WIDTHS if width == "float32" or name not in NARROW]
 """Every case in its widths."""

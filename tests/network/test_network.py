@@ -117,6 +117,7 @@ def lowered(step) -> str:
     return jax.jit(one_round).lower(jax.random.key(0), state).as_text()
 
 
+@pytest.mark.fast_cases("dsgd", "fedavg")
 @pytest.mark.parametrize("name", METHODS)
 def test_an_ideal_network_traces_nothing(name):
     algorithm = method(name)
@@ -143,6 +144,7 @@ def equal_bits(one: tj.Result, other: tj.Result) -> bool:
     return all(a.tobytes() == b.tobytes() for a, b in zip(arrays(one), arrays(other), strict=True))
 
 
+@pytest.mark.fast_cases("teleportation")
 @pytest.mark.parametrize("name", ["dsgd", "teleportation", "fedavg"])
 def test_an_ideal_network_changes_no_bit_and_losses_of_nothing_only_bits(name):
     plain, ideal, calm = (simulate(name, network=network) for network in (None, tj.Network(), tj.Network(loss=0.0)))
@@ -189,6 +191,7 @@ def matrix_of(algorithm: tj.Algorithm) -> np.ndarray:
 one_step = jax.jit(lambda algorithm, key, state, task, network: algorithm.step(key, state, task, network))
 
 
+@pytest.mark.fast_cases("Network(loss=0.4, outage=None)", "Network(loss=None, outage=0.4)")
 @pytest.mark.parametrize("network", [tj.Network(loss=0.4), tj.Network(outage=0.4), tj.Network(0.2, 0.3)], ids=str)
 def test_methods_lose_what_the_seed_says(network):
     names = ("dsgd", "teleportation", "fresh", "joint", "fedavg", "all-reduce")
@@ -221,7 +224,7 @@ PAIRS = SIDE**2
 @pytest.mark.parametrize("first", [0, 10**8, 2**31 - SIDE])
 def test_losses_are_as_frequent_as_said(first, probability):
     nodes = np.arange(SIDE, dtype=np.int64) + first
-    drawn = happens(0, nodes[:, None].astype(np.int32), nodes.astype(np.int32), probability)
+    drawn = happens(0, nodes[:, None].astype(np.int32), nodes[None].astype(np.int32), probability)
     spread = np.sqrt(probability * (1 - probability))
     # five standard deviations of a binomial: wrong once in 10^6, and the seed is fixed
     assert abs(drawn.mean() - probability) < 5 * spread / np.sqrt(PAIRS)
@@ -233,18 +236,19 @@ def test_losses_are_as_frequent_as_said(first, probability):
 
 def test_losses_are_independent():
     nodes = np.arange(SIDE, dtype=np.int32)
-    drawn = happens(5, nodes[:, None], nodes)
+    one, other = nodes[:, None], nodes[None]
+    drawn = happens(5, one, other)
     others = {
-        "the next round": happens(6, nodes[:, None], nodes),
+        "the next round": happens(6, one, other),
         "the other way": drawn.T,
-        "the next sender": happens(5, nodes[:, None] + 1, nodes),
-        "the next receiver": happens(5, nodes[:, None], nodes + 1),
-        "another cause": happens(5, nodes[:, None], nodes, cause=draws.OUTAGE),
-        "both next": happens(5, nodes[:, None] + 1, nodes + 1),
+        "the next sender": happens(5, one + 1, other),
+        "the next receiver": happens(5, one, other + 1),
+        "another cause": happens(5, one, other, cause=draws.OUTAGE),
+        "both next": happens(5, one + 1, other + 1),
     }
     off = ~np.eye(SIDE, dtype=bool)
-    for name, other in others.items():
-        counts = np.histogram2d(drawn[off], other[off], bins=2)[0]
+    for name, compared in others.items():
+        counts = np.histogram2d(drawn[off], compared[off], bins=2)[0]
         expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / counts.sum()
         # chi-square with one degree of freedom: beyond 20 once in 10^5; pairs that are counted twice double it
         assert np.sum((counts - expected) ** 2 / expected) < (40 if name == "the other way" else 20), name
@@ -291,6 +295,7 @@ def test_an_outage_conserves_the_mean_and_a_loss_moves_it(x64):
         assert (max(moved) < 1e-12) == (network.loss is None), (mixing.name, moved)
 
 
+@pytest.mark.fast_cases("dsgd", "teleportation")
 @pytest.mark.parametrize("name", ["dsgd", "teleportation", "joint"])
 def test_the_drift_of_the_mean_is_that_of_the_last_round(name):
     network = tj.Network(loss=0.3)
@@ -351,6 +356,7 @@ class Traced:
         return self.part.evaluate(params)
 
 
+@pytest.mark.fast_cases("loss")
 @pytest.mark.parametrize("name", ["network.loss", "loss"])  # the column "loss" is the task's
 def test_a_tuned_loss_is_one_program_with_a_column(name):
     counts = []
@@ -410,6 +416,7 @@ class GradientTracking(tj.Algorithm):
         return network.report(state.replace(params=params, opt_state=opt_state, memory=memory, round=state.round + 1))
 
 
+@pytest.mark.slow
 def test_exact_methods_converge_under_outages_and_stall_under_losses():
     task = tj.tasks.quadratic(nodes=NODES, dim=3, heterogeneity=3.0, placement="sorted")
     method = GradientTracking(tj.optimizer(optax.sgd, learning_rate=0.05), tj.topology.ring(NODES).mixing())
@@ -428,6 +435,7 @@ class Killed(Exception):
     """In place of a process that dies."""
 
 
+@pytest.mark.fast_cases("dsgd")
 @pytest.mark.parametrize("name", ["dsgd", "joint"])
 def test_seeds_checkpoints_and_warm_starts_are_exact(name, tmp_path):
     run = functools.partial(simulate, name, network=tj.Network(loss=0.2, outage=0.1), seeds=2, tune=[0.02, 0.05])
@@ -449,6 +457,7 @@ def test_seeds_checkpoints_and_warm_starts_are_exact(name, tmp_path):
     assert lost.sort("seed").equals(other_rate.sort("seed"))  # step sizes the same
 
 
+@pytest.mark.slow
 def test_clients_that_reach_no_server_keep_their_models():
     algorithm, key = method("fedavg"), jax.random.key(1)
     network = tj.Network(loss=1.0)

@@ -8,6 +8,8 @@ from scipy import stats
 
 from telejax.random.normal import fast_normal
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 NODES, DIM = 2000, 500
 
 

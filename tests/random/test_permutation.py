@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle, sorted_or_shuffled
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 PADDED = 1200
 
 

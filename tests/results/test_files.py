@@ -14,6 +14,8 @@ from telejax.cli import main
 from telejax.results.files import KINDS, MARKER, check_free, new_folder, write_picture
 from telejax.studies.compare import Comparison
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 TINY = ["--dataset", "quadratic", "--nodes", "8", "--rounds", "4", "--seeds", "1", "--no-progress"]
 TINY += ["--learning-rates", "0.02", "0.05"]
 COMPARE = ["compare", *TINY, "--eval-every", "2", "--methods", "dsgd/ring"]
@@ -226,7 +228,6 @@ def full(*_, **__) -> None:
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize(
     ("command", "data", "picture"),
     [
@@ -270,7 +271,6 @@ def test_saving_a_comparison_keeps_its_data_where_the_picture_fails(tmp_path: Pa
     assert pl.read_parquet(tmp_path / "out" / "history.parquet")["method"].to_list() == ["A"]
 
 
-@pytest.mark.usefixtures("compiled_fast")
 def test_a_sweep_keeps_its_table_where_the_picture_fails(tmp_path: Path, capsys, monkeypatch) -> None:
     spec, out = tmp_path / "spec.toml", tmp_path / "out"
     spec.write_text(

@@ -15,6 +15,8 @@ from telejax.simulation.program import Evaluation
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.testing import TreeTask
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 HISTORY = pl.DataFrame(
     {
         "round": [0, 10, 20] * 4,

@@ -12,6 +12,8 @@ from telejax.simulation.batching import HyperparameterBatch, structure_of
 from telejax.simulation.simulate import simulate_batch
 from telejax.studies.search.equal_gradients import EqualGradients
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=12, dim=3, noise=1.0)
 
@@ -54,6 +56,7 @@ def test_step_sizes_under_equal_gradients() -> None:
         np.testing.assert_allclose(tuned.params[:, place], alone.params[:, 0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_noises_side_by_side() -> None:
     walk = tj.random_walk(optimizer=SGD)
     tasks = [tj.tasks.quadratic(nodes=12, dim=3, noise=noise) for noise in (0.5, 1.0)]

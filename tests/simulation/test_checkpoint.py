@@ -173,6 +173,7 @@ def test_groups_of_several_costs_refuse_a_budget_of_gradients():
         tj.simulate(plan, tj.tasks.quadratic(nodes=20, dim=3), gradients=12)
 
 
+@pytest.mark.slow
 def test_groups_side_by_side_go_on_from_a_checkpoint(tmp_path, monkeypatch):
     plan = tj.joint_teleportation(
         active=(1, 4), topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5)

@@ -88,6 +88,7 @@ class Chosen(tj.Network):
         ("ring", TASK, 1e-5),  # thirds and normal noise: sums in another order differ in the last digits
     ],
 )
+@pytest.mark.fast_cases("ring-task2-1e-05-False")
 def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tolerance, travels):
     """Same holders, same keys: the same parameters, momenta and hand-offs, bit for bit where nothing is rounded."""
     sizes = [1, 2, 4, 8]
@@ -138,6 +139,7 @@ def test_the_two_sample_test_tells_other_candidates_apart():
     assert scipy.stats.ks_2samp(four, eight).pvalue < 1e-6
 
 
+@pytest.mark.slow
 def test_costs_of_a_candidate_are_those_of_running_it_alone():
     both = tj.simulate(joint([2, 4, 8], "one_peer_exponential"), TASK, rounds=7, progress=False).final()
     for k in (2, 4, 8):
@@ -178,6 +180,7 @@ def test_the_objective_and_the_tolerance_decide():
     assert loose.best == 1
 
 
+@pytest.mark.slow
 def test_step_sizes_are_tuned_for_every_candidate():
     rates = [0.01, 0.1]
     both = tj.search(TASK, optimizer=SGD, rounds=40, candidates=[1, 8], tune=rates, progress=False)
@@ -201,6 +204,7 @@ def test_equal_gradients_buy_fewer_active_nodes_more_rounds():
     assert history["messages_handoff"].is_sorted()
 
 
+@pytest.mark.slow
 def test_one_diverged_step_size_does_not_decide():
     found = tj.search(TASK, optimizer=SGD, rounds=60, tune=[0.1, 1e4], progress=False)
     assert found.table["learning_rate"].unique().to_list() == [0.1]

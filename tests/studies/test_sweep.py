@@ -19,6 +19,8 @@ from telejax.studies.sweep import cells as sweep_cells
 from telejax.studies.sweep import sweep as sweeping
 from telejax.studies.sweep.spec import SweepSpec
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SPEC = """rounds = 40
 eval_every = 20
 seeds = [0, 1]

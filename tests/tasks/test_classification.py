@@ -146,6 +146,7 @@ def test_pixels_are_normalised_on_the_device():
     assert abs(float(read.mean())) < 1e-3 and float(read.std()) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_node_batch_changes_rounding_only():
     params = jax.vmap(tj.tasks.classification(PICTURES, nodes=6).init)(jax.random.split(jax.random.key(0), 6))
     updated = []
@@ -162,6 +163,7 @@ def test_node_batch_changes_rounding_only():
             np.testing.assert_allclose(one, other, atol=1e-5)  # float32 sums in another order
 
 
+@pytest.mark.slow
 def test_schedules_momentum_and_weight_decay_of_optax():
     schedule = lambda learning_rate: optax.sgd(optax.cosine_decay_schedule(learning_rate, 20), momentum=0.9)
     decayed = tj.optimizer(tj.optimizers.decayed_sgd, learning_rate=0.1, momentum=0.9, weight_decay=0.01)

@@ -9,6 +9,8 @@ import telejax as tj
 from telejax.tasks.koloskova import MAX_NODES
 from telejax.testing import check_task
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 
 def test_losses_and_optimum_follow_the_formula(x64: None) -> None:
     n, d = 9, 5
@@ -40,7 +42,7 @@ def test_noise_has_variance_sigma_squared() -> None:
     task, quiet = (tj.tasks.koloskova_quadratic(nodes=4, dim=10, noise=noise) for noise in (2.0, 0.0))
     x, keys = jnp.ones(10), jax.random.split(jax.random.key(1), 20_000)
     noisy = jax.jit(jax.vmap(lambda key: jax.grad(task.loss)(x, jnp.int32(3), key)))(keys)
-    noise = np.asarray(noisy - jax.grad(quiet.loss)(x, jnp.int32(3), keys[0]))
+    noise = np.asarray(noisy - jax.grad(quiet.loss)(x, jnp.int32(3), keys[0])[None])
     # ||e||^2 has the deviation 4 sqrt(2 / 10) = 1.8, its mean over 20 000 draws 0.013
     assert np.mean(np.sum(noise**2, axis=1)) == pytest.approx(4.0, abs=5 * 0.013)
     assert quiet.noise is None

@@ -10,6 +10,8 @@ import telejax as tj
 from telejax.tasks.quadratic import SUMMED_NODES
 from telejax.testing import check_task
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 gradients = jax.jit(jax.vmap(lambda task, x, node, key: jax.grad(task.loss)(x, node, key), (None, None, 0, None)))
 
 
@@ -69,7 +71,7 @@ def test_noise_has_variance_sigma_squared_and_no_mean() -> None:
     keys = jax.random.split(jax.random.key(0), 20_000)
     x = task.optimum + 1.0
     noisy = jax.jit(jax.vmap(lambda key: jax.grad(task.loss)(x, jnp.int32(5), key)))(keys)
-    noise = np.asarray(noisy - jax.grad(quiet.loss)(x, jnp.int32(5), keys[0]), np.float64)
+    noise = np.asarray(noisy - jax.grad(quiet.loss)(x, jnp.int32(5), keys[0])[None], np.float64)
     # ||e||^2 = 9/20 chi^2_20: standard deviation 9 sqrt(2/20) = 2.8, of the mean over 20 000 draws 0.02; five of them
     assert np.mean(np.sum(noise**2, axis=1)) == pytest.approx(9.0, abs=0.1)
     # each component of the mean has the deviation sqrt(9/20/20000) = 0.0047

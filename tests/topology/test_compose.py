@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 T = tj.topology
 
 

@@ -14,10 +14,13 @@ import telejax as tj
 from telejax.topology.lower import mixing_of
 from telejax.topology.matrices import Circulant, Sparse
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 T = tj.topology
 POWERS = ("hypercube", "one_peer_hypercube")
 
 
+@pytest.mark.fast_cases("ring", "star", "base_graph", "one_peer_exponential", "erdos_renyi", "random_matching")
 @pytest.mark.parametrize("name", sorted(T.NAMES))
 @settings(max_examples=6, deadline=None)
 @given(nodes=st.sampled_from([1, 2, 3, 16, 41]), seed=st.integers(0, 1000))

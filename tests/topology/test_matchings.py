@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import telejax as tj
 from telejax.mixing.accounting import sent, total
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 T = tj.topology
 BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]
 
@@ -42,6 +44,7 @@ def test_all_leaves_share_the_draw(build):
     np.testing.assert_array_equal(mixed["a"], mixed["b"][:, 0])
 
 
+@pytest.mark.fast_cases("8-od_equidyn", "8-ou_equidyn", "8-random_matching", "9-random_matching")
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("nodes", [2, 5, 8, 9])
 def test_rate_is_that_of_the_mean_square(build, nodes):
@@ -101,6 +104,7 @@ def test_seeds_are_data():
     assert len({end.tobytes() for end in ends}) > 1
 
 
+@pytest.mark.slow
 def test_composed():
     order = np.random.default_rng(0).permutation(7)
     drawn = T.ou_equidyn(7, seed=3)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
@@ -60,7 +61,7 @@ class Auto(Rule):
         *,
         rounds: int | None = None,
         seed: int = 0,
-        seeds: int | Sequence[int] | None = None,
+        seeds: int | Sequence[int] | np.ndarray | None = None,
         tune: Tune | None = None,
         network: Network | None = None,
         metrics: Sequence[Metric] = (),

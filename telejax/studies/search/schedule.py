@@ -134,7 +134,7 @@ class Schedule:
 
     def _clearly_within(self, one: Score, other: Score) -> bool:
         """Whether a candidate is within the tolerance of another one by a standard error."""
-        return one.mean + np.hypot(one.error, other.error) <= (1 + self.rule.tolerance) * other.mean
+        return bool(one.mean + np.hypot(one.error, other.error) <= (1 + self.rule.tolerance) * other.mean)
 
     def _promote(self, winner: int, done: int) -> None:
         before = self.incumbent if self.incumbent is not None else self.before
@@ -184,7 +184,7 @@ class Schedule:
         """Whether the objective of a candidate is lower in the last quarter of the search than in the one before."""
         start, middle = done - (done - self.opened) / 2, done - (done - self.opened) / 4
         earlier, later = self._mean(history, start, middle), self._mean(history, middle, done)
-        return group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean
+        return bool(group in earlier and group in later and later[group].mean < STALLED * earlier[group].mean)
 
     def _mean(self, history: pl.DataFrame, after: float, until: float) -> dict[int, Score]:
         rows = history.filter((pl.col("round") > after) & (pl.col("round") <= until))

@@ -1,0 +1,30 @@
+"""The convolutional networks: of the paper's size, and the same in both forms of their convolutions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from telejax import models
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [models.LeNet, models.VGG])
+def test_forms_give_the_same_gradients_with_weights_per_node(model):
+    shape = (28, 28, 1) if model is models.LeNet else (8, 8, 3)
+    inputs = jax.random.normal(jax.random.key(0), (2, 3, *shape))
+    labels = jnp.arange(3)
+
+    def gradients(form):
+        net = model(10, form=form) if model is models.LeNet else model(10, stages=((4,), (6, 6)), form=form)
+        init = jax.jit(jax.vmap(lambda key: net.init(key, inputs[0])["params"]))
+        loss = lambda p, x: -jnp.mean(jax.nn.log_softmax(net.apply({"params": p}, x))[labels, labels])
+        return jax.jit(jax.vmap(jax.grad(loss)))(init(jax.random.split(jax.random.key(1))), inputs)
+
+    for fast, plain in zip(jax.tree.leaves(gradients("windows")), jax.tree.leaves(gradients("plain")), strict=True):
+        np.testing.assert_allclose(fast, plain, atol=1e-5)
+
+
+def test_lenet_has_the_papers_size():
+    params = jax.eval_shape(models.LeNet(10).init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    assert sum(x.size for x in jax.tree.leaves(params)) == 44_470

@@ -1,0 +1,82 @@
+"""Which modules are type-checked while tests run: all but those named here, with the reason."""
+
+import ast
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from beartype import BeartypeConf, beartype
+from beartype.door import is_bearable
+from beartype.roar import BeartypeDecorHintException
+from jaxtyping import install_import_hook
+
+PACKAGE = Path(__file__).parents[1] / "telejax"
+
+PYTREES = {
+    "telejax.algorithms.all_reduce",
+    "telejax.algorithms.decentralized_sgd",
+    "telejax.algorithms.fedavg",
+    "telejax.algorithms.joint",
+    "telejax.algorithms.random_walk",
+    "telejax.algorithms.teleportation",
+    "telejax.mixing.compose",
+    "telejax.mixing.forms",
+    "telejax.mixing.matchings",
+    "telejax.mixing.sharded",
+    "telejax.network.network",
+    "telejax.optimizers",
+    "telejax.random.permutation",
+    "telejax.results.progress",
+    "telejax.simulation.batching",
+    "telejax.state",
+    "telejax.tasks.base",
+    "telejax.tasks.classification",
+    "telejax.tasks.koloskova",
+    "telejax.tasks.quadratic",
+    "telejax.testing.observe",
+    "telejax.testing.tasks",
+}
+"""They define pytree dataclasses, whose leaves may be batch tracers, placeholders or shapes in place of arrays."""
+
+
+INTEGERS_ARE_FLOATS = BeartypeConf(is_pep484_tower=True)
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the package that holds code, and its file; a room's ``__init__`` without any is left out."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        if path.name != "__init__.py":
+            found[".".join(parts)] = path
+        elif defines(path, ast.FunctionDef | ast.ClassDef):
+            found[".".join(parts[:-1])] = path
+    return found
+
+
+def defines(path: Path, kind: type) -> bool:
+    """Whether a file has a node of this kind."""
+    return any(isinstance(node, kind) for node in ast.walk(ast.parse(path.read_text())))
+
+
+def install() -> None:
+    """Check arguments, results and dataclass fields of all other modules; before any of them is imported."""
+    install_import_hook(sorted(modules().keys() - PYTREES), f"{__name__}.checked")
+
+
+def checked(function: Callable) -> Callable:
+    """The function with checks, but for one inside another, which would be decorated anew in every call."""
+    if "<locals>" in function.__qualname__:
+        return function
+    hints = function.__annotations__
+    function.__annotations__ = {name: hint if _checkable(hint) else Any for name, hint in hints.items()}
+    return beartype(function, conf=INTEGERS_ARE_FLOATS)
+
+
+def _checkable(hint: object) -> bool:
+    """Not ``Self`` outside of a decorated class, nor a protocol whose properties a check would compute."""
+    try:
+        is_bearable(None, hint, conf=INTEGERS_ARE_FLOATS)
+    except BeartypeDecorHintException:
+        return False
+    return True
