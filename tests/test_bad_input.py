@@ -112,8 +112,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "seed": (SEEDS, SEED),
         },
     ),
-    (partial(tasks.quadratic, nodes=8), {"dim": ([10**10], "needs 640.0 GB, and")}),
-    (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**10], "needs 1920.0 GB, and")}),
+    (partial(tasks.quadratic, nodes=8), {"dim": ([10**10], "needs 640.0 GB and")}),
+    (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**10], "needs 1920.0 GB and")}),
     (
         partial(tasks.koloskova_quadratic, nodes=8),
         {

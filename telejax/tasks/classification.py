@@ -84,7 +84,9 @@ class Classification:
         """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,
         ``validation_accuracy``; ``accuracy`` on the test set; of each split so many samples as ``evaluated`` says."""
         totals = sum_over_batches(partial(self._scores, params), self.subset)
-        totals = totals / jnp.sum(self.subset.weights, axis=0)  # whole numbers where nodes are equal: exact
+        totals = totals / jnp.sum(
+            self.subset.weights, axis=0, keepdims=True
+        )  # whole numbers where nodes are equal: exact
         (loss, validation_loss, _), (_, validation_accuracy, accuracy) = totals
         return {
             "loss": loss,

@@ -172,7 +172,7 @@ def auto(
     *,
     topology: TopologyLike = "ring",
     optimizer: Optimizer | FixedOptimizer,
-    candidates: Sequence[int] | None = None,
+    candidates: Sequence[int] | np.ndarray | None = None,
     objective: str = "slots",
     tolerance: float = 0.05,
     state_travels: bool = True,

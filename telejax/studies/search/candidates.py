@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence, Sized
 
 import jax
+import numpy as np
 import polars as pl
 
 from telejax.backend.memory import fitting_memory, tree_bytes
@@ -20,7 +21,7 @@ OBJECTIVES = {"slots": "loss_slots", "mean": "loss"}
 """Column of the history that each objective averages."""
 
 
-def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
+def check_candidates(candidates: Sequence[int] | np.ndarray | None, nodes: int) -> list[int]:
     """The candidates in ascending order, by default the powers of two up to ``nodes``.
 
     >>> check_candidates(None, nodes=20)
@@ -37,7 +38,7 @@ def check_candidates(candidates: Sequence[int] | None, nodes: int) -> list[int]:
 
 
 def fitting(
-    candidates: Sequence[int] | None, task: Task, optimizer: Optimizer | FixedOptimizer, runs: int
+    candidates: Sequence[int] | np.ndarray | None, task: Task, optimizer: Optimizer | FixedOptimizer, runs: int
 ) -> tuple[list[int], list[int]]:
     """The candidates to run, and those of the default ones left out because their slots do not fit the memory.
 
@@ -71,7 +72,7 @@ def runs_of(seeds: int, tune: Tune | None) -> int:
     return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
 
 
-def distinct(candidates: Sequence[int]) -> list[int]:
+def distinct(candidates: Sequence[int] | np.ndarray) -> list[int]:
     """Numbers of active nodes in ascending order, at least one and each once."""
     remedy = "give a list of at least one number of active nodes, or None for powers of two"
     chosen = sorted(check_integer("candidates", k, minimum=1) for k in check_list("candidates", candidates, remedy))

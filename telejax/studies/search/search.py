@@ -7,6 +7,7 @@ program; the next power of two, where it does not fit, costs a second pass.
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
 import polars as pl
 
 from telejax.algorithms.joint import JointTeleportation, joint_teleportation
@@ -34,7 +35,7 @@ def search(
     optimizer: Optimizer | FixedOptimizer,
     rounds: int | None = None,
     gradients: int | None = None,
-    candidates: Sequence[int] | None = None,
+    candidates: Sequence[int] | np.ndarray | None = None,
     tune: Tune | None = None,
     objective: str = "slots",
     tolerance: float = 0.05,
@@ -127,8 +128,7 @@ def search(
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
         told = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
         raise DivergenceError(told, histories)
-    used = sum(run.rounds for run in runs)
-    return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, used, config)
+    return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, sum(run.rounds for run in runs), config)
 
 
 def _checked_budget(rounds: int | None, gradients: int | None, largest: int) -> tuple[int | None, int | None]:
