@@ -302,3 +302,11 @@ def test_too_long_lists_are_refused():
         tj.neighbours(T.complete(4097).mixing())
     with pytest.raises(ValueError, match="at most 16777216 are listed"):
         tj.neighbours(T.star(5000).mixing())
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "bool"])
+def test_weights_are_not_rounded_to_integers(dtype):
+    leaf = np.ones((4, 2), dtype)
+    for tree in ({"kept": leaf}, {"kept": leaf * 1.0, "sent": leaf}):
+        with pytest.raises(ValueError, match=f"has a leaf of {dtype}; weights are fractions, give floats"):
+            tj.mix(tj.topology.ring(4).mixing(), **tree)

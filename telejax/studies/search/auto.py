@@ -26,7 +26,7 @@ from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import SHOW_AFTER_SECONDS
 from telejax.simulation.tuning import Setting, Tune, settings
 from telejax.state import Metric
-from telejax.studies.search.candidates import OBJECTIVES, buildable, distinct, fitting
+from telejax.studies.search.candidates import OBJECTIVES, distinct, to_run
 from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate, followed
 from telejax.studies.search.schedule import WINDOWS, Rule, Schedule
@@ -47,7 +47,7 @@ class Auto(Rule):
 
     def bind(self, task: Task) -> "Auto":
         """Fix the candidates for the task's number of nodes."""
-        chosen, _ = buildable(fitting(self.candidates, task, self.optimizer, runs=1)[0], self.topology, skip=False)
+        chosen, _ = to_run(self.candidates, task, self.optimizer, self.topology)
         return replace(self, candidates=tuple(chosen))
 
     def with_learning_rate(self, learning_rate: float) -> "Auto":

@@ -37,6 +37,20 @@ def check_candidates(candidates: Sequence[int] | np.ndarray | None, nodes: int) 
     return chosen
 
 
+def to_run(
+    candidates: Sequence[int] | np.ndarray | None,
+    task: Task,
+    optimizer: Optimizer | FixedOptimizer,
+    topology: TopologyLike,
+    runs: int = 1,
+    skip: bool = False,
+) -> tuple[list[int], list[int]]:
+    """The candidates to run, and those left out: by :func:`buildable` or by :func:`fitting`."""
+    fit, beyond = fitting(candidates, task, optimizer, runs)
+    chosen, refused = buildable(fit, topology, skip)
+    return chosen, refused + beyond
+
+
 def fitting(
     candidates: Sequence[int] | np.ndarray | None, task: Task, optimizer: Optimizer | FixedOptimizer, runs: int
 ) -> tuple[list[int], list[int]]:
@@ -61,7 +75,7 @@ def fitting(
         warnings.warn(
             f"candidates stop at {chosen[count - 1]} active of {task.nodes} nodes: the slots of {left} do not fit the "
             f"memory beside them, {runs} runs of each; give fewer seeds or step sizes, or candidates",
-            stacklevel=3,
+            stacklevel=4,
         )
     return chosen[:count], left
 

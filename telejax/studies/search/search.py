@@ -19,7 +19,7 @@ from telejax.simulation.arguments import check_one_budget
 from telejax.simulation.simulate import simulate
 from telejax.simulation.task_checks import check_task
 from telejax.simulation.tuning import Tune
-from telejax.studies.search.candidates import OBJECTIVES, buildable, fitting, passes, runs_of
+from telejax.studies.search.candidates import OBJECTIVES, passes, runs_of, to_run
 from telejax.studies.search.equal_gradients import EqualGradients
 from telejax.studies.search.result import SearchResult, aggregate
 from telejax.tasks.base import OptionalMembers, Task
@@ -92,8 +92,7 @@ def search(
     skip, state_travels = check_flag("skip", skip), check_flag("state_travels", state_travels)
     tolerance, seeds = check_number("tolerance", tolerance), check_integer("seeds", seeds, minimum=1)
     optimizer = as_optimizer(optimizer)
-    chosen, beyond = fitting(candidates, task, optimizer, runs_of(seeds, tune))
-    chosen, skipped = buildable(chosen, topology, skip)
+    chosen, skipped = to_run(candidates, task, optimizer, topology, runs_of(seeds, tune), skip)
     split = passes(chosen, task.nodes)
     rounds, gradients = _checked_budget(rounds, gradients, chosen[-1])
     run = partial(
@@ -122,7 +121,7 @@ def search(
         "tolerance": tolerance,
         "seeds": runs[0].seeds,
         "passes": split,
-        "skipped": skipped + beyond,
+        "skipped": skipped,
     }
     if not any(finite):
         tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
