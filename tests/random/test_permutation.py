@@ -19,6 +19,7 @@ def positions(nodes: int, seed: int) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(shuffle))(jnp.arange(nodes, dtype=jnp.int32)))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(nodes=st.integers(2, PADDED), seed=st.integers(0, 2**32 - 1))
 def test_shuffle_is_a_bijection(nodes: int, seed: int) -> None:
