@@ -15,7 +15,7 @@ from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
-from telejax.simulation.arguments import check_one_budget
+from telejax.simulation.arguments import check_count, check_one_budget
 from telejax.simulation.simulate import simulate
 from telejax.simulation.task_checks import check_task
 from telejax.simulation.tuning import Tune
@@ -94,7 +94,7 @@ def search(
     optimizer = as_optimizer(optimizer)
     chosen, skipped = to_run(candidates, task, optimizer, topology, runs_of(seeds, tune), skip)
     split = passes(chosen, task.nodes)
-    rounds, gradients = _checked_budget(rounds, gradients, chosen[-1])
+    rounds, gradients = _checked_budget(rounds, gradients, chosen)
     run = partial(
         _run_together,
         task=task,
@@ -130,14 +130,18 @@ def search(
     return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, sum(run.rounds for run in runs), config)
 
 
-def _checked_budget(rounds: int | None, gradients: int | None, largest: int) -> tuple[int | None, int | None]:
-    """The two budgets, one of which is given; ``largest`` is the largest candidate."""
+def _checked_budget(
+    rounds: int | None, gradients: int | None, candidates: Sequence[int]
+) -> tuple[int | None, int | None]:
+    """The two budgets, one of which is given, for candidates in ascending order: before any of them runs."""
     check_one_budget(rounds, gradients)
     if rounds is not None:
-        rounds = check_integer("rounds", rounds, minimum=1)
+        rounds = check_count(check_integer("rounds", rounds, minimum=1))
     if gradients is not None:
+        largest = candidates[-1]
         remedy = f"give at least {largest}, the gradients of one round of the largest candidate"
         gradients = check_integer("gradients", gradients, minimum=largest, remedy=remedy)
+        check_count(gradients // candidates[0])
     return rounds, gradients
 
 
