@@ -25,8 +25,11 @@ class DivergenceError(RuntimeError):
 
 
 def short(value: object, most: int = 80) -> str:
-    """The value itself, or its class where it is long."""
-    text = repr(value)
+    """The value itself, or its class where it is long or cannot be shown."""
+    try:
+        text = repr(value)
+    except Exception:  # of a user's class
+        return f"a {type(value).__name__}"
     return text if len(text) <= most else f"a {type(value).__name__}"
 
 

@@ -525,6 +525,8 @@ def test_states_of_other_runs(result: tj.Result, tmp_path: Path, uncompiled: Non
         (lambda result: result.summary(["los"]), "unknown column 'los'; did you mean 'loss'?"),
         (lambda result: result.summary("loss"), "metrics is 'loss'; give a list of columns"),
         (lambda result: result.summary(5), "metrics is 5; give a list of columns"),
+        (lambda result: result.summary(["loss", "loss"]), "metrics is ['loss', 'loss']; give each column only once"),
+        (lambda result: result.save(None), "path is None; give the path of a new folder"),
         (lambda result: result.summary(["seed"]), "a summary has ['seed'] already; leave them out"),
     ],
 )

@@ -203,6 +203,12 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "padding": ([-1, 2.5, "x"], SEED),
         },
     ),
+    (
+        partial(data.random_crop, KEY_0, BATCH),
+        {
+            "padding": ([2**33, 9], "give a few pixels"),
+        },
+    ),
     (partial(data.random_flip, key=KEY_0, images=BATCH), {"key": ([0], KEY), "images": ([None], "give floats of")}),
     (
         partial(tj.sample_distinct, KEY_0, nodes=8, count=2),
@@ -697,19 +703,44 @@ def test_a_shard_without_cells_says_that_others_are_missing(tmp_path: Path) -> N
     check(outcome.summary, ("no finished cells", "run those first"))
 
 
-@pytest.mark.parametrize("config", ["{}", "[]", "{", "3"])
+@pytest.mark.parametrize("config", ["{}", "[]", "{", "3", "[" * 200_000])
 def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "history.parquet")
     (tmp_path / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize({}))
     check(
         lambda: tj.load(tmp_path),
-        ("path is", "which holds no saved" if config == "{" else "give the folder of a result"),
+        ("path is", "which holds no saved" if config.endswith(("{", "[")) else "give the folder of a result"),
     )
     (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3}))
     check(
         lambda: tj.load(tmp_path), ("history.parquet has no group and no learning_rate", "give the folder of a result")
     )
+
+
+def test_a_value_that_cannot_be_shown_is_told_by_its_class(uncompiled: None) -> None:
+    class Hidden:
+        def __repr__(self):
+            raise RuntimeError("hidden")
+
+    check(lambda: simulate(seed=Hidden()), "seed is a Hidden; give an integer of at least 0")
+
+
+def test_a_sweep_folder_with_a_spec_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_bytes(bytes([255, 254]))
+    check(
+        lambda: tj.sweep(BASE, tmp_path, progress=False), ("out is", "whose spec.json cannot be read", "choose another")
+    )
+
+
+def test_a_command_without_memory_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise MemoryError("Unable to allocate 373. GiB")
+
+    monkeypatch.setattr("telejax.topology.table", full)
+    monkeypatch.setattr("telejax.topology.tables.table", full)
+    assert main(["topologies", "--out", str(tmp_path / "out")]) == 2
+    assert "there is not enough memory" in capsys.readouterr().err
 
 
 def test_files_that_are_damaged(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (ValueError, OSError) as error:
         tell(str(error))
         return 2
+    except MemoryError as error:
+        tell(f"there is not enough memory: {error}; give fewer --nodes")
+        return 2
     except KeyboardInterrupt:
         tell(f"interrupted; {options.kept()}")
         return INTERRUPTED

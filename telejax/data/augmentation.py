@@ -25,6 +25,8 @@ def random_crop(
     _check_batch(key, images)
     padding = check_integer("padding", padding, minimum=0)
     batch, height, width, channels = images.shape
+    if padding > max(height, width):
+        raise ValueError(f"padding is {padding}, beyond images of {height} x {width} pixels; give a few pixels")
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
     cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (height, width, channels))

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from telejax.errors import short
+
 MARKER = ".telejax"
 """The file that tells a folder of telejax; it lists the files that may be removed with the folder."""
 
@@ -97,6 +99,8 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
         FileExistsError: it exists and is a file, a symbolic link or a folder that may not be replaced.
         OSError: it cannot be written.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"{argument} is {short(path)}; give the path of a new folder")
     told = f"{argument} is {os.fspath(path)!r}"
     if not os.fspath(path) or "\0" in os.fspath(path):
         raise ValueError(f"{told}, which names no folder; give a new folder")

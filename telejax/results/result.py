@@ -190,6 +190,9 @@ class Result:
         if isinstance(metrics, str) or not isinstance(metrics, Iterable | None):
             raise ValueError(f"metrics is {metrics!r}; give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
+        metrics = None if metrics is None else list(metrics)
+        if metrics and len({*map(str, metrics)}) < len(metrics):
+            raise ValueError(f"metrics is {metrics!r}; give each column only once")
         chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
         if taken := [name for name in chosen if name in naming]:
             raise ValueError(f"metrics is {metrics!r}, and a summary has {taken} already; leave them out")
@@ -284,7 +287,7 @@ def load(path: str | os.PathLike[str]) -> Result:
             config=json.loads((folder / "config.json").read_text()),
             params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
         )
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, RecursionError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"path is {str(path)!r}, which holds no saved result: {error}") from error
     remedy = "give the folder of a result.save(...)"
     if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():

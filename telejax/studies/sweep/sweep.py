@@ -233,7 +233,7 @@ def _claim(folder: Path, spec: SweepSpec) -> str:
             atomic_write(file, lambda aside: aside.write_text(json.dumps(now, indent=2)))
     except OSError as error:
         raise OSError(f"out is {str(folder)!r}, which cannot be written: {error}; choose another folder") from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"out is {str(folder)!r}, whose spec.json cannot be read: {error}; choose another") from error
     if before is not None and not isinstance(before, dict):
         raise ValueError(f"out is {str(folder)!r}, whose spec.json is no spec; choose another folder")
