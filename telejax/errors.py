@@ -33,6 +33,10 @@ def short(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"a {type(value).__name__}"
 
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Of the numbers of a run: a larger one is inf on the device."""
+
+
 def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum: int | None = None) -> int:
     """Return ``value`` as an int, or raise a ValueError that names the argument.
 
@@ -60,7 +64,7 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     """
     bound = f"above {minimum:g}" if exclusive else f"of at least {minimum:g}"
     remedy = remedy or f"give a finite number{'' if minimum == -np.inf else f' {bound}'}"
-    number = float(value) if is_real(value) else np.nan
+    number = float(value) if is_real(value) and abs(value) <= LARGEST else np.nan
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return number

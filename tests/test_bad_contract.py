@@ -546,3 +546,80 @@ def test_checkpoints_are_folders(tmp_path: Path, uncompiled: None) -> None:
 def test_a_tuned_number_named_like_a_column_goes_by_its_full_name() -> None:
     history = run(TELEPORT, network=LOSSY, tune={"loss": [0.0, 0.5]}).history
     assert history["network.loss"].unique().sort().to_list() == [0.0, 0.5]
+
+
+def first_alone(learning_rate):
+    """SGD that returns an update for the first number alone, which would be broadcast."""
+    sgd = optax.sgd(learning_rate)
+
+    def update(grads, state, params=None):
+        changes, state = sgd.update(grads, state, params)
+        return jax.tree.map(lambda x: x[:1], changes), state
+
+    return optax.GradientTransformation(sgd.init, update)
+
+
+def test_updates_of_other_shapes_are_refused() -> None:
+    method = tj.random_walk(optimizer=tj.optimizer(first_alone, learning_rate=0.1))
+    with pytest.raises(ValueError, match=r"updates of shapes \[\(1,\)\] for parameters of shapes \[\(3,\)\]"):
+        tj.simulate(method, TASK, rounds=1)
+
+
+@pytest.mark.parametrize(
+    ("holders", "message"),
+    [
+        (jnp.array([0, 99]), "holders has node 99, and the task has 8"),
+        (jnp.array([-1, 2]), "holders has node -1, and the task has 8"),
+        (jnp.array([0.0, 1.0]), "holders is .*; give integers"),
+    ],
+)
+def test_holders_that_are_no_nodes_are_refused(holders, message) -> None:
+    params = jnp.zeros((2, 3))
+    with pytest.raises(ValueError, match=message):
+        tj.gradients(jax.random.key(0), params, holders, TASK)
+    with pytest.raises(ValueError, match=message):
+        tj.local_update(jax.random.key(0), params, jax.vmap(SGD.build().init)(params), holders, TASK, SGD)
+
+
+def test_no_local_steps_are_refused() -> None:
+    with pytest.raises(ValueError, match="steps is 0"):
+        tj.local_update(jax.random.key(0), jnp.zeros((1, 3)), (), jnp.array([0]), TASK, SGD, steps=0)
+
+
+def test_many_local_steps_are_a_loop_of_the_same_steps() -> None:
+    params, holders = jnp.ones((2, 3)), jnp.array([0, 5])
+    state = jax.vmap(SGD.build().init)(params)
+    looped, _ = tj.local_update(jax.random.key(0), params, state, holders, TASK, SGD, steps=17)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("telejax.algorithms.parts.WRITTEN_OUT", 17)
+        written, _ = tj.local_update(jax.random.key(0), params, state, holders, TASK, SGD, steps=17)
+    np.testing.assert_allclose(looped, written, rtol=1e-5)  # float32, compiled apart
+
+
+@dataclass(frozen=True)
+class Standing(type(TELEPORT)):
+    """A method that leaves the number of the round as it is, or counts two at once."""
+
+    adds: int = field(metadata={"static": True})
+
+    def step(self, key, state, task):
+        after, info = super().step(key, state, task)
+        return after.replace(round=state.round + self.adds), info
+
+
+jax.tree_util.register_dataclass(Standing)
+
+
+@pytest.mark.parametrize("adds", [0, 2])
+def test_rounds_are_counted_by_the_engine(adds) -> None:
+    odd = Standing(TELEPORT.optimizer, TELEPORT.mixing, TELEPORT.active, TELEPORT.state_travels, adds)
+    sound, found = (tj.simulate(one, TASK, rounds=3, progress=False).history for one in (TELEPORT, odd))
+    assert found["loss"].to_list() == sound["loss"].to_list()
+
+
+@pytest.mark.parametrize("number", [1e39, 10**400])
+def test_numbers_that_the_device_cannot_hold_are_refused(number) -> None:
+    with pytest.raises(ValueError, match=r"noise is .*; give a finite number"):
+        tj.tasks.quadratic(nodes=4, noise=number)
+    with pytest.raises(ValueError, match=r"tune is .*; give a finite number"):
+        tj.simulate(TELEPORT, TASK, rounds=1, tune=[number])

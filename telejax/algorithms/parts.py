@@ -1,14 +1,20 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
+from functools import reduce
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.batched_map import map_nodes
+from telejax.errors import check_integer, short
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
+
+WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it
 
 
 def check_active(active: int, nodes: int, name: str = "active") -> int:
@@ -64,6 +70,7 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     >>> tj.gradients(jax.random.key(0), jnp.zeros((2, 3)), jnp.array([0, 3]), task).shape
     (2, 3)
     """
+    check_holders(holders, task.nodes)
     gradient = gradient_of(task)
     one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
     members = OptionalMembers.of(task)
@@ -94,7 +101,7 @@ def apply_gradients(
 
     def one(grads: Params, params: Params, opt_state: optax.OptState) -> tuple[Params, optax.OptState]:
         change, opt_state = transformation.update(grads, opt_state, params)
-        return optax.apply_updates(params, change), opt_state
+        return added(params, change), opt_state
 
     return jax.vmap(one)(grads, params, opt_state)
 
@@ -125,16 +132,50 @@ def local_update(
     Returns:
         The new parameters and optimizer states.
     """
+    steps = check_integer("steps", steps, minimum=1)
+    check_holders(holders, task.nodes)
     transformation = optimizer.build()
     gradient = gradient_of(task)
 
     def update(params: Params, opt_state: optax.OptState, node: Int[Array, ""]) -> tuple[Params, optax.OptState]:
         node_key = jax.random.fold_in(key, node)
-        for step in range(steps):
+
+        def one(step: int | Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
+            params, opt_state = carry
             batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, step)
             change, opt_state = transformation.update(gradient(params, node, batch_key), opt_state, params)
-            params = optax.apply_updates(params, change)
-        return params, opt_state
+            return added(params, change), opt_state
+
+        if steps > WRITTEN_OUT:
+            return jax.lax.fori_loop(0, steps, one, (params, opt_state))
+        return reduce(lambda carry, step: one(step, carry), range(steps), (params, opt_state))
 
     members = OptionalMembers.of(task)
     return map_nodes(update, (params, opt_state, holders), members.node_batch, members.mesh)
+
+
+def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
+    """Raise a ValueError unless these are numbers of nodes; of traced ones only the type can be told."""
+    if not jnp.issubdtype(jnp.result_type(holders), jnp.integer):
+        raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
+    if isinstance(holders, jax.core.Tracer):
+        return
+    for node in (int(np.max(holders, initial=0)), int(np.min(holders, initial=0))):
+        if not 0 <= node < nodes:
+            raise ValueError(f"holders has node {node}, and the task has {nodes}; give nodes from 0 to {nodes - 1}")
+
+
+def added(params: Params, change: Params) -> Params:
+    """Parameters plus the change that an optimizer returned, which must have their shapes.
+
+    Raises:
+        ValueError: it would be broadcast, or has another structure.
+    """
+    shapes = lambda tree: [(path, jnp.shape(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+    given, wanted = shapes(change), shapes(params)
+    if given != wanted:
+        raise ValueError(
+            f"optimizer returned updates of shapes {[shape for _, shape in given]} for parameters of shapes "
+            f"{[shape for _, shape in wanted]}; let its update return one array like each parameter"
+        )
+    return optax.apply_updates(params, change)

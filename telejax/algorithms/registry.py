@@ -139,7 +139,10 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     values = {**asked, **values, "optimizer": optimizer}
     if missing := [one for one in needs if one not in values]:
         raise ValueError(f"method is {spec!r}, which needs {' and '.join(missing)}; write {name}:{missing[0]}=...")
-    made: Algorithm = factory(**values)
+    try:
+        made: Algorithm = factory(**values)
+    except TypeError as error:
+        raise ValueError(f"method is {spec!r}, which cannot be made: {error}; give a function of optimizer") from error
     if not hasattr(made, "bind"):
         raise ValueError(f"method is {spec!r}, which made {made!r}; let it return an algorithm")
     return made

@@ -41,6 +41,8 @@ class Sweep:
         from telejax.results.files import write_picture
         from telejax.studies.sweep.sweep import sweep
 
+        if self.out.resolve() == Path.cwd():
+            raise ValueError(f"--out is {str(self.out)!r}, the working directory; give a folder in it")
         self.check_metric()
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         output = Output()

@@ -164,6 +164,10 @@ class TaskOptions:
         name, texts = factories.split(self.optimizer, factories.OPTIMIZERS)
         factory = factories.find("optimizer", name, {known: getattr(optax, known) for known in factories.OPTIMIZERS})
         values = factories.read("optimizer", name, texts, factory)
+        if "learning_rate" in values:
+            raise ValueError(
+                f"--optimizer is {self.optimizer!r}, whose step size is tuned; give it with --learning-rates"
+            )
         numbers = {"momentum": self.momentum} if self.momentum else {}
         return optimizer(factory, **{"learning_rate": self.grid[0], **numbers, **values})
 

@@ -250,7 +250,9 @@ def _advance(
 
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges = carry
-            state, info = take_step(algorithm, jax.random.fold_in(run_key, state.round), state, placed, network)
+            now = state.round
+            state, info = take_step(algorithm, jax.random.fold_in(run_key, now), state, placed, network)
+            state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
             return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
 
