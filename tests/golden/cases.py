@@ -124,9 +124,10 @@ def checkpointed() -> Arrays:
     with tempfile.TemporaryDirectory() as folder:
         again = lambda: run(method, rounds=12, seeds=2, tune=[0.05, 0.1], checkpoint=folder)
         again()
-        steps = [step for step in Path(folder).iterdir() if step.name.isdigit()]
+        number = lambda step: int(step.name.removeprefix("round_"))  # as they are called now
+        steps = [step for step in Path(folder).iterdir() if step.name.removeprefix("round_").isdigit()]
         assert len(steps) > 1
-        shutil.rmtree(max(steps, key=lambda step: int(step.name)))
+        shutil.rmtree(max(steps, key=number))
         resumed, read = again(), again()
     return {f"resumed.{name}": x for name, x in resumed.items()} | {f"read.{name}": x for name, x in read.items()}
 
