@@ -160,7 +160,8 @@ def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
         raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
     if isinstance(holders, jax.core.Tracer):
         return
-    for node in (int(np.max(holders, initial=0)), int(np.min(holders, initial=0))):
+    known = np.asarray(holders)  # of NumPy, for jax traces its own even on known numbers
+    for node in (int(np.max(known, initial=0)), int(np.min(known, initial=0))):
         if not 0 <= node < nodes:
             raise ValueError(f"holders has node {node}, and the task has {nodes}; give nodes from 0 to {nodes - 1}")
 

@@ -26,7 +26,7 @@ XS = jax.random.normal(jax.random.key(0), (10, 4, 3)), jax.random.normal(jax.ran
 @pytest.mark.parametrize("batch", [None, 1, 2, 3, 10, 99])
 def test_map_nodes_equals_vmap(batch):
     for mapped, expected in zip(execution.map_nodes(work, XS, batch), jax.vmap(work)(*XS), strict=True):
-        np.testing.assert_allclose(mapped, expected, rtol=1e-6)  # sums of three float32 in another order
+        np.testing.assert_allclose(mapped, expected, rtol=1e-5)  # sums in another order, tanh by another program
 
 
 def test_small_pieces_run_at_once_and_large_ones_in_dividing_batches():
