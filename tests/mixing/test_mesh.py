@@ -70,8 +70,6 @@ for topology, gathers in (("ring", False), ("torus:rows=4", True)):
 
 JOINED = """
 import sys, jax
-
-pytestmark = pytest.mark.usefixtures("compiled_fast")
 index, port, out = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
 """

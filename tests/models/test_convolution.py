@@ -65,7 +65,7 @@ def test_max_pool_equals_flax():
         (lambda: check_fits(models.as_network("vgg", 10), (6, 6, 3), 10), r"\(6, 6, 3\).*8 x 8"),
         (lambda: check_fits(models.as_network(models.LeNet(7), 10), (28, 28, 1), 10), r"\(7,\).*10 classes"),
         (lambda: models.as_network("lenett", 10), "did you mean 'lenet'"),
-        (lambda: models.as_network(3, 10), "model is int"),
+        (lambda: models.as_network(3, 10), "model is 3; give a name"),
     ],
 )
 def test_bad_input_is_told(call, told):
