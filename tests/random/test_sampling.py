@@ -108,10 +108,10 @@ def test_no_array_grows_with_the_number_of_nodes(count: int) -> None:
 @pytest.mark.parametrize(
     ("nodes", "count", "message"),
     [
-        (0, 1, "nodes is 0; give 1 to"),
-        (2**31, 1, "nodes is 2147483648; give 1 to 2147483647"),
+        (0, 1, "nodes is 0; give an integer from 1"),
+        (2**31, 1, "nodes is 2147483648; give an integer from 1 to 2147483647"),
         (5, 6, "count is 6 of 5 nodes; draw at least 1"),
-        (5, 0, "count is 0 of 5 nodes; draw at least 1"),
+        (5, 0, "count is 0; give an integer of at least 1"),
     ],
 )
 def test_sizes_out_of_range_are_refused(nodes: int, count: int, message: str) -> None:
