@@ -16,7 +16,7 @@ def refuse(*arguments, **named):
 
 
 def test_what_does_not_fit_is_refused_with_what_it_needs(monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**5}))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**6}))
     monkeypatch.setattr("telejax.simulation.program.Program.start", refuse)
     told = (
         r"the state of TELEPORTATION ring k=100 \(its memory included\) for 1000 runs of 100 slots needs 0.0 GB and "
@@ -41,7 +41,7 @@ def test_where_free_memory_is_unknown_nobody_is_blocked(monkeypatch, error):
         tj.simulate(TELEPORT, TASK, rounds=1, seeds=5)
 
 
-def test_a_device_tells_of_its_own_memory():
+def test_a_device_tells_of_its_own_memory(any_types):
     device = lambda stats: type("Device", (), {"platform": "gpu", "memory_stats": lambda self: stats})()
     assert memory.free_bytes(device({"bytes_limit": 10, "bytes_in_use": 3})) == 7
     assert memory.free_bytes(device(None)) is None

@@ -54,7 +54,7 @@ def test_methods_on_undirected_graphs_refuse_a_directed_one() -> None:
         (columns(), "row", r"matrix is not row-stochastic: row \d sums to"),
         (columns(), "both", "unknown stochastic 'both'"),
         (np.eye(3), "column", "is not connected"),
-        (np.ones(3), "column", "matrix has 1 axes; a mixing matrix has two"),
+        (np.ones(3), "column", "matrix has 1 axes and the type float64; a mixing matrix has two"),
         (-columns(), "column", "all weights must be at least 0"),
     ],
 )
