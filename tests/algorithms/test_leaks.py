@@ -3,20 +3,24 @@
 import jax
 import optax
 import pytest
-from test_conformance import ALGORITHMS
+from test_conformance import METHODS as REGISTERED
+from test_conformance import SETTINGS, graph
 
 import telejax as tj
+from telejax.algorithms import registry
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
-METHODS = ALGORITHMS | {
+SPECS = [*SETTINGS, *(name + graph(method) for name, method in REGISTERED.items())]
+
+METHODS = {spec: lambda o, spec=spec: registry.build(spec, o, workers=3) for spec in SPECS} | {
     "joint": lambda o: tj.joint_teleportation(active=(1, 2), topology="ring", optimizer=o),
     "over a network": lambda o: tj.decentralized_sgd(topology="ring", optimizer=o),
 }
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.fast_cases("dsgd one-peer", "teleportation left behind", "over a network")
+@pytest.mark.fast_cases("decentralized_sgd/one_peer_exponential", SETTINGS[0], "over a network")
 def test_no_method_leaks_a_tracer(name: str) -> None:
     momentum = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
     network = tj.Network(loss=0.1, outage=0.1) if name == "over a network" else None
