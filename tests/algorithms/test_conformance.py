@@ -8,8 +8,6 @@ from telejax.testing import CHECKS, check_algorithm
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
 METHODS = {method.name: method for method in registry.METHODS}
-QUICK = ("teleportation",)
-
 SETTINGS = (
     "teleportation:active=4,state_travels=false/one_peer_exponential",
     "fedavg:clients=4,local_steps=2",
@@ -29,9 +27,8 @@ def graph(method: registry.Method) -> str:
     return "/ring" if method.fixed or method.graphs == "slots" else "/one_peer_exponential"
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in METHODS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name: str) -> None:
     spec = name + graph(METHODS[name])
     check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9)

@@ -24,6 +24,7 @@ def floor(result: tj.Result, after: int, column: str = "loss") -> np.ndarray:
     return late.group_by("learning_rate", maintain_order=True).agg(pl.col(column).mean())[column].to_numpy()
 
 
+@pytest.mark.slow
 def test_noise_floor_of_sgd_is_proportional_to_the_step_size() -> None:
     """All f_i alike: x <- (1 - eta) x + eta e, so ||x||^2 settles at eta^2 sigma^2 / (1 - (1 - eta)^2)."""
     task = tj.tasks.quadratic(nodes=16, dim=10, heterogeneity=0.0, noise=2.0, spread=0.0)

@@ -40,6 +40,7 @@ def test_classes_with_the_same_fields_are_two_structures() -> None:
     assert ours["loss"][-1] != theirs["loss"][-1]
 
 
+@pytest.mark.slow
 def test_step_sizes_under_equal_gradients() -> None:
     """As many gradients for each candidate: the larger one leaves early."""
     plan = tj.joint_teleportation(active=(1, 4), topology="ring", optimizer=SGD)

@@ -85,6 +85,7 @@ def test_a_seed_of_several_is_the_seed_alone():
     assert both.tuned().learning_rates[0] in (0.05, 0.1)
 
 
+@pytest.mark.slow
 def test_the_search_opens_again_when_the_objective_stalls():
     """Tolerance so wide that one node wins the first search; later, larger candidates branch from it and lose too."""
     run = tj.simulate(auto(candidates=(1, 4, 16), tolerance=1e9), TASK, rounds=320, eval_every=5, progress=False)
@@ -230,7 +231,8 @@ class Kill:
         return self.add(recorder, *arguments)
 
 
-@pytest.mark.parametrize(("evaluation", "again"), [(7, 1), pytest.param(32, 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("evaluation", "again"), [(7, 1), (32, 2)])
 def test_a_run_that_is_killed_inside_a_phase_goes_on_bit_for_bit(
     evaluation, again, never_killed, tmp_path, monkeypatch
 ):

@@ -60,6 +60,7 @@ def whole(tmp_path_factory):
     return tj.sweep(folder / "spec.toml", folder / "out", progress=False)
 
 
+@pytest.mark.slow
 def test_every_combination_has_its_rows(whole):
     assert whole.axes == ("method", "topology", "active", "nodes", "noise", "learning_rate")
     assert whole.final().height == CELLS * 2 * 2 * 2  # noises, step sizes, seeds
@@ -67,6 +68,7 @@ def test_every_combination_has_its_rows(whole):
     assert set(whole.table["status"]) == {"finished"}
 
 
+@pytest.mark.slow
 def test_a_run_is_what_simulate_gives(whole):
     task = tj.tasks.quadratic(nodes=40, dim=4, noise=1.0)
     sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
@@ -81,6 +83,7 @@ def test_a_run_is_what_simulate_gives(whole):
     assert rows["bytes"].to_list() == alone["bytes"].to_list()
 
 
+@pytest.mark.slow
 def test_summary_has_students_band(whole):
     row = whole.summary("loss").row(0, named=True)
     values = whole.final()["loss"][:2].to_numpy()
@@ -92,6 +95,7 @@ def test_summary_has_students_band(whole):
     assert len(whole.plot("loss").lines) == 24
 
 
+@pytest.mark.slow
 def test_finished_cells_are_not_computed_again(spec, tmp_path, whole, monkeypatch):
     out = tmp_path / "out"
     run, count = sweep_cells.run_cell, []

@@ -104,6 +104,7 @@ def test_own_model_is_used() -> None:
     assert jax.tree.map(jnp.shape, task.init(jax.random.key(0))) == {"kernel": (64, 10)}
 
 
+@pytest.mark.slow
 def test_nodes_of_free_sizes_draw_their_own_samples_and_count_the_same():
     table = np.array([[0, -1, -1], [1, 2, 3]])
     task = tj.tasks.classification(DIGITS, partition=table, model="logistic", batch=64)
