@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from telejax.backend.factories import OPTIMIZERS
 from telejax.errors import check_flag, check_number, short
+
+BY_NAME: dict[str, Callable[..., Any]] = {name: getattr(optax, name) for name in OPTIMIZERS}
+"""Those that a command line and a sweep know."""
 
 
 @runtime_checkable

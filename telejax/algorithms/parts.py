@@ -1,12 +1,12 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
-from functools import reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Int, Key, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 
 from telejax.backend.batched_map import map_nodes
 from telejax.errors import check_integer, short
@@ -97,13 +97,7 @@ def apply_gradients(
     >>> tj.apply_gradients(x, x, jax.vmap(sgd.build().init)(x), sgd)[0][0].tolist()
     [0.5, 0.5, 0.5]
     """
-    transformation = optimizer.build()
-
-    def one(grads: Params, params: Params, opt_state: optax.OptState) -> tuple[Params, optax.OptState]:
-        change, opt_state = transformation.update(grads, opt_state, params)
-        return added(params, change), opt_state
-
-    return jax.vmap(one)(grads, params, opt_state)
+    return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 
 
 def local_update(
@@ -143,12 +137,14 @@ def local_update(
         def one(step: int | Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
             params, opt_state = carry
             batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, step)
-            change, opt_state = transformation.update(gradient(params, node, batch_key), opt_state, params)
-            return added(params, change), opt_state
+            return stepped(transformation, gradient(params, node, batch_key), params, opt_state)
 
         if steps > WRITTEN_OUT:
             return jax.lax.fori_loop(0, steps, one, (params, opt_state))
-        return reduce(lambda carry, step: one(step, carry), range(steps), (params, opt_state))
+        carry = params, opt_state
+        for step in range(steps):
+            carry = one(step, carry)
+        return carry
 
     members = OptionalMembers.of(task)
     return map_nodes(update, (params, opt_state, holders), members.node_batch, members.mesh)
@@ -160,18 +156,26 @@ def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
         raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
     if isinstance(holders, jax.core.Tracer):
         return
+    if (node := stranger(holders, nodes, least=0)) is not None:
+        raise ValueError(f"holders has node {node}, and the task has {nodes}; give nodes from 0 to {nodes - 1}")
+
+
+def stranger(holders: Int[ArrayLike, "..."], nodes: int, least: int = -1) -> int | None:
+    """A holder that is no node, nor -1 for nobody where that may be; None where there is none."""
     known = np.asarray(holders)  # of NumPy, for jax traces its own even on known numbers
-    for node in (int(np.max(known, initial=0)), int(np.min(known, initial=0))):
-        if not 0 <= node < nodes:
-            raise ValueError(f"holders has node {node}, and the task has {nodes}; give nodes from 0 to {nodes - 1}")
+    extremes = (int(np.max(known, initial=least)), int(np.min(known, initial=least)))
+    return next((node for node in extremes if not least <= node < nodes), None)
 
 
-def added(params: Params, change: Params) -> Params:
-    """Parameters plus the change that an optimizer returned, which must have their shapes.
+def stepped(
+    transformation: optax.GradientTransformation, grads: Params, params: Params, opt_state: optax.OptState
+) -> tuple[Params, optax.OptState]:
+    """The optimizer's step on one copy of the parameters.
 
     Raises:
-        ValueError: it would be broadcast, or has another structure.
+        ValueError: its updates would be broadcast, or have another structure.
     """
+    change, opt_state = transformation.update(grads, opt_state, params)
     shapes = lambda tree: [(path, jnp.shape(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
     given, wanted = shapes(change), shapes(params)
     if given != wanted:
@@ -179,4 +183,4 @@ def added(params: Params, change: Params) -> Params:
             f"optimizer returned updates of shapes {[shape for _, shape in given]} for parameters of shapes "
             f"{[shape for _, shape in wanted]}; let its update return one array like each parameter"
         )
-    return optax.apply_updates(params, change)
+    return optax.apply_updates(params, change), opt_state

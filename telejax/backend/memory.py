@@ -85,10 +85,16 @@ def fitting_memory(run_bytes: int) -> int:
     return max(1, free // (COPIES * max(1, run_bytes)))
 
 
-def check_fits(what: str, needed: float, remedy: str, free: int | None) -> None:
-    """Raise a ValueError that says how much is needed where it is more than is free; where that is unknown, pass.
+def check_memory(what: str, needed: float, remedy: str, free: int | None) -> None:
+    """Raise a ValueError where something needs more memory than there is, before any of it is taken.
 
-    >>> check_fits("state", 8 * 10**9, "take fewer nodes", free=10**9)
+    Args:
+        what: the words before "needs ... GB".
+        needed: bytes.
+        remedy: what to do.
+        free: bytes, of :func:`free_bytes` or :func:`host_bytes`; where they are unknown, all passes.
+
+    >>> check_memory("state", 8 * 10**9, "take fewer nodes", free=10**9)
     Traceback (most recent call last):
     ...
     ValueError: state needs 8.0 GB and 1.0 GB are free; take fewer nodes
@@ -100,20 +106,3 @@ def check_fits(what: str, needed: float, remedy: str, free: int | None) -> None:
 def tree_bytes(tree: Any) -> int:
     """Bytes of all arrays of a pytree, or of their shapes."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def check_memory(what: str, needed: float, remedy: str, free: int | None = None) -> None:
-    """Raise a ValueError where something needs more memory than there is, before any of it is taken.
-
-    Args:
-        what: names the argument and its value.
-        needed: bytes.
-        remedy: what to do.
-        free: bytes; by default of the device.
-
-    >>> check_memory("dim is 10000000000", 4e17, "give fewer", free=10**9)
-    Traceback (most recent call last):
-    ...
-    ValueError: dim is 10000000000, which needs 400000000.0 GB and 1.0 GB are free; give fewer
-    """
-    check_fits(f"{what}, which", needed, remedy, free_bytes() if free is None else free)

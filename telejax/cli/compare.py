@@ -39,10 +39,6 @@ class Compare(TaskOptions):
     progress: bool = True
     """Show progress bars."""
 
-    def kept(self) -> str:
-        """What is left of a command that is interrupted."""
-        return "nothing is written before all is computed"
-
     def run(self) -> int:
         self.check()
         from telejax.cli.output import Output

@@ -14,6 +14,14 @@ PATIENCE = 4.0  # seconds in which an interrupted command may end by itself
 INTERRUPTED = 130  # the exit code, as shells count it
 
 
+class Command:
+    """What every subcommand can tell."""
+
+    def kept(self) -> str:
+        """What is left of a command that is interrupted."""
+        return "nothing is written before all is computed"
+
+
 @contextmanager
 def interruptible(kept: Callable[[], str]) -> Iterator[None]:
     """Within it a SIGINT raises KeyboardInterrupt and, if that is not enough, ends the process.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from telejax.backend import factories
+from telejax.cli.interrupt import Command
 from telejax.errors import check_integer, check_name, check_number
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise",
 
 
 @dataclass(frozen=True)
-class TaskOptions:
+class TaskOptions(Command):
     """What the nodes compute, and with which step sizes."""
 
     dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] | None = None
@@ -157,12 +158,10 @@ class TaskOptions:
                 raise ValueError(f"{option} is {given}, which {of} does not take; leave it out, or give {remedy}")
 
     def build_optimizer(self) -> "Optimizer":
-        import optax
-
-        from telejax.optimizers import optimizer
+        from telejax.optimizers import BY_NAME, optimizer
 
         name, texts = factories.split(self.optimizer, factories.OPTIMIZERS)
-        factory = factories.find("optimizer", name, {known: getattr(optax, known) for known in factories.OPTIMIZERS})
+        factory = factories.find("optimizer", name, BY_NAME)
         values = factories.read("optimizer", name, texts, factory)
         if "learning_rate" in values:
             raise ValueError(

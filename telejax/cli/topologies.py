@@ -7,13 +7,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from telejax.cli.interrupt import Command
 from telejax.errors import check_integer
 
 DRAWN_NODES = 32  # more nodes on a circle are a blot
 
 
 @dataclass(frozen=True)
-class Topologies:
+class Topologies(Command):
     """List the communication graphs: what each costs and how fast it reaches consensus.
 
     Writes topologies.csv and topologies.png into --out.
@@ -29,10 +30,6 @@ class Topologies:
     """Where to write."""
     force: bool = False
     """Replace --out if it exists and holds only files of telejax."""
-
-    def kept(self) -> str:
-        """What is left of a command that is interrupted."""
-        return "nothing is written before all is computed"
 
     def run(self) -> int:
         check_integer("--nodes", self.nodes, minimum=1)

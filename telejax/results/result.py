@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class Result:
     @property
     def tuned_columns(self) -> list[str]:
         """The columns of the numbers that may differ between runs, ``learning_rate`` first."""
-        return ["learning_rate", *(name for name in self.config.get("tune") or {} if name != "learning_rate")]
+        return tuned_columns(self.config)
 
     @property
     def run_columns(self) -> list[str]:
@@ -272,6 +272,11 @@ class Result:
 
     def _repr_html_(self) -> str:
         return f"<p>{self.config['algorithm']}, {self.config['nodes']} nodes</p>" + self.summary()._repr_html_()
+
+
+def tuned_columns(config: Mapping[str, Any]) -> list[str]:
+    """The columns of the numbers that may differ between runs, ``learning_rate`` first, from the config of a result."""
+    return ["learning_rate", *(name for name in config.get("tune") or {} if name != "learning_rate")]
 
 
 def load(path: str | os.PathLike[str]) -> Result:

@@ -153,7 +153,7 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
         name, chosen = "seed", [seed]
     elif isinstance(seeds, str | bytes | Mapping) or np.ndim(seeds) == 0:
         count = check_integer("seeds", seeds, minimum=1)
-        check_memory(f"seeds is {count}", count * RUN_BYTES, "give fewer seeds", free=host_bytes())
+        check_memory(f"seeds is {count}, which", count * RUN_BYTES, "give fewer seeds", free=host_bytes())
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
         name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]

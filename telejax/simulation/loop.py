@@ -33,6 +33,11 @@ class Stopping:
         return told or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
 
 
+def rounds_bar(name: str, rounds: int, progress: bool) -> tqdm:
+    """A bar of so many rounds with the time left, which a short run does not show."""
+    return tqdm(desc=name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
+
+
 def run_rounds(
     program: Program,
     recorder: Recorder,
@@ -55,7 +60,7 @@ def run_rounds(
         progress: show a bar with the time left.
     """
     name = program.members[0][0].name
-    bar = tqdm(desc=name, total=sum(chunks), unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
+    bar = rounds_bar(name, sum(chunks), progress)
     context: AbstractContextManager[Checkpoints | None] = nullcontext() if checkpoints is None else checkpoints
     with bar, context as saved:
         ended = False

@@ -16,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
+from telejax.algorithms.parts import stranger
 from telejax.backend.memory import tree_bytes
 from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
@@ -121,12 +122,11 @@ class Program:
         Looked at when a run is evaluated: in every round it would cost those that compute little.
         """
         algorithm, task, _ = self.members[0]
-        for node in (int(np.max(evaluation.holders)), int(np.min(evaluation.holders))):
-            if not -1 <= node < task.nodes:
-                raise ValueError(
-                    f"{algorithm.name} had a slot held by node {node} in round {round}, and the task has {task.nodes} "
-                    f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
-                )
+        if (node := stranger(evaluation.holders, task.nodes)) is not None:
+            raise ValueError(
+                f"{algorithm.name} had a slot held by node {node} in round {round}, and the task has {task.nodes} "
+                f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
+            )
 
     def lowered(self, state: State) -> jax.stages.Lowered:
         """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""

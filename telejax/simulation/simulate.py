@@ -24,7 +24,7 @@ from telejax.simulation.metrics import directions
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.start import StartingPoint, given_start
-from telejax.simulation.step_checks import check_columns, check_memory, check_step
+from telejax.simulation.step_checks import check_columns, check_state_memory, check_step
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
@@ -264,7 +264,7 @@ class Run:
             metrics=metrics,
             run_bytes=tree_bytes(shape),
         )
-        check_memory(members[0], shape, self.program.axes, mesh)
+        check_state_memory(members[0], shape, self.program.axes, mesh)
         self.start.check(shape, self.program, task)
         cost = RoundCost.of(algorithm, task, shape)
         groups = algorithm.groups(task.nodes)

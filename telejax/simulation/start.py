@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.algorithms.parts import stranger
 from telejax.results.progress import Progress
 from telejax.results.result import Result
 from telejax.simulation.fingerprint import Plain, fingerprint
@@ -63,13 +64,11 @@ class StartingPoint:
                     f"state{jax.tree_util.keystr(path)} is {shaped[1]}{list(shaped[0] or ())}, and this run needs "
                     f"{like.dtype}{list(like.shape)}; give a state of as many slots, seeds and step sizes{width}"
                 )
-        holders = np.asarray(self.state.holders)
-        for node in (int(np.max(holders, initial=-1)), int(np.min(holders, initial=-1))):
-            if not -1 <= node < task.nodes:
-                raise ValueError(
-                    f"state has a slot held by node {node}, and the task has {task.nodes} nodes; give a state of a run "
-                    "on a task of as many nodes"
-                )
+        if (node := stranger(self.state.holders, task.nodes)) is not None:
+            raise ValueError(
+                f"state has a slot held by node {node}, and the task has {task.nodes} nodes; give a state of a run "
+                "on a task of as many nodes"
+            )
         counted = None if self.progress is None else self.progress.diverged.shape
         groups = len(program.members[0][0].groups(task.nodes))
         runs = (len(program.seeds), len(program.members), groups)

@@ -10,7 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
-from telejax.backend.memory import check_fits, free_bytes, tree_bytes
+from telejax.backend.memory import check_memory, free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
 from telejax.errors import check_integer
 from telejax.simulation.batching import BatchAxes, structure_of
@@ -60,7 +60,7 @@ def check_step(member: Member, state: State) -> None:
         _CHECKED.add(structure)
 
 
-def check_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
+def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
     """Check that the states of all runs fit the memory, with one more copy of the models that are computed at once.
 
     A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from. It needs more
@@ -80,7 +80,7 @@ def check_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | Non
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     at_once = axes.seeds_at_once * axes.hyperparameters_at_once
     needed = runs * tree_bytes(state) + at_once * tree_bytes(state.params)
-    check_fits(
+    check_memory(
         f"the state of {algorithm.name} (its memory included) for {_several(runs, 'run')} of "
         f"{_several(state.holders.shape[0], 'slot')}",
         needed if mesh is None or device.platform == "cpu" else needed // mesh.size,

@@ -1,7 +1,7 @@
 """Which numbers a run may tune, by name: those of the method, of its optimizers, of the network."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -104,10 +104,19 @@ def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
     return {**_numbers(algorithm, ""), **_numbers(network, "network.")}
 
 
+def meant(name: str, known: Iterable[str]) -> list[str]:
+    """The full names that a full or a last name stands for.
+
+    >>> meant("momentum", ["optimizer.momentum", "server_optimizer.momentum", "network.loss"])
+    ['optimizer.momentum', 'server_optimizer.momentum']
+    """
+    return [full for full in known if full == name or full.endswith(f".{name}")]
+
+
 def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
     """The full name of a number that is given by its full or its last name."""
     known = numbers(algorithm, network)
-    matching = [full for full in known if full == name or full.endswith(f".{name}")]
+    matching = meant(name, known)
     if len(matching) == 1 or name in known:
         return name if name in known else matching[0]
     if len(matching) > 1:

@@ -20,7 +20,7 @@ from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.arguments import check_algorithm
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.task_checks import check_task
-from telejax.simulation.tuning import Tune, numbers
+from telejax.simulation.tuning import Tune, meant, numbers
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -180,8 +180,7 @@ def _of_method(tune: Tune, method: Algorithm, methods: Sequence[Algorithm]) -> T
 
 def _has(method: Algorithm, name: str) -> bool:
     """Whether a method has a number of this name."""
-    known = numbers(method, IDEAL) if isinstance(method, Algorithm) else {}
-    return any(full == name or full.endswith(f".{name}") for full in known)
+    return isinstance(method, Algorithm) and bool(meant(name, numbers(method, IDEAL)))
 
 
 def compare(

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
 from telejax.backend.batched_map import measured_batch, sum_over_batches
-from telejax.backend.memory import check_memory
+from telejax.backend.memory import check_memory, free_bytes
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
@@ -270,7 +270,7 @@ def _checked_batch_size(batch: Any, data: Dataset) -> int:
     """The samples of a gradient, of which one node's fit in memory."""
     batch = check_integer("batch", batch, minimum=1)
     sample = 4 * int(np.prod(data.train.inputs.shape[1:]))
-    check_memory(f"batch is {batch}", batch * sample, "give fewer samples a gradient")
+    check_memory(f"batch is {batch}, which", batch * sample, "give fewer samples a gradient", free=free_bytes())
     return batch
 
 

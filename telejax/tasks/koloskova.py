@@ -75,7 +75,7 @@ def koloskova_quadratic(
             f"{MAX_NODES} nodes; tasks.quadratic has bounded curvature at any n"
         )
     dim = check_integer("dim", dim, minimum=1)
-    check_memory(f"dim is {dim}", 24 * dim * nodes, f"give fewer for {nodes} nodes", free=host_bytes())
+    check_memory(f"dim is {dim}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes", free=host_bytes())
     noise = check_number("noise", noise)
     heterogeneity = check_number("heterogeneity", heterogeneity)
     index = np.arange(1, nodes + 1)

@@ -107,7 +107,7 @@ def quadratic(
     if nodes > MAX_NODES:
         raise ValueError(f"nodes is {nodes}; give at most {MAX_NODES}, node numbers are int32")
     dim = check_integer("dim", dim, minimum=2)
-    check_memory(f"dim is {dim}", dim * BYTES_A_DIMENSION, "give fewer dimensions", free=host_bytes())
+    check_memory(f"dim is {dim}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions", free=host_bytes())
     seed = check_integer("seed", seed, minimum=0)
     heterogeneity = check_number("heterogeneity", heterogeneity)
     noise = check_number("noise", noise)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from telejax.backend.memory import check_fits, host_bytes
+from telejax.backend.memory import check_memory, host_bytes
 from telejax.mixing.compose import Periodic
 from telejax.mixing.forms import MAX_DENSE_NODES, MAX_NEIGHBOURS, Dense, Edges, Mixing, Neighbours
 from telejax.topology.matrices import Circulant
@@ -63,7 +63,7 @@ def _shifted_lists(name: str, rounds: "Sequence[Circulant]") -> Neighbours:
     """
     period, slots = len(rounds), rounds[0].nodes
     degree = max(one.max_degree for one in rounds)
-    check_fits(
+    check_memory(
         f"topology {name!r} with {slots} nodes",
         (period * degree + 1) * slots * np.dtype(np.int32).itemsize,
         "give it fewer nodes, such as the slots of telejax.teleportation",

@@ -22,8 +22,7 @@ from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
-from telejax.simulation.fingerprint import fingerprint
-from telejax.simulation.loop import SHOW_AFTER_SECONDS
+from telejax.simulation.loop import rounds_bar
 from telejax.simulation.tuning import Setting, Tune, settings
 from telejax.state import Metric
 from telejax.studies.search.candidates import OBJECTIVES, distinct, to_run
@@ -93,7 +92,7 @@ class Auto(Rule):
         tried, values = settings(tune, first, world)
         jobs = len(chosen) * len(tried)
         given = {"metrics": checks.check_metrics(metrics, task), "eval_every": eval_every, "progress": False}
-        bar = _bar(self.name, jobs * rounds, progress)
+        bar = rounds_bar(self.name, jobs * rounds, progress)
 
         def one(job: tuple[int, Setting]) -> Result:
             seed, setting = job
@@ -103,7 +102,7 @@ class Auto(Rule):
                 place = next(index for index, one in enumerate(tried) if one is setting)
                 own = f"seed-{seed}" if len(tried) == 1 else f"seed-{seed}-{place}"
                 identity = {"plan": chosen, "task": task, "network": setting.network, "rounds": rounds, **given}
-                kept = KeptPhases(Path(checkpoint) / own, every, fingerprint(identity))
+                kept = KeptPhases(Path(checkpoint) / own, every, identity)
             phases = Phases(simulate, task, kept=kept, seed=seed, network=setting.network, **given)
             return chosen._one_run(phases, rounds, bar)
 
@@ -162,10 +161,6 @@ class Auto(Rule):
                 result,
             )
         return result
-
-
-def _bar(name: str, rounds: int, progress: bool) -> tqdm:
-    return tqdm(desc=name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
 
 
 def auto(

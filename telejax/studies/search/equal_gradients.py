@@ -12,7 +12,6 @@ from telejax.algorithms.joint import JointTeleportation
 from telejax.errors import DivergenceError, check_integer
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_count, check_eval_every, check_every
-from telejax.simulation.fingerprint import fingerprint
 from telejax.studies.search.kept import KeptPhases
 from telejax.studies.search.phases import Phases, Simulate
 from telejax.tasks.base import Task
@@ -49,7 +48,7 @@ class EqualGradients:
         every, kept = check_every(every, checkpoint), None
         if checkpoint is not None:
             identity = {"joint": self.joint, "task": task, "gradients": gradients, **arguments, "progress": None}
-            kept = KeptPhases(Path(checkpoint), every, fingerprint(identity))
+            kept = KeptPhases(Path(checkpoint), every, identity)
         phases = Phases(simulate, task, kept=kept, **arguments)
         algorithm, groups, slots = self.joint, list(range(len(sizes))), None
         while True:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from jax.sharding import SingleDeviceSharding
 
-from telejax.simulation.fingerprint import Plain
+from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.saved_steps import SavedSteps
 from telejax.state import State
 
@@ -37,11 +37,11 @@ class KeptPhases:
     Args:
         folder: of one run.
         every: rounds between two checkpoints inside a phase; None writes at each evaluation.
-        identity: the fingerprint of what is run.
+        run: what is run, all that its bits depend on.
     """
 
-    def __init__(self, folder: Path, every: int | None, identity: Mapping[str, Plain]) -> None:
-        self.folder, self.every, self.identity = folder.absolute(), every, identity
+    def __init__(self, folder: Path, every: int | None, run: Mapping[str, Any]) -> None:
+        self.folder, self.every, self.identity = folder.absolute(), every, fingerprint(run)
 
     def inside(self, round: int) -> dict[str, Any]:
         """The arguments of ``simulate`` for a phase that starts at this round."""

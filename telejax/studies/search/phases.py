@@ -11,7 +11,7 @@ import polars as pl
 from telejax.algorithms.joint import JointTeleportation
 from telejax.errors import DivergenceError
 from telejax.network import IDEAL
-from telejax.results.result import Result
+from telejax.results.result import Result, tuned_columns
 from telejax.simulation.program import state_shape
 from telejax.simulation.recorder import COUNTERS
 from telejax.state import State
@@ -84,7 +84,7 @@ class Phases:
     def history(self) -> pl.DataFrame:
         """The rows of all groups so far, ordered by seed, setting (as given), group and round."""
         rows = pl.concat(self._frames, how="vertical_relaxed")
-        tuned = ["learning_rate", *(name for name in self.config.get("tune") or {} if name != "learning_rate")]
+        tuned = tuned_columns(self.config)
         settings = rows.select(tuned).unique(maintain_order=True).with_row_index("setting")
         return (
             rows.filter(pl.col("round") <= self.round)

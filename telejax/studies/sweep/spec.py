@@ -10,14 +10,12 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import optax
-
 from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
 from telejax.errors import check_integer, check_kind, check_name, check_number, check_path, short
-from telejax.optimizers import check_hyperparameter
+from telejax.optimizers import BY_NAME, check_hyperparameter
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
 from telejax.topology import check_topology
 
@@ -26,7 +24,6 @@ TASKS: dict[str, Factory] = {
     "koloskova_quadratic": tasks.koloskova_quadratic,
     "quadratic": tasks.quadratic,
 }
-OPTIMIZERS: dict[str, Factory] = {name: getattr(optax, name) for name in factories.OPTIMIZERS}
 
 Table = dict[str, tuple[Any, ...]]
 Where = Callable[[str, int, str], str]
@@ -220,11 +217,11 @@ def find(section: str, name: str) -> tuple[str, Factory, dict[str, Any]]:
     """
     if section == "method":
         return registry.find(name)
-    return name, factories.find(section, name, TASKS if section == "task" else OPTIMIZERS), {}
+    return name, factories.find(section, name, TASKS if section == "task" else BY_NAME), {}
 
 
 def _names(section: str) -> Sequence[str]:
-    return {"method": registry.NAMES, "task": tuple(TASKS), "optimizer": tuple(OPTIMIZERS)}[section]
+    return {"method": registry.NAMES, "task": tuple(TASKS), "optimizer": tuple(BY_NAME)}[section]
 
 
 def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = False) -> tuple[Any, ...]:
