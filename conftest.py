@@ -1,7 +1,6 @@
 """What all tests are strict about, the doctests of the package too, what they share, and which of them are slow."""
 
 import os
-from tempfile import TemporaryDirectory
 
 import pytest
 import type_checked
@@ -9,19 +8,17 @@ import type_checked
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 """Before jax is imported, for the processes that tests start too; users' own code is not forced into it."""
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    programs = TemporaryDirectory(prefix="telejax-programs-")
-    """What one process has compiled, no other compiles again: workers, and the processes that tests start."""
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = programs.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-
 type_checked.install()
 
 SLOW_DOCTESTS = (
+    "telejax.algorithms.joint.joint_teleportation",
+    "telejax.network.network.Network",
+    "telejax.simulation.simulate.simulate_batch",
     "telejax.studies.compare.compare",
     "telejax.studies.search.auto.auto",
     "telejax.studies.search.search.search",
     "telejax.studies.sweep.sweep.sweep",
+    "telejax.studies.theory.constants.measure",
     "telejax.testing.",
 )
 

@@ -586,6 +586,7 @@ def test_no_local_steps_are_refused() -> None:
         tj.local_update(jax.random.key(0), jnp.zeros((1, 3)), (), jnp.array([0]), TASK, SGD, steps=0)
 
 
+@pytest.mark.slow
 def test_many_local_steps_are_a_loop_of_the_same_steps() -> None:
     params, holders = jnp.ones((2, 3)), jnp.array([0, 5])
     state = jax.vmap(SGD.build().init)(params)
@@ -611,6 +612,7 @@ class Standing(type(TELEPORT)):
 jax.tree_util.register_dataclass(Standing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adds", [0, 2])
 def test_rounds_are_counted_by_the_engine(adds) -> None:
     odd = Standing(TELEPORT.optimizer, TELEPORT.mixing, TELEPORT.active, TELEPORT.state_travels, adds)

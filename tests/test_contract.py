@@ -248,7 +248,7 @@ def arrays(result: tj.Result) -> list[np.ndarray]:
     return [np.asarray(x) for x in jax.tree.leaves(result.state)]
 
 
-@pytest.mark.fast_cases("scaffold", "tracker")
+@pytest.mark.fast_cases("scaffold")
 @pytest.mark.parametrize("name", METHODS)
 def test_seeds_and_numbers_are_those_of_single_runs(name: str) -> None:
     together = run(name)
@@ -268,7 +268,7 @@ class Killed(Exception):
     """In place of a kill."""
 
 
-@pytest.mark.fast_cases("scaffold", "clock")
+@pytest.mark.fast_cases("clock")
 @pytest.mark.parametrize("name", METHODS)
 def test_checkpoints_and_warm_starts_are_exact(name: str, tmp_path: Path) -> None:
     whole = run(name)

@@ -106,6 +106,7 @@ def test_a_value_of_the_module_that_is_read_is_compared(monkeypatch):
     assert difference(before, fingerprint(rate)) == "read_FACTOR was 2.0 and is 3.0"
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_the_same_in_another_process():
     script = "import optax; from telejax.simulation.fingerprint import fingerprint as f; import hashlib; "
     script += "made = lambda s: s in {'a', 'b', 'c'} or optax.cosine_decay_schedule(0.1, 9); "
@@ -119,6 +120,7 @@ def test_a_fingerprint_is_the_same_in_another_process():
     assert told[0] == told[1] and b"0x" not in told[0]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_schedule_goes_on_and_one_with_another_is_refused(tmp_path):
     first = run(tmp_path, optax.exponential_decay(0.1, 10, 0.5))
     assert run(tmp_path, optax.exponential_decay(0.1, 10, 0.5)).history.equals(first.history)
@@ -133,6 +135,7 @@ def test_what_cannot_be_compared_is_said_before_the_run(tmp_path):
     run(None, Opaque())  # without a checkpoint nothing is compared
 
 
+@pytest.mark.slow
 def test_the_same_numbers_on_other_batch_axes_are_another_run(tmp_path):
     run(tmp_path)
     for options, message in (

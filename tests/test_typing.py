@@ -39,6 +39,7 @@ def test_what_is_left_out_defines_nothing():
             assert path.name == "__init__.py" and not type_checked.defines(path, ast.Lambda)
 
 
+@pytest.mark.slow
 def test_wrong_arrays_are_seen():
     assert sampling.sample_distinct(jax.random.key(0), 1000, 5).shape == (5,)
     with pytest.raises(TypeCheckError):

@@ -36,6 +36,7 @@ def run(algorithm, task, key):
     return jax.lax.scan(round, algorithm.init(key, task), jnp.arange(ROUNDS))[1]
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("momentum", [False, True])
 def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(momentum: bool) -> None:
@@ -57,6 +58,7 @@ def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(moment
         np.testing.assert_allclose(every[t], np.tile(x, (NODES, 1)), rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases("True-False")
 @pytest.mark.parametrize(("momentum", "travels"), [(False, True), (True, True), (True, False)])
 def test_complete_graph_on_k_slots_is_fedavg_with_one_local_step(momentum: bool, travels: bool) -> None:
@@ -99,6 +101,7 @@ class Renamed:
         return self.task.evaluate(params)
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases("star")
 @pytest.mark.parametrize("name", ["ring", "star", "erdos_renyi", "exponential"])
 def test_renaming_nodes_renames_results(name: str) -> None:

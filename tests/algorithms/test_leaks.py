@@ -29,6 +29,7 @@ def test_no_method_leaks_a_tracer(name: str) -> None:
         tj.simulate(METHODS[name](momentum), task, rounds=3, eval_every=2, network=network, progress=False)
 
 
+@pytest.mark.slow
 def test_a_leak_is_seen() -> None:
     kept = []
     with jax.checking_leaks(), pytest.raises(Exception, match="Leaked"):

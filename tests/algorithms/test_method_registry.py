@@ -141,6 +141,7 @@ def test_what_cannot_be_made_is_told_by_name(spec, message, own):
         registry.build(spec, SGD, workers=5)
 
 
+@pytest.mark.slow
 def test_a_command_takes_a_task_a_method_and_an_optimizer_of_ones_own(own, capsys):
     arguments = "--nodes 6 --rounds 6 --eval-every 3 --seeds 1 --no-progress --learning-rates 0.1 0.2 --out out"
     arguments += " --task own_things:problem:dim=3 --heterogeneity 2 --optimizer own_things:decayed:decay=0.5"
@@ -176,6 +177,7 @@ def test_a_command_refuses_what_it_cannot_make(arguments, message, own, capsys):
     assert re.search(message, told), told
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_them_too(own):
     spec = {
         "rounds": 4,
@@ -204,6 +206,7 @@ def test_a_sweep_takes_them_too(own):
             tj.sweep({**spec, **part}, own / "other", progress=False)
 
 
+@pytest.mark.slow
 def test_the_grid_of_a_method_is_tuned_where_it_is_compared(monkeypatch):
     """As if TELEPORTATION had its optimizer's momentum as a number of its own."""
     lines = [

@@ -102,7 +102,7 @@ CASES = {
 WITHOUT_MOMENTUM = ["dsgd ring", "teleportation left behind", "fedavg local", "tokens"]
 
 
-@pytest.mark.fast_cases("dsgd ring", "teleportation left behind", "fedavg local", "tokens on a graph")
+@pytest.mark.fast_cases("teleportation left behind")
 @pytest.mark.parametrize("name", CASES)
 def test_algorithm_and_accounting_equal_the_reference(name: str, x64: None) -> None:
     for momentum in (0.8, 0.0):  # one program: the momentum is a number

@@ -12,7 +12,7 @@ from telejax.cli import main
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
-TINY = ["--dataset", "quadratic", "--nodes", "8", "--active", "2", "--rounds", "6", "--eval-every", "3", "--seeds", "2"]
+TINY = ["--dataset", "quadratic", "--nodes", "8", "--rounds", "6", "--eval-every", "3", "--seeds", "2"]
 TINY += ["--no-progress", "--methods", "dsgd/ring", "teleportation/ring"]
 
 FILES = {".telejax", "comparison.png", "config.json", "history.parquet"}
@@ -24,7 +24,7 @@ def compare(*arguments: str, out: Path) -> int:
 
 def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
     out = tmp_path / "new" / "compare"
-    assert compare(*TINY, "--learning-rates", "0.02", "0.05", "0.1", out=out) == 0
+    assert compare(*TINY, "--active", "2", "--learning-rates", "0.02", "0.05", "0.1", out=out) == 0
     assert {file.name for file in out.iterdir()} == FILES
     history = pl.read_parquet(out / "history.parquet")
     assert history.height == 2 * 2 * 3 * 3  # methods, seeds, step sizes, rows

@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import telejax as tj
 
 
+@pytest.mark.slow
 def test_augmentation_moves_and_mirrors():
     image = jnp.zeros((50, 9, 9, 1)).at[:, 4, 3].set(1.0)
     moved = tj.data.crop_and_flip(jax.random.key(0), image)

@@ -281,8 +281,8 @@ NARROW = {
 """Cases in float32 alone: they take long, and what they have besides the others does not depend on the width."""
 
 FAST = {
-    *("dsgd_ring", "dsgd_base_graph_koloskova", "all_reduce", "teleportation", "teleportation_momentum_stays"),
-    *("fedavg", "one_token", "joint", "local_update", *(name for name in CASES if name.startswith("mix_"))),
+    *("dsgd_ring", "teleportation", "local_update"),
+    *(name for name in CASES if name.startswith("mix_")),
 }
 """Cases whose float32 is in the fast loop: each method once, and each form of mixing."""
 

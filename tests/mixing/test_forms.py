@@ -178,6 +178,14 @@ def check_mixed(matrix, kept, sent, mixed, width):
         np.testing.assert_allclose(leaf, formula(matrix, kept[name], sent[name]), **ROUNDED[width])
 
 
+@pytest.mark.fast_cases(
+    "shared weights-float32",
+    "padded-float32",
+    "dense-float32",
+    "mean-float32",
+    "edges-float32",
+    "uniform matchings-float32",
+)
 def test_what_is_kept_and_what_is_sent(form, width):
     topology, mixing = form.build()
     assert type(mixing) is form.kind
@@ -266,6 +274,7 @@ def check_delivered(topology: tj.topology.Topology, mixing: forms.Mixing, width:
         check_mixed(left, kept, kept, alone, width)
 
 
+@pytest.mark.slow
 def test_a_server_among_other_groups_stays_the_server():
     _, server = mean("server")
     table = table_of(18, "asymmetric")

@@ -24,7 +24,7 @@ CASES = {
 }
 
 
-@pytest.mark.fast_cases("paper", "same, strides", "given padding")
+@pytest.mark.fast_cases("same, strides")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_windows_equal_plain_convolution(case):
     size, window, strides, padding = case

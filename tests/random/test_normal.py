@@ -51,6 +51,7 @@ def test_means_over_a_row_scatter_as_they_should(draws):
     assert stats.kstest(means, "norm").pvalue > 1e-3
 
 
+@pytest.mark.slow
 def test_reproducible_and_lanes_agree():
     keys = jax.random.split(jax.random.key(3), 4)
     together = jax.vmap(lambda key: fast_normal(key, (5, 3)))(keys)

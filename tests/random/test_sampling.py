@@ -20,6 +20,7 @@ def draw(key, nodes: int, count: int, draws: int):
     return jax.vmap(lambda key: tj.sample_distinct(key, nodes, count))(jax.random.split(key, draws))
 
 
+@pytest.mark.fast_cases("1-1", "7-7", "100-26", "100000000-300")
 @pytest.mark.parametrize(
     ("nodes", "count"),
     [(1, 1), (2, 2), (7, 7), (7, 1), (100, 25), (100, 26), (1000, 200), (10**8, 300), (MAX_NODES, 64)],
@@ -35,6 +36,7 @@ def test_nodes_are_distinct_and_in_range(nodes: int, count: int) -> None:
         assert nodes < 7 or len({tuple(row) for row in values.tolist()}) > 40  # 50 draws of 5040 orders
 
 
+@pytest.mark.fast_cases("8-2", "5-3")
 @pytest.mark.parametrize(
     ("nodes", "count"),
     [(8, 2), (12, 3), (9, 1), (5, 2), (5, 3), (4, 4), (4, 1)],
@@ -80,6 +82,7 @@ def test_too_few_distinct_are_drawn_again() -> None:
     assert (drawn[:, 0] != drawn[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_eager_draw_the_same() -> None:
     for nodes, count in [(100, 8), (10, 8)]:
         together = draw(jax.random.key(5), nodes, count, draws=6)

@@ -228,6 +228,7 @@ def full(*_, **__) -> None:
     raise OSError(28, "No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "data", "picture"),
     [
@@ -294,6 +295,7 @@ def command(*words: str, before: str = "", **options) -> subprocess.CompletedPro
     return subprocess.run([*COMMAND[:-1], code, *words], stderr=subprocess.PIPE, text=True, timeout=120, **options)
 
 
+@pytest.mark.slow
 def test_a_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
     for words in ([*TOPOLOGIES, "--out", str(tmp_path / "out")], ["compare", "--help"]):
         read, write = os.pipe()
@@ -304,6 +306,7 @@ def test_a_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "out").iterdir()} == {MARKER, "topologies.csv", "topologies.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_under_standard_output(tmp_path: Path) -> None:
     with open("/dev/full", "w") as stdout:
@@ -313,6 +316,7 @@ def test_a_full_disk_under_standard_output(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "topologies.png").exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_folder(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # whose file would meet the limit, too
     for size, code, kept in ((0, 1, []), (5000, 0, [MARKER, "topologies.csv"])):  # bytes; the picture has more

@@ -68,6 +68,7 @@ def test_noises_side_by_side() -> None:
         np.testing.assert_allclose(run.history["loss"], alone.history["loss"], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_models_belong_to_their_rows_in_whatever_order_step_sizes_are_given() -> None:
     plan = tj.joint_teleportation(active=(1, 4), topology="ring", optimizer=SGD)
     for run in (
@@ -80,6 +81,7 @@ def test_models_belong_to_their_rows_in_whatever_order_step_sizes_are_given() ->
         assert float(TASK.evaluate(best.model)["loss"]) == pytest.approx(best.final()["loss"][0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_tuned_result_is_tuned_already_and_goes_on() -> None:
     plan = tj.teleportation(active=4, topology="ring", optimizer=SGD)
     tuned = tj.simulate(plan, TASK, rounds=8, tune=[0.1, 0.02], progress=False).tuned()

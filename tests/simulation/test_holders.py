@@ -59,6 +59,7 @@ def test_nobody_and_the_last_node_are_no_error():
         assert tj.simulate(Astray(SGD, node), TASK, rounds=4, eval_every=2, progress=False).rounds == 4
 
 
+@pytest.mark.fast_cases("9")
 @pytest.mark.parametrize("nodes", [5, 9, 33, 1000])
 def test_a_shuffle_answers_at_once_beyond_the_last_node(nodes):
     shuffle = sorted_or_shuffled("shuffled", nodes, seed=0)

@@ -4,7 +4,7 @@ import optax
 import pytest
 
 import telejax as tj
-from telejax.backend import memory
+from telejax.backend import host, memory
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=1000, dim=50)
@@ -16,7 +16,7 @@ def refuse(*arguments, **named):
 
 
 def test_what_does_not_fit_is_refused_with_what_it_needs(monkeypatch):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**6}))
+    monkeypatch.setattr(host.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**6}))
     monkeypatch.setattr("telejax.simulation.program.Program.start", refuse)
     told = (
         r"the state of TELEPORTATION ring k=100 \(its memory included\) for 1000 runs of 100 slots needs 0.0 GB and "
@@ -33,7 +33,7 @@ def test_where_free_memory_is_unknown_nobody_is_blocked(monkeypatch, error):
     def unknown():
         raise error("no /proc here")
 
-    monkeypatch.setattr(memory.psutil, "virtual_memory", unknown)
+    monkeypatch.setattr(host.psutil, "virtual_memory", unknown)
     assert memory.free_bytes() is None and memory.fitting_memory(10**12) == 1
     assert tj.topology.ring(5).mixing().slots == 5
     monkeypatch.setattr("telejax.simulation.program.Program.start", refuse)

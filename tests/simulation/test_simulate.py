@@ -99,6 +99,7 @@ def traced(**numbers) -> Traced:
     return Traced(**{name: getattr(task, name) for name in task.__dataclass_fields__})
 
 
+@pytest.mark.slow
 def test_other_numbers_trace_nothing_anew() -> None:
     traces.clear()
     first = run(task=traced(), rounds=10, eval_every=5).history
@@ -128,6 +129,7 @@ def test_divergence_of_every_run_is_an_error_that_keeps_the_history() -> None:
     assert loss == pytest.approx(history["loss"][-2], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_one_diverged_run_does_not_stop_the_others() -> None:
     result = run(rounds=200, eval_every=20, tune=[0.1, 50.0], seeds=2)
     assert result.rounds == 200

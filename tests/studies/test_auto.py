@@ -39,6 +39,7 @@ def run():
     return tj.simulate(auto(), TASK, rounds=320, eval_every=5, progress=False)
 
 
+@pytest.mark.slow
 def test_one_continuous_history(run):
     history = run.history
     assert history["round"].to_list() == list(range(0, 321, 5))
@@ -107,6 +108,7 @@ def test_a_candidate_without_room_is_tried_alone():
     assert run.history["loss"][-1] < 0.1 * run.history.filter(active=32)["loss"][-1]
 
 
+@pytest.mark.slow
 def test_an_incumbent_that_did_not_run_goes_on_from_the_trial():
     """As above, but for the slots' objective at a tolerance that makes the smaller one win after the trial."""
     run = tj.simulate(auto(candidates=(32, 64), tolerance=1e9), TASK, rounds=320, eval_every=5, progress=False)
@@ -268,6 +270,7 @@ def test_a_run_that_is_killed_as_it_keeps_a_phase_goes_on_bit_for_bit(moment, ne
     assert not (tmp_path / "seed-0" / "running").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_back_and_another_one_refused(never_killed, tmp_path, monkeypatch):
     kept(tmp_path)
     with monkeypatch.context() as patch:

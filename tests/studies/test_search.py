@@ -88,7 +88,7 @@ class Chosen(tj.Network):
         ("ring", TASK, 1e-5),  # thirds and normal noise: sums in another order differ in the last digits
     ],
 )
-@pytest.mark.fast_cases("ring-task2-1e-05-False")
+@pytest.mark.slow
 def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tolerance, travels):
     """Same holders, same keys: the same parameters, momenta and hand-offs, bit for bit where nothing is rounded."""
     sizes = [1, 2, 4, 8]
@@ -133,6 +133,7 @@ def test_a_candidate_is_distributed_as_teleportation_alone(k):
         assert scipy.stats.levene(left, right, center="median").pvalue > 0.001
 
 
+@pytest.mark.slow
 def test_the_two_sample_test_tells_other_candidates_apart():
     both = tj.simulate(joint([4, 8]), TASK, rounds=60, eval_every=60, seeds=200, progress=False).final()
     four, eight = (both.filter(active=k)["loss"].to_numpy() for k in (4, 8))
@@ -173,6 +174,7 @@ def test_search_reports_both_objectives_and_the_rounds():
     assert found.plot().get_xlabel() == "active nodes k"
 
 
+@pytest.mark.slow
 def test_the_objective_and_the_tolerance_decide():
     mean = tj.search(TASK, optimizer=SGD, rounds=150, objective="mean", tolerance=0.0, progress=False)
     assert mean.best == mean.table.sort("mean")["active"][0]
@@ -193,6 +195,7 @@ def test_step_sizes_are_tuned_for_every_candidate():
     assert row["slots"].item() == both.grid.filter(active=8)["slots"].min()
 
 
+@pytest.mark.slow
 def test_equal_gradients_buy_fewer_active_nodes_more_rounds():
     found = tj.search(TASK, optimizer=SGD, gradients=160, candidates=[1, 8, 32], seeds=1, eval_every=5, progress=False)
     assert found.table["rounds"].to_list() == [160, 20, 5]
@@ -211,6 +214,7 @@ def test_one_diverged_step_size_does_not_decide():
     assert not found.table["diverged"].any()
 
 
+@pytest.mark.slow
 def test_all_candidates_diverged():
     with pytest.raises(tj.DivergenceError, match=r"all candidates .* diverged; step sizes tried: 10000, 20000"):
         tj.search(TASK, optimizer=SGD, rounds=60, tune=[1e4, 2e4], progress=False)
@@ -240,6 +244,7 @@ def test_bad_input_is_refused_by_name(options, message):
         tj.search(TASK, **{"optimizer": SGD, "rounds": 10, "progress": False, **options})
 
 
+@pytest.mark.slow
 def test_unbuildable_candidates_are_skipped_only_when_asked():
     found = tj.search(
         TASK, "hypercube", optimizer=SGD, rounds=10, candidates=[2, 3, 4], skip=True, seeds=1, progress=False
@@ -257,6 +262,7 @@ def test_judge_averages_the_last_quarter():
     assert (table["mean"].item(), table["slots"].item()) == (2.0, 3.0)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, capsys):
     out = tmp_path / "found"
     words = "search --dataset quadratic --nodes 30 --rounds 40 --learning-rates 0.05 0.1 --seeds 1 --no-progress"
@@ -304,6 +310,7 @@ def test_help_does_not_import_jax():
     assert done.returncode == 0 and "--tolerance" in done.stdout
 
 
+@pytest.mark.slow
 def test_evaluation_reduces_every_group_apart():
     from telejax.network import IDEAL
     from telejax.simulation.metrics import evaluate
@@ -345,6 +352,7 @@ def test_several_numbers_are_tuned(budget):
         np.testing.assert_allclose(rows["slots"], alone.grid["slots"], rtol=1e-4)  # float32, other batch axes
 
 
+@pytest.mark.slow
 def test_default_candidates_stop_where_their_slots_no_longer_fit_the_memory(monkeypatch):
     monkeypatch.setattr("telejax.studies.search.candidates.fitting_memory", lambda run_bytes: 2000 // run_bytes)
     task = tj.tasks.quadratic(nodes=10**8, dim=2)  # 8 bytes a slot, six times

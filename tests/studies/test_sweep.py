@@ -191,6 +191,7 @@ def test_a_corrupt_part_is_named_and_computed_again(spec, tmp_path, whole):
     assert again.table.equals(whole.table)
 
 
+@pytest.mark.slow
 def test_another_spec_is_refused_with_what_differs(spec, tmp_path):
     tj.sweep(spec, tmp_path / "out", shard="0/6", progress=False)
     spec.write_text(SPEC.replace("0.03", "0.01"))

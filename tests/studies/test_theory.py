@@ -51,6 +51,7 @@ def test_a_period_enters_with_its_length():
     assert faster > theory.optimal_active(UNIT, nodes=1024, topology="ring", rounds=10**5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nodes", "looked_at"), [(64, 64), (400, 100)])
 def test_measure_finds_the_constants_of_a_quadratic(nodes, looked_at):
     task = tj.tasks.quadratic(nodes=nodes, heterogeneity=5.0, noise=3.0)
@@ -75,6 +76,7 @@ def test_measure_without_noise_or_heterogeneity():
     assert problem.noise_sq == 0.0 and problem.heterogeneity_sq == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_power_iteration_finds_the_largest_eigenvalue_of_a_full_hessian():
     from dataclasses import dataclass, field
 
@@ -100,12 +102,14 @@ def test_power_iteration_finds_the_largest_eigenvalue_of_a_full_hessian():
     assert problem.smoothness == pytest.approx(3 * np.linalg.eigvalsh(matrix)[-1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_measure_on_a_network():
     problem = theory.measure(tj.tasks.digits(nodes=50, alpha=0.1), nodes=8, draws=4, steps=5)
     assert problem.smoothness > 0 and problem.noise_sq > 0 and problem.heterogeneity_sq > 0
     assert problem.suboptimality == pytest.approx(np.log(10), rel=0.5)  # about ln 10 at the start
 
 
+@pytest.mark.slow
 def test_plot_marks_both_optima():
     task = tj.tasks.quadratic(nodes=30, noise=1.0)
     found = tj.search(task, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1), rounds=30, seeds=1, progress=False)

@@ -54,6 +54,7 @@ def test_loss_is_the_cross_entropy_of_a_batch_of_the_node(task) -> None:
         assert float(task.loss(params, jnp.int32(node), key)) == pytest.approx(expected, rel=1e-5)  # float32
 
 
+@pytest.mark.slow
 def test_evaluation_is_over_all_held_training_samples_and_both_other_splits(task) -> None:
     params, data = task.init(jax.random.key(3)), tj.data.digits()
     held = np.asarray(task.table).ravel()
@@ -129,6 +130,7 @@ def test_evaluation_in_batches_equals_all_at_once(monkeypatch):
         assert float(measured[1][name]) == pytest.approx(float(value), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluated_draws_a_subset_whose_mean_is_close():
     whole = tj.tasks.classification(DIGITS, nodes=10, alpha=0.1)
     part = tj.tasks.classification(DIGITS, nodes=10, alpha=0.1, evaluated=(150, 20, 1000))
@@ -217,6 +219,7 @@ def test_labels_of_a_data_set_of_ones_own_are_checked(split, labels):
         tj.tasks.classification(tj.data.Dataset("own", **splits), nodes=2, model="logistic")
 
 
+@pytest.mark.slow
 def test_a_model_has_an_output_for_the_classes_of_every_split():
     split = lambda *labels: tj.data.Split(np.zeros((len(labels), 3), np.float32), np.array(labels, np.int32))
     own = tj.data.Dataset("own", split(0, 1), split(3), split(0))

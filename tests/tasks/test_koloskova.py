@@ -48,6 +48,7 @@ def test_noise_has_variance_sigma_squared() -> None:
     assert quiet.noise is None
 
 
+@pytest.mark.slow
 def test_contract() -> None:
     check_task(tj.tasks.koloskova_quadratic(nodes=25, dim=4, noise=1.0))
 

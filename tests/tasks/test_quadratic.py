@@ -91,6 +91,7 @@ def test_neighbours_are_alike_when_sorted_and_not_when_shuffled() -> None:
     assert abs(alike["shuffled"]) < 5 / np.sqrt(2 * 256)  # mean of 256 cosines of random angles
 
 
+@pytest.mark.fast_cases("shuffled")
 @pytest.mark.parametrize("placement", ["sorted", "shuffled"])
 def test_contract(placement: str) -> None:
     check_task(tj.tasks.quadratic(nodes=50, dim=4, noise=2.0, placement=placement))

@@ -382,6 +382,15 @@ def check(make: Make, name: str) -> None:
     check_algorithm(make, NODES, [TASK], only=(name,))
 
 
+@pytest.mark.fast_cases(
+    "dtype",
+    "no such node",
+    "negative events",
+    "too few models",
+    "seven that nobody sends",
+    "gradients of one",
+    "hand-offs uncounted",
+)
 @pytest.mark.parametrize("lie", LIES)
 def test_liars_are_caught_by_the_check_of_this_name(lie: str) -> None:
     name, words, make = LIES[lie]
@@ -393,6 +402,7 @@ def test_there_is_a_liar_for_each_check() -> None:
     assert {name for name, _, _ in LIES.values()} == set(CHECKS)
 
 
+@pytest.mark.fast_cases("structure-make", "memory-make", "counters-make", "judged-make", "gradients-ring")
 @pytest.mark.parametrize(("name", "make"), [(name, make) for name in CHECKS for make in SOUND.get(name, [alone])])
 def test_those_that_tell_the_truth_pass(name: str, make: Make) -> None:
     check(make, name)

@@ -12,6 +12,7 @@ from telejax.testing import TreeTask, check_task
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
 
+@pytest.mark.slow
 def test_task_of_nested_parameters_keeps_the_contract() -> None:
     check_task(TreeTask(6, jnp.arange(6.0)))
 

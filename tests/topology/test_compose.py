@@ -41,6 +41,7 @@ def test_block_diagonal():
     assert bridge.consensus_rate() > 0
 
 
+@pytest.mark.slow
 def test_with_self_loops():
     for spec in ("ring", "star", "exponential", "complete", "one_peer_exponential"):
         top = T.from_spec(spec, 8)

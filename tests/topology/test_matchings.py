@@ -17,6 +17,7 @@ T = tj.topology
 BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]
 
 
+@pytest.mark.fast_cases("random_matching")
 @pytest.mark.parametrize("build", BUILDS)
 @settings(max_examples=10, deadline=None)
 @given(nodes=st.sampled_from([1, 2, 9, 16]), seed=st.integers(0, 2**32 - 1), round=st.integers(0, 10**6))
@@ -44,7 +45,7 @@ def test_all_leaves_share_the_draw(build):
     np.testing.assert_array_equal(mixed["a"], mixed["b"][:, 0])
 
 
-@pytest.mark.fast_cases("8-od_equidyn", "8-ou_equidyn", "8-random_matching", "9-random_matching")
+@pytest.mark.fast_cases("9-random_matching")
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("nodes", [2, 5, 8, 9])
 def test_rate_is_that_of_the_mean_square(build, nodes):
@@ -141,6 +142,7 @@ def test_mixed_sequence_has_bounds():
         top.consensus_rate()
 
 
+@pytest.mark.slow
 def test_history_counts_every_draw():
     topology = T.ou_equidyn(9, seed=2)
     task = tj.tasks.quadratic(nodes=9, dim=3)
