@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from telejax.backend.factories import OPTIMIZERS
+from telejax.backend.shapes import is_number, kind_of, traced_shapes
 from telejax.errors import check_flag, check_number, short
 
 BY_NAME: dict[str, Callable[..., Any]] = {name: getattr(optax, name) for name in OPTIMIZERS}
@@ -116,8 +117,12 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     numbers, options = {}, {}
     for name, value in arguments.items():
         check_hyperparameter(factory, name, value)
-        if name == "learning_rate" and not callable(value):
-            numbers[name] = _check_step_size(value)
+        if name == "learning_rate":
+            if callable(value):
+                _check_schedule(value)
+                options[name] = value
+            else:
+                numbers[name] = _check_step_size(value)
         elif isinstance(value, float):
             if value != value:
                 raise ValueError(f"{name} is {value!r}; give a number")
@@ -166,6 +171,8 @@ def check_optimizer(name: str, given: Any) -> OptimizerLike:
     )
 
 
+SCHEDULE = "give a function of the step to one number, such as optax.cosine_decay_schedule(0.1, 1000)"
+
 FRACTIONS = ("momentum", "b1", "b2", "decay")
 """Arguments of optax that are from 0 to below 1: what is kept from one step to the next."""
 NOT_NEGATIVE = ("eps", "eps_root", "weight_decay", "initial_accumulator_value", "initial_scale")
@@ -185,6 +192,8 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
         remedy = "give a number from 0 to below 1"
         if check_number(name, value, remedy=remedy) >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
+    elif name == "mask" and isinstance(value, int | float | str):
+        raise ValueError(f"mask is {short(value)}; give booleans like the parameters, or a function of them")
     elif name in NOT_NEGATIVE:
         check_number(name, value)
     elif (known := inspect.signature(factory).parameters.get(name)) and isinstance(known.default, bool):
@@ -204,6 +213,16 @@ def _check_update(called: str, transformation: optax.GradientTransformation) -> 
                 f"optimizer is {called}, which needs more than gradients ({error}); give one without a line search, "
                 "such as optax.sgd or optax.adam"
             ) from error
+
+
+def _check_schedule(schedule: Callable[..., Any]) -> None:
+    """Raise a ValueError unless a schedule makes one number of a step."""
+    try:
+        made = traced_shapes(schedule, jax.ShapeDtypeStruct((), "int32"))
+    except TypeError as error:
+        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {error}; {SCHEDULE}") from error
+    if not is_number(made) or jnp.shape(made):
+        raise ValueError(f"learning_rate is a schedule that returned {kind_of(made)}; {SCHEDULE}")
 
 
 def _check_step_size(value: Any) -> float:

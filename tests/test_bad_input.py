@@ -5,10 +5,12 @@ beside its name and the value. What algorithms, tasks and metrics of a user's ow
 """
 
 import json
+import os
 import pickle
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from picture_files import idx_bytes, write_cifar, write_mnist
 from refusals import ReachedCompilation, check
 
 import telejax as tj
-from telejax import data, tasks, theory, topology
+from telejax import data, models, tasks, theory, topology
+from telejax.algorithms.joint import joint_teleportation
 from telejax.cli import main
 from telejax.errors import short
 
@@ -50,6 +53,7 @@ LABELS_GIVE, FOLDER, SPEC = (
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 QUADRATIC = tasks.quadratic(nodes=8, dim=3)
 DSGD = tj.decentralized_sgd(topology="ring", optimizer=SGD)
+JOINT = joint_teleportation(active=[1, 2], topology="ring", optimizer=SGD)
 RING = topology.ring(4)
 MIXING = RING.mixing()
 PAIRS = np.full((2, 2), 0.5)
@@ -58,6 +62,8 @@ DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
 TABLE = data.iid(LABELS, 4)
 BATCH = jnp.zeros((2, 8, 8, 1))
 KEY_0 = jax.random.key(0)
+FINISHED = ThreadPoolExecutor(1)
+FINISHED.shutdown()
 PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
 RAGGED = [[1], [1, 2]]
 
@@ -270,7 +276,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (partial(topology.with_self_loops, RING), {"weight": ([*NUMBERS, 1.0], "give a number of at least 0 and below 1")}),
     (partial(topology.check_stochastic, RING), {"stochastic": (["x", None], "give one of: both, column, row")}),
     *(
-        (getattr(RING, name), {"round": (SEEDS, SEED)})
+        (getattr(RING, name), {"round": (SEEDS, "give an integer from 0 to 2147483647")})
         for name in ("matrix", "sparse", "messages", "to_networkx", "draw")
     ),
     (RING.rounds_to_consensus, {"tolerance": ([*NUMBERS, 0], POSITIVE)}),
@@ -401,8 +407,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(theory.decentralized_sgd, problem=PROBLEM, nodes=4, rounds=9, p=0.5),
         {
             "problem": ([None, QUADRATIC, 3], "give telejax.theory.measure(task)"),
-            "nodes": (COUNTS, COUNT),
-            "rounds": (COUNTS, COUNT),
+            "nodes": ([*COUNTS, 10**400], "give an integer from 1 to"),
+            "rounds": ([*COUNTS, 10**400], "give an integer from 1 to"),
             "p": ([*FRACTIONS, 0], "give a consensus rate above 0 and at most 1"),
             "tau": (COUNTS, COUNT),
         },
@@ -541,7 +547,68 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.block_diagonal([]), "parts is empty; give a list of at least one mixing"),
     (lambda: tj.block_diagonal([RING]), ("parts[0] is Topology", "give a list of at least one mixing")),
     (lambda: tj.bind_mixing(MIXING, 5), ("topology 'ring' has 4 nodes", "build the topology with 5 nodes")),
+    # what would not fit the memory
+    (lambda: topology.star(2**30), ("star with 1073741824 nodes", "GB are free; give fewer")),
+    (lambda: topology.torus(2**31 - 1), ("torus with 2147483647 nodes", "GB are free; give fewer")),
+    (lambda: topology.grid(2**30), ("grid with", "GB are free; give fewer")),
+    (lambda: topology.path(2**30), ("path with", "GB are free; give fewer")),
+    (lambda: topology.tree(2**30), ("tree with", "GB are free; give fewer")),
+    (lambda: topology.barbell(10**6, clique=5 * 10**5), ("barbell with", "GB are free; give fewer")),
+    (lambda: topology.hypercube(2**30), ("hypercube with", "GB are free; give fewer")),
+    (lambda: topology.one_peer_hypercube(2**30), ("one_peer_hypercube with", "GB are free; give fewer")),
+    (lambda: topology.base_graph(2**31 - 1), ("base graph with", "GB are free; give fewer")),
+    (lambda: topology.erdos_renyi(10**7, probability=0.5), ("erdos_renyi with", "GB are free; give fewer")),
+    (lambda: topology.random_regular(10**9), ("random_regular with", "GB are free; give fewer")),
+    (lambda: topology.small_world(10**9), ("small_world with", "GB are free; give fewer")),
+    (lambda: topology.stochastic_block(10**7, inside=0.5), ("stochastic_block with", "GB are free; give fewer")),
+    (lambda: topology.ring(10**6).matrix(), ("the dense matrix of 'ring' with", "GB are free; give fewer")),
+    (lambda: topology.complete(10**6).sparse(), ("the matrix of 'complete' with", "GB are free; give fewer")),
+    (lambda: topology.random_matching(2**31 - 1).sparse(), ("a matching with", "GB are free; give fewer")),
+    (lambda: topology.ring(10**12).consensus_rate(), ("the consensus rate of a graph with", "GB are free; give fewer")),
+    (lambda: topology.ou_equidyn(2**31 - 1).mean_messages, ("the distances of a matching", "give fewer")),
+    # what does not go together
+    (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),
+    (lambda: topology.table(8, ["ring"], tolerance=1.5), ("tolerance is 1.5", "above 0 and below 1")),
+    (lambda: RING.rounds_to_consensus(tolerance=1.0), ("tolerance is 1.0", "above 0 and below 1")),
+    (
+        lambda: topology.reweighted(topology.directed(PAIRS, "row"), "lazy"),
+        ("topology 'directed' is directed", "only undirected edges take new weights"),
+    ),
+    (lambda: tj.mix(MIXING, jnp.ones(4), round=2**31), ("round is 2147483648", "give an integer from")),
+    (lambda: tj.neighbours(MIXING, round=2**40), ("round is 1099511627776", "give an integer from")),
+    (lambda: JOINT.keep([7]), ("places is 7", "give an integer from 0 to 1")),
+    (lambda: data.label_counts([[0, -2]], [0, 1], 2), ("table has the number -2", "shorter rows ending in -1")),
+    (lambda: data.Dataset("x", None, None, None), ("train is None", "give a Split")),
+    (lambda: models.convolve(None, None), ("maps is None", "give an array of four axes")),
+    (lambda: models.convolve(jnp.ones((1, 8, 8, 2)), 3), ("kernel is 3", "give an array of four axes")),
+    (lambda: models.max_pool(None), ("maps is None", "give an array of four axes")),
+    (
+        lambda: models.convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 1, 2)), form="x"),
+        ("unknown form 'x'", "windows"),
+    ),
+    (lambda: models.as_network("mlp", 0), ("classes is 0", COUNT)),
+    (lambda: models.as_network("mlp", "x"), ("classes is 'x'", COUNT)),
+    (lambda: RING.draw(axes=3), ("axes is 3", "give matplotlib axes")),
+    (lambda: tj.gradients(0, jnp.ones((1, 3)), jnp.zeros(1, int), QUADRATIC), ("key is 0", KEY)),
+    (lambda: tj.gradients(KEY_0, jnp.ones((1, 3)), jnp.zeros(1, int), None), ("task is None", "give a task")),
+    (lambda: tj.apply_gradients(jnp.ones((1, 3)), jnp.ones((1, 3)), (), "sgd"), ("optimizer is 'sgd'", OPTIMIZER)),
+    (lambda: tj.testing.check_task(None), ("task is None", "give a task")),
+    (lambda: tj.testing.check_algorithm(None), ("make is None", "give a function of an optimizer")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, tasks="x"), ("tasks is 'x'", "give a list of tasks")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, tasks=[3]), ("tasks is 3", "give a list of tasks")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, without=3), ("without is 3", "give a sequence of names")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, only="mesh"), ("only is 'mesh'", "give a sequence of names")),
+    (lambda: tj.compare([DSGD], tasks.digits(nodes=4), rounds=5, target=-1), ("target is -1.0", "right answers")),
+    (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, tune={"mometum": [0.1]}), "unknown number in tune 'mometum'"),
+    (lambda: simulate(on_evaluation=lambda: None), ("on_evaluation is", "give a function of the new rows")),
+    (lambda: simulate(on_evaluation=lambda a, b: None), ("on_evaluation is", "cannot be called with one argument")),
+    (lambda: simulate(checkpoint="a\0b"), ("checkpoint is 'a\\x00b'", "give a new folder")),
     # optimizers and methods
+    (lambda: tj.optimizer(optax.adamw, learning_rate=0.1, mask=3), ("mask is 3", "give booleans like the parameters")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: None), ("returned NoneType", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: jnp.ones(3)), ("returned float32[3]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda: 0.1), ("which fails for a step", "to one number")),
     (lambda: tj.optimizer(lambda **numbers: None, learning_rate=0.1), ("returned NoneType", "such as optax.sgd")),
     (lambda: tj.optimizer(optax.sgd(0.1)), ("factory is", "give a function such as optax.sgd, not its result")),
     (lambda: tj.optimizer(optax.sgd), ("sgd does not take {}", "'learning_rate'")),
@@ -689,6 +756,8 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
         ({"executor": 3}, "executor is 3; give a concurrent.futures executor"),
         ({"shard": "1/1"}, "shard is '1/1'; give i/N with i from 0 to N - 1"),
         ({"shard": 3}, "shard is 3; give i/N"),
+        ({"executor": ThreadPoolExecutor}, ("executor is", "give a concurrent.futures executor")),
+        ({"executor": FINISHED}, ("executor is", "which takes no work", "give a new one")),
         ({"shard": [0, 1]}, "shard is [0, 1]; give i/N"),
         ({"progress": "no"}, "progress is 'no'; give True or False"),
     ],
@@ -716,6 +785,42 @@ def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     check(
         lambda: tj.load(tmp_path), ("history.parquet has no group and no learning_rate", "give the folder of a result")
     )
+
+
+ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("rows", "nodes", "params", "words"),
+    [
+        ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows, or no numbers"),
+        (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        (ROW, "x", {}, "whose nodes or parameters are not those of a result"),
+        (ROW, 3, 3, "whose nodes or parameters are not those of a result"),
+    ],
+)
+def test_results_that_are_none(rows: dict[str, Any], nodes: Any, params: Any, words: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": nodes}))
+    pl.DataFrame(rows).write_parquet(tmp_path / "history.parquet")
+    (tmp_path / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(params))
+    check(lambda: tj.load(tmp_path), (words, "give the folder of a result.save"))
+
+
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "history.parquet")
+    check(lambda: tj.load(tmp_path), ("whose history.parquet is no regular file", "give the folder of a result"))
+
+
+def test_an_answer_that_is_no_truth() -> None:
+    check(
+        lambda: simulate(on_evaluation=lambda rows: rows), ("on_evaluation returned", "return True to stop, False or")
+    )
+
+
+def test_tables_that_are_nested_too_deep(tmp_path: Path) -> None:
+    (tmp_path / "sweep.toml").write_text("a = " + "[" * 3000)
+    check(lambda: tj.sweep(tmp_path / "sweep.toml", tmp_path / "out"), "is nested too deep for a sweep")
 
 
 def test_a_value_that_cannot_be_shown_is_told_by_its_class(uncompiled: None) -> None:
@@ -772,6 +877,7 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --nodes 0", "--nodes is 0; give an integer of at least 1"),
     ("compare --nodes 2.5", "--nodes"),
     ("compare --nodes 1000000000", ("nodes is 1000000000", "use at most 1400 nodes")),
+    ("compare --methods dsgd/ring --active 4", "--active is 4, which none of dsgd/ring takes; leave it out"),
     ("compare --seed -1", "--seed is -1; give an integer of at least 0"),
     ("compare --seed 99999999999", ("seed reaches 100000000001", "give seeds of at most 4294967295")),
     ("compare --seed 9223372036854775808", "give seeds of at most 4294967295"),

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
 from telejax.backend.shapes import kind_of
-from telejax.errors import check_integer, check_kind, check_name
+from telejax.errors import check_integer, check_kind, check_name, short
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
@@ -134,6 +134,8 @@ class Algorithm(ABC):
                 f"memory of the state of {called} is {type(state.memory).__name__}; "
                 "give telejax.Memory(slot=..., node=..., common=...)"
             )
+        if state.world is not None:
+            raise ValueError(f"world of the state of {called} is {short(state.world)}; leave it to the network")
         if (found := kind_of(state.holders)) != f"int32[{slots}]":
             raise ValueError(f"holders of the state of {called} is {found}; give int32[{slots}], a node or -1 a slot")
         if (found := kind_of(state.round)) not in ("int32[]", "int64[]"):
@@ -165,7 +167,10 @@ class Algorithm(ABC):
         """
         slots = self.slots(task.nodes)
         params = jax.tree.map(lambda x: jnp.repeat(x[None], slots, axis=0), params)
-        return State(params, self.init_optimizer(params), self.first_holders(task.nodes), jnp.int32(0))
+        opt_state = self.init_optimizer(params)
+        if opt_state is None:
+            raise ValueError(f"{type(self).__name__}.init_optimizer returned None; return arrays (slots, ...)")
+        return State(params, opt_state, self.first_holders(task.nodes), jnp.int32(0))
 
     def init_optimizer(self, params: Params) -> optax.OptState:
         """A new optimizer state for each slot."""

@@ -73,6 +73,8 @@ class JointTeleportation(Algorithm):
 
     def keep(self, places: Sequence[int]) -> tuple["JointTeleportation", tuple[int, ...]]:
         """The candidates at these places alone, and the slots they go on from; a place may appear more than once."""
+        for place in places:
+            check_integer("places", place, minimum=0, maximum=len(self.active) - 1)
         ends = np.cumsum((0, *self.active))
         slots = tuple(int(slot) for place in places for slot in range(ends[place], ends[place + 1]))
         mixing = block_diagonal([self.mixing.parts[place] for place in places])

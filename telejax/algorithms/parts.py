@@ -9,8 +9,9 @@ import optax
 from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 
 from telejax.backend.batched_map import map_nodes
-from telejax.errors import check_integer, short
-from telejax.optimizers import FixedOptimizer, Optimizer
+from telejax.errors import check_integer, check_kind, short
+from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
+from telejax.random.keys import check_key
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
@@ -70,7 +71,7 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     >>> tj.gradients(jax.random.key(0), jnp.zeros((2, 3)), jnp.array([0, 3]), task).shape
     (2, 3)
     """
-    check_holders(holders, task.nodes)
+    _check_data(key, holders, task)
     gradient = gradient_of(task)
     one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
     members = OptionalMembers.of(task)
@@ -97,6 +98,7 @@ def apply_gradients(
     >>> tj.apply_gradients(x, x, jax.vmap(sgd.build().init)(x), sgd)[0][0].tolist()
     [0.5, 0.5, 0.5]
     """
+    check_optimizer("optimizer", optimizer)
     return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 
 
@@ -127,8 +129,8 @@ def local_update(
         The new parameters and optimizer states.
     """
     steps = check_integer("steps", steps, minimum=1)
-    check_holders(holders, task.nodes)
-    transformation = optimizer.build()
+    _check_data(key, holders, task)
+    transformation = check_optimizer("optimizer", optimizer).build()
     gradient = gradient_of(task)
 
     def update(params: Params, opt_state: optax.OptState, node: Int[Array, ""]) -> tuple[Params, optax.OptState]:
@@ -148,6 +150,13 @@ def local_update(
 
     members = OptionalMembers.of(task)
     return map_nodes(update, (params, opt_state, holders), members.node_batch, members.mesh)
+
+
+def _check_data(key: Key[Array, ""], holders: Int[Array, " slots"], task: Task) -> None:
+    """Raise a ValueError unless these are a key, a task and its nodes."""
+    check_key("key", key)
+    check_kind("task", task, Task, "give a task, such as telejax.tasks.quadratic(nodes=100)")
+    check_holders(holders, task.nodes)
 
 
 def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:

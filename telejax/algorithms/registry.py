@@ -105,6 +105,13 @@ def grid(specs: Sequence[str]) -> dict[str, tuple[float, ...]]:
     return found
 
 
+def takes_workers(spec: str) -> bool:
+    """Whether a spec of :func:`build` leaves open how many nodes work in a round."""
+    name, texts = factories.split(spec.partition("/")[0], NAMES)
+    _, factory, fixes = find(name)
+    return any(one in WORKERS and one not in {**texts, **fixes} for one in factories.parameters(factory))
+
+
 def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     """The method that a text names, as on the command line.
 

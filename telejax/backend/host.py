@@ -26,7 +26,7 @@ def check_memory(what: str, needed: float, remedy: str, free: int | None) -> Non
     ValueError: state needs 8.0 GB and 1.0 GB are free; take fewer nodes
     """
     if free is not None and needed > free:
-        raise ValueError(f"{what} needs {needed / 1e9:,.1f} GB and {free / 1e9:.1f} GB are free; {remedy}")
+        raise ValueError(f"{what} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {remedy}")
 
 
 def check_host_memory(what: str, needed: float, remedy: str) -> None:

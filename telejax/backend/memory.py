@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
-import psutil
 from jax.extend.core import subjaxprs
+
+from telejax.backend.host import host_bytes
 
 BYTES_AT_ONCE = {"cpu": 4 * 2**20}
 BYTES_AT_ONCE_ACCELERATOR = 2 * 2**30
@@ -71,36 +72,10 @@ def free_bytes(device: jax.Device | None = None) -> int | None:
     return stats["bytes_limit"] - stats.get("bytes_in_use", 0) if "bytes_limit" in stats else None
 
 
-def host_bytes() -> int | None:
-    """Memory of this machine that is free now; None where unknown."""
-    try:
-        return int(psutil.virtual_memory().available)
-    except (OSError, RuntimeError, NotImplementedError):
-        return None
-
-
 def fitting_memory(run_bytes: int) -> int:
     """How many runs with a state of ``run_bytes`` one program may hold in the memory that is free now, at least 1."""
     free = free_bytes() or host_bytes() or 0
     return max(1, free // (COPIES * max(1, run_bytes)))
-
-
-def check_memory(what: str, needed: float, remedy: str, free: int | None) -> None:
-    """Raise a ValueError where something needs more memory than there is, before any of it is taken.
-
-    Args:
-        what: the words before "needs ... GB".
-        needed: bytes.
-        remedy: what to do.
-        free: bytes, of :func:`free_bytes` or :func:`host_bytes`; where they are unknown, all passes.
-
-    >>> check_memory("state", 8 * 10**9, "take fewer nodes", free=10**9)
-    Traceback (most recent call last):
-    ...
-    ValueError: state needs 8.0 GB and 1.0 GB are free; take fewer nodes
-    """
-    if free is not None and needed > free:
-        raise ValueError(f"{what} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {remedy}")
 
 
 def tree_bytes(tree: Any) -> int:

@@ -65,7 +65,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         tell(str(error))
         return 2
     except MemoryError as error:
-        tell(f"there is not enough memory: {error}; give fewer --nodes")
+        tell(f"there is not enough memory: {error}; make the problem smaller, as with fewer nodes")
         return 2
     except KeyboardInterrupt:
         tell(f"interrupted; {options.kept()}")

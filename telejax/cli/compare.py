@@ -13,6 +13,8 @@ from telejax.errors import check_integer
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
 
+ACTIVE = 8
+
 
 @dataclass(frozen=True)
 class Compare(TaskOptions):
@@ -24,8 +26,8 @@ class Compare(TaskOptions):
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
     """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce; with parameters, as in
     fedavg:local_steps=4; or your own, as package.module:name."""
-    active: int = 8
-    """Active nodes of teleportation, clients of fedavg, number of tokens."""
+    active: int | None = None
+    """Active nodes of teleportation, clients of fedavg, number of tokens; by default 8."""
     rounds: int = 500
     """Rounds of every method."""
     eval_every: int = 50
@@ -74,7 +76,9 @@ class Compare(TaskOptions):
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
         self.check_task()
-        for name in ("active", "rounds", "eval_every", "seeds"):
+        if self.active is not None:
+            check_integer("--active", self.active, minimum=1)
+        for name in ("rounds", "eval_every", "seeds"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
         if not self.methods:
             raise ValueError("--methods is empty; give at least one method, or leave it out")
@@ -83,4 +87,8 @@ class Compare(TaskOptions):
 
     def build_methods(self) -> "list[Algorithm]":
         optimizer = self.build_optimizer()
-        return [registry.build(spec, optimizer, workers=self.active) for spec in self.methods]
+        workers = ACTIVE if self.active is None else self.active
+        methods = [registry.build(spec, optimizer, workers=workers) for spec in self.methods]
+        if self.active is not None and not any(map(registry.takes_workers, self.methods)):
+            raise ValueError(f"--active is {self.active}, which none of {', '.join(self.methods)} takes; leave it out")
+        return methods

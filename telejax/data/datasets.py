@@ -32,6 +32,10 @@ class Dataset:
     """Of each channel, after reading uint8 as 0 to 1."""
     std: tuple[float, ...] = (1.0,)
 
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            check_kind(name, getattr(self, name), Split, "give a Split, or make the data set with from_arrays(...)")
+
     @property
     def classes(self) -> int:
         """Number of classes: one more than the highest label of all splits, held-out ones included."""

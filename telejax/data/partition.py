@@ -189,8 +189,9 @@ def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classe
     table = check_array("table", table, remedy)
     if table.ndim != 2 or table.dtype.kind not in "iu":
         raise ValueError(f"table has the shape {table.shape} and type {table.dtype}; {remedy}")
-    if table.max(initial=-1) >= len(labels):
-        raise ValueError(f"table has the number {table.max()}, and there are {len(labels)} labels; {remedy}")
+    for number in (int(table.max(initial=-1)), int(table.min(initial=0))):
+        if not -1 <= number < len(labels):
+            raise ValueError(f"table has the number {number}, and there are {len(labels)} labels; {remedy}")
     if labels.max() >= classes:
         raise ValueError(f"classes is {classes}, and labels go up to {labels.max()}; give at least {labels.max() + 1}")
     return np.stack([np.bincount(labels[row[row >= 0]], minlength=classes) for row in table])

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from telejax.backend.shapes import kind_of
-from telejax.errors import check_kind, short
+from telejax.errors import check_integer, check_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
 Tree = TypeVar("Tree")
@@ -88,6 +88,8 @@ def _checked_round(round: object) -> Array:
     whole = isinstance(round, int) and not isinstance(round, bool)
     if not (whole or jnp.issubdtype(getattr(round, "dtype", bool), jnp.integer)) or np.ndim(round):  # type: ignore[arg-type]
         raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
+    if whole:
+        check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
     return jnp.asarray(round, jnp.int32)
 
 

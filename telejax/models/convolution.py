@@ -8,7 +8,7 @@ experiments/benchmarks/gradients.py). Both forms take the same weights and give 
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from telejax.backend.memory import convolution_form
+from telejax.errors import check_name, short
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
@@ -45,6 +46,10 @@ def convolve(
     >>> convolve(jnp.ones((1, 28, 28, 32)), jnp.ones((5, 5, 1, 6))).shape
     (6, 24, 24, 32)
     """
+    _check_maps("maps", maps)
+    _check_maps("kernel", kernel)
+    if form is not None:
+        check_name("form", form, get_args(Form))
     rows, columns, channels, features = kernel.shape
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(maps.shape[1:3], (rows, columns), strides, padding)
@@ -119,6 +124,13 @@ def max_pool(maps: Float[Array, "channels height width batch"]) -> Float[Array, 
     >>> max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1)).item()
     4.0
     """
+    _check_maps("maps", maps)
     channels, height, width, batch = maps.shape
     even = maps[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(channels, height // 2, 2, width // 2, 2, batch).max((2, 4))
+
+
+def _check_maps(name: str, given: Any) -> None:
+    """Raise a ValueError unless this is an array of four axes."""
+    if len(getattr(given, "shape", ())) != 4:
+        raise ValueError(f"{name} is {short(given)}; give an array of four axes, as of jnp.ones((1, 28, 28, 32))")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from telejax.errors import check_name, short
+from telejax.errors import check_integer, check_name, short
 from telejax.models.dense import MLP, logistic_regression
 from telejax.models.image import VGG, LeNet
 
@@ -79,6 +79,7 @@ def as_network(model: Any, classes: int) -> Network:
         form = None
     ))
     """
+    classes = check_integer("classes", classes, minimum=1)
     if isinstance(model, str):
         return Linen(MODELS[check_name("model", model, MODELS)](classes))
     if isinstance(model, nn.Module):

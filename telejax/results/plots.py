@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_array, check_list, check_name
+from telejax.errors import check_array, check_kind, check_list, check_name
 
 LABELS = {
     "round": "rounds",
@@ -29,6 +29,14 @@ LABELS = {
 
 INSIDE, BESIDE = 10, 30
 """Lines whose legend fits inside the picture, and in one column beside it."""
+
+
+def _axes(given: Any, size: tuple[float, float]) -> matplotlib.axes.Axes:
+    """Where to draw: on axes that were given, or on new ones."""
+    if given is None:
+        return plt.subplots(figsize=size, layout="constrained")[1]
+    check_kind("axes", given, matplotlib.axes.Axes, "give matplotlib axes, as of plt.subplots(), or leave it out")
+    return given
 
 
 def plot_histories(
@@ -59,7 +67,7 @@ def plot_histories(
         raise ValueError("histories is empty; give at least one")
     for name in (metric, x):
         check_name("column", name, set.intersection(*(set(table.columns) for table in histories.values())))
-    axes = axes if axes is not None else plt.subplots(figsize=(7, 4.5), layout="constrained")[1]
+    axes = _axes(axes, (7, 4.5))
     positive, work_done = True, False
     for label, table in histories.items():
         columns = [name for name in settings if name in table.columns]
@@ -116,8 +124,7 @@ def plot_bands(
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
     beside = -(-len(parts) // BESIDE) if len(parts) > INSIDE else 0  # columns of a legend beside the picture
-    if axes is None:
-        axes = plt.subplots(figsize=(7 + 4 * beside, 6 if beside else 4.5), layout="constrained")[1]
+    axes = _axes(axes, (7 + 4 * beside, 6 if beside else 4.5))
     for values, part in parts.items():
         label = ", ".join(f"{name} {value}" for name, value in zip(lines, values, strict=True) if value is not None)
         part = part.sort(x).with_columns(pl.col("low", "high").fill_null(pl.col("mean")))
@@ -159,7 +166,7 @@ def plot_partition(
     counts = label_counts(table, labels, classes)
     if names is not None and len(check_list("names", names, "give a list of texts, one a class")) != classes:
         raise ValueError(f"names is {names!r}, and there are {classes} classes; give a text for each")
-    axes = axes if axes is not None else plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
+    axes = _axes(axes, (8, 3.5))
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")
     for one, held in enumerate(counts.T):
@@ -177,7 +184,7 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
     import networkx as nx
 
-    axes = axes if axes is not None else plt.subplots(figsize=(4, 4), layout="constrained")[1]
+    axes = _axes(axes, (4, 4))
     graph = topology.to_networkx(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
     nx.draw_networkx(
@@ -227,7 +234,7 @@ def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
 
 def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
     """Both final objectives of a search against the number of active nodes, the recommended one marked."""
-    axes = axes if axes is not None else plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    axes = _axes(axes, (6, 4))
     table = found.table.filter(~pl.col("diverged"))
     for name, label in (("slots", "slots' own models"), ("mean", "mean model")):
         error = table[f"{name}_se"].fill_null(0.0)

@@ -28,6 +28,9 @@ TUNE_BY = ("validation_loss_slots", "loss_slots")
 HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
 """Columns that a summary leaves out."""
 
+FILES = ("history.parquet", "config.json", "params.msgpack")
+"""Of a saved result."""
+
 X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messages": "messages", "time": "time"}
 """What a target is reached against, and the column that :meth:`Result.first` answers with."""
 
@@ -222,7 +225,7 @@ class Result:
         from telejax.results import plots
 
         for name in (metric, x):
-            check_name("column", name, self.history.columns)
+            check_name("column", name, set(self.history.columns).difference(self.run_columns))
         higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
         return plots.plot_histories(
             {self.config["algorithm"]: self.history},
@@ -286,6 +289,9 @@ def load(path: str | os.PathLike[str]) -> Result:
         ValueError: the folder holds no result, naming the file that is missing or unreadable.
     """
     folder = Path(check_path("path", path))
+    for name in FILES:  # what is there, and is no file, may never end
+        if (file := folder / name).exists() and not file.is_file():
+            raise ValueError(f"path is {str(path)!r}, whose {name} is no regular file; give the folder of a result")
     try:
         found = Result(
             history=pl.read_parquet(folder / "history.parquet"),
@@ -301,7 +307,21 @@ def load(path: str | os.PathLike[str]) -> Result:
         raise ValueError(
             f"path is {str(path)!r}, whose history.parquet has no {' and no '.join(sorted(missing))}; {remedy}"
         )
+    counted = ("round", pl.Int64), ("seed", pl.Int64), ("group", pl.Int64), ("loss", pl.Float64)
+    if not found.history.height or any(not _holds(found.history, name, kind) for name, kind in counted):
+        raise ValueError(
+            f"path is {str(path)!r}, whose history.parquet has no rows, or no numbers in "
+            f"{', '.join(name for name, _ in counted)}; {remedy}"
+        )
+    if not isinstance(found.config["nodes"], int) or not isinstance(found.params, Mapping | np.ndarray):
+        raise ValueError(f"path is {str(path)!r}, whose nodes or parameters are not those of a result; {remedy}")
     return found
+
+
+def _holds(history: pl.DataFrame, column: str, kind: Any) -> bool:
+    """Whether a table has a column of numbers of this kind, wide or narrow."""
+    found = history.schema.get(column)
+    return found is not None and (found.is_integer() if kind == pl.Int64 else found.is_float())
 
 
 def write_result(result: Result, folder: Path) -> None:

@@ -1,14 +1,15 @@
 """What a simulation is asked for, checked before anything is compiled."""
 
+import inspect
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
-from telejax.backend.memory import check_memory, host_bytes
+from telejax.backend.host import check_host_memory
 from telejax.errors import (
     check_flag,
     check_integer,
@@ -97,6 +98,22 @@ def check_kinds(
     ):
         if given is not None and (not fits or given == ""):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
+    if callable(on_evaluation) and not _takes_one(on_evaluation):
+        raise ValueError(
+            f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
+            "the new rows"
+        )
+
+
+def _takes_one(function: Callable[..., Any]) -> bool:
+    """Whether a function may be called with one argument, as far as one can tell."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return False
+    except ValueError:  # of a builtin, nobody knows
+        return True
+    return True
 
 
 def check_one_budget(rounds: int | None, gradients: int | None) -> None:
@@ -153,7 +170,7 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
         name, chosen = "seed", [seed]
     elif isinstance(seeds, str | bytes | Mapping) or np.ndim(seeds) == 0:
         count = check_integer("seeds", seeds, minimum=1)
-        check_memory(f"seeds is {count}, which", count * RUN_BYTES, "give fewer seeds", free=host_bytes())
+        check_host_memory(f"seeds is {count}, which", count * RUN_BYTES, "give fewer seeds")
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
         name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]

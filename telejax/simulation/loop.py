@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 from tqdm.auto import tqdm
 
 from telejax.backend.threads import told_to_stop
+from telejax.errors import short
 from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.program import Program
 from telejax.simulation.recorder import Recorder
@@ -29,8 +31,10 @@ class Stopping:
 
     def after(self, rows: pl.DataFrame, recorder: Recorder) -> bool:
         """Whether the run stops at this evaluation."""
-        told = self.on_evaluation is not None and bool(self.on_evaluation(rows.drop("setting")))
-        return told or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
+        told = None if self.on_evaluation is None else self.on_evaluation(rows.drop("setting"))
+        if not (told is None or isinstance(told, bool | np.bool_)):
+            raise ValueError(f"on_evaluation returned {short(told)}; return True to stop, False or nothing to go on")
+        return bool(told) or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
 
 
 def rounds_bar(name: str, rounds: int, progress: bool) -> tqdm:

@@ -26,6 +26,8 @@ class SavedSteps:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Plain]) -> None:
+        if "\0" in str(folder):
+            raise ValueError(f"checkpoint is {str(folder)!r}, which names no folder; give a new folder")
         self.folder, self.identity = folder.absolute(), dict(identity)
         if self.folder.is_file():
             raise ValueError(f"checkpoint is {str(folder)!r}, which is a file; give a folder")

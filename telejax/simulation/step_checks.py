@@ -10,7 +10,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
-from telejax.backend.memory import check_memory, free_bytes, tree_bytes
+from telejax.backend.host import check_memory
+from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
 from telejax.errors import check_integer
 from telejax.simulation.batching import BatchAxes, structure_of

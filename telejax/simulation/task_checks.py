@@ -93,6 +93,8 @@ def check_task_members(task: Task) -> None:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
             raise ValueError(f"task.init returned {kind}; parameters are arrays of floats, such as jnp.zeros(3)")
+        if leaf.dtype.itemsize < 2:
+            raise ValueError(f"task.init returned {leaf.dtype}, in which nothing can be summed; give bfloat16 or wider")
     shape = jax.eval_shape(lambda: params)
     loss = traced("task.loss", task.loss, shape, jnp.int32(0), jax.random.key(0))
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):

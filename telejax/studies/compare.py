@@ -19,8 +19,8 @@ from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.arguments import check_algorithm
 from telejax.simulation.simulate import Study, simulate
-from telejax.simulation.task_checks import check_task
-from telejax.simulation.tuning import Tune, meant, numbers
+from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
+from telejax.simulation.tuning import Tune, meant, numbers, resolve
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -165,17 +165,34 @@ class Comparison:
         return self.table()._repr_html_()
 
 
+def _target(given: Any, metric: str) -> float:
+    """The value that a metric is to reach."""
+    target = check_target("target", given)
+    if metric == "accuracy" and not 0 < target <= 1:
+        raise ValueError(f"target is {target}, and {metric} is the share of right answers; give one above 0, at most 1")
+    return target
+
+
 def _megabytes(count: float) -> str:
     """Whole megabytes, or one digit where there are few."""
     return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.1f}"
 
 
-def _of_method(tune: Tune, method: Algorithm, methods: Sequence[Algorithm]) -> Tune | None:
-    """The numbers of a common grid that a method has; those that none has are refused by all."""
+def _of_method(tune: Tune, method: Algorithm) -> Tune | None:
+    """The numbers of a common grid that a method has."""
     if not isinstance(tune, Mapping) or not isinstance(method, Algorithm):
         return tune
-    nobodys = {name for name in tune if not any(_has(one, name) for one in methods)}
-    return {name: values for name, values in tune.items() if name in nobodys or _has(method, name)} or None
+    return {name: values for name, values in tune.items() if _has(method, name)} or None
+
+
+def _check_numbers(tune: Tune, methods: Sequence[Algorithm]) -> None:
+    """Refuse a number that no method has, in the words of the first; before any of them runs."""
+    algorithms = [method for method in methods if isinstance(method, Algorithm)]
+    if not isinstance(tune, Mapping) or len(algorithms) < len(methods):
+        return
+    for name in tune:
+        if not any(_has(method, name) for method in algorithms):
+            resolve(name, algorithms[0], IDEAL)
 
 
 def _has(method: Algorithm, name: str) -> bool:
@@ -225,17 +242,19 @@ def compare(
     >>> both.table()["method"].to_list()
     ['one token', 'TELEPORTATION ring k=4']
     """
-    check_task(task)
+    check_task_members(check_task(task))
     remedy = "give a list of algorithms, such as [telejax.random_walk(optimizer=...)]"
     methods = check_list("methods", methods, remedy)
     for place, method in enumerate(methods):
         if not isinstance(method, Study) or isinstance(method, type):
             check_algorithm(method, f"methods[{place}]")
     seeds = check_integer("seeds", seeds, minimum=1)
-    target = None if target is None else check_target("target", target)
+    metric = "accuracy" if "accuracy" in metric_columns(task, (), IDEAL) else "loss"
+    target = None if target is None else _target(target, metric)
     names = [method.bind(task).name for method in methods]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
+    _check_numbers(tune, methods)
 
     def run(method: Algorithm) -> Result:
         try:
@@ -247,7 +266,7 @@ def compare(
                 eval_every=eval_every,
                 seed=seed,
                 seeds=seeds,
-                tune=_of_method(tune, method, methods),
+                tune=_of_method(tune, method),
                 progress=progress,
             )
         except DivergenceError as error:  # told by the table; the other methods go on
@@ -255,7 +274,6 @@ def compare(
 
     runs = dict(zip(names, in_threads(run, methods, METHODS_AT_ONCE), strict=True))
     first = next(iter(runs.values())).history
-    metric = "accuracy" if "accuracy" in first.columns else "loss"
     if target is None:
         target = 0.95 if metric == "accuracy" else 0.01 * float(first["loss"][0])
     config = {

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
 from telejax.backend.batched_map import measured_batch, sum_over_batches
-from telejax.backend.memory import check_memory, free_bytes
+from telejax.backend.host import check_memory
+from telejax.backend.memory import free_bytes
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset

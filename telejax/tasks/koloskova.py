@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from telejax.backend.memory import check_memory, host_bytes
+from telejax.backend.host import check_host_memory
 from telejax.errors import check_integer, check_number
 from telejax.tasks.quadratic import gradient_noise
 
@@ -75,7 +75,7 @@ def koloskova_quadratic(
             f"{MAX_NODES} nodes; tasks.quadratic has bounded curvature at any n"
         )
     dim = check_integer("dim", dim, minimum=1)
-    check_memory(f"dim is {dim}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes", free=host_bytes())
+    check_host_memory(f"dim is {dim}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes")
     noise = check_number("noise", noise)
     heterogeneity = check_number("heterogeneity", heterogeneity)
     index = np.arange(1, nodes + 1)

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 from scipy.special import i0
 
-from telejax.backend.memory import check_memory, host_bytes
+from telejax.backend.host import check_host_memory
 from telejax.errors import check_integer, check_name, check_number
 from telejax.random.normal import fast_normal
 from telejax.random.permutation import Shuffle, sorted_or_shuffled
@@ -107,7 +107,7 @@ def quadratic(
     if nodes > MAX_NODES:
         raise ValueError(f"nodes is {nodes}; give at most {MAX_NODES}, node numbers are int32")
     dim = check_integer("dim", dim, minimum=2)
-    check_memory(f"dim is {dim}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions", free=host_bytes())
+    check_host_memory(f"dim is {dim}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions")
     seed = check_integer("seed", seed, minimum=0)
     heterogeneity = check_number("heterogeneity", heterogeneity)
     noise = check_number("noise", noise)

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_integer, check_kind, check_list, check_name, short
 from telejax.tasks.base import Task
 from telejax.tasks.quadratic import quadratic
 from telejax.testing import accounting, runs, structure, transformations
 from telejax.testing.transformations import tree_task
 from telejax.testing.trial import Make, Trial
+
+GIVE = "give a list of tasks, such as [telejax.tasks.quadratic(nodes=12)]"
 
 Check = Callable[[Trial], None]
 
@@ -81,10 +83,13 @@ def check_algorithm(
     >>> check_algorithm(make, only=("messages", "gradients"))
     """
     nodes = check_integer("nodes", nodes, minimum=2)
+    if not callable(make):
+        raise ValueError(f"make is {short(make)}; give a function of an optimizer that makes the algorithm")
     chosen = _chosen(only, without)
     if tasks is None:
         nested = () if "trees" in set(without) else (tree_task(nodes),)
         tasks = (quadratic(nodes=nodes, dim=4, noise=1.0), *nested)
+    tasks = [check_kind("tasks", task, Task, GIVE) for task in check_list("tasks", tasks, GIVE)]
     if not tasks or any(task.nodes != nodes for task in tasks):
         raise ValueError(
             f"tasks have {[task.nodes for task in tasks]} nodes and nodes is {nodes}; give tasks of {nodes}"
@@ -102,8 +107,8 @@ def check_algorithm(
 def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     """The names of the checks to run, in their order."""
     for argument, names in (("only", only), ("without", without)):
-        if isinstance(names, str):
-            raise ValueError(f"{argument} is {names!r}; give a sequence of names, such as ({names!r},)")
+        if names is not None:
+            check_list(argument, names, f"give a sequence of names, such as ({names!r},)")
     wanted = set(CHECKS) if only is None else {check_name("check", name, CHECKS) for name in only}
     left_out = {check_name("check", name, CHECKS) for name in without}
     return [name for name in CHECKS if name in wanted - left_out]

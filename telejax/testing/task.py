@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import check_integer
+from telejax.errors import check_integer, check_kind
 from telejax.tasks.base import Task
 from telejax.testing.compare import alike, close, same, stack
 
@@ -36,6 +36,7 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
     >>> import telejax as tj
     >>> check_task(tj.tasks.quadratic(nodes=100, dim=4, noise=1.0))
     """
+    check_kind("task", task, Task, "give a task, such as telejax.tasks.quadratic(nodes=100)")
     assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
     given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else list(nodes)
     if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):

@@ -8,15 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse
 
-from telejax.errors import check_array, check_integer, check_number
+from telejax.errors import check_array, check_integer, check_kind, check_number
 from telejax.topology import spectrum
-from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
+from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic, check_entries
+
+FLOAT_BYTES = 8
+MAX_ROUND = 2**31 - 1  # rounds are int32 on the device
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import networkx
 
     from telejax.mixing.forms import Mixing
+
+
+def check_tolerance(tolerance: float) -> float:
+    """A share of a consensus distance, above 0 and below 1."""
+    remedy = "give a number above 0 and below 1, a share of the distance at the start"
+    if check_number("tolerance", tolerance, exclusive=True, remedy=remedy) >= 1:
+        raise ValueError(f"tolerance is {tolerance}; {remedy}")
+    return float(tolerance)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,6 +50,11 @@ class Topology:
     rounds: tuple[MixingMatrix, ...]
     stochastic: Stochastic = "both"
     """Which sums of the matrices are one: "row" or "column" for the methods on directed graphs."""
+
+    def __post_init__(self) -> None:
+        check_kind("name", self.name, str, "give a text")
+        if not self.rounds:
+            raise ValueError(f"rounds of topology {self.name!r} is empty; use telejax.topology.from_matrix, or a name")
 
     @staticmethod
     def build(
@@ -84,11 +100,14 @@ class Topology:
 
     def matrix(self, round: int = 0) -> np.ndarray:
         """The dense mixing matrix of a round, float64, shape (nodes, nodes)."""
+        check_entries(f"the dense matrix of {self.name!r}", self.nodes, self.nodes**2, FLOAT_BYTES)
         return self.sparse(round).toarray()
 
     def sparse(self, round: int = 0) -> scipy.sparse.csr_array:
         """The mixing matrix of a round in compressed sparse rows, float64."""
-        return self._at(round).sparse()
+        one = self._at(round)
+        check_entries(f"the matrix of {self.name!r}", self.nodes, one.messages + self.nodes)
+        return one.sparse()
 
     def average(self, x: np.ndarray, round: int = 0) -> np.ndarray:
         """``W x`` on the host in float64, shape (nodes, ...), also where W has too many entries to write down."""
@@ -150,7 +169,7 @@ class Topology:
         >>> tj.topology.one_peer_exponential(8).rounds_to_consensus()
         3
         """
-        tolerance = check_number("tolerance", tolerance, exclusive=True)
+        tolerance = check_tolerance(tolerance)
         low = 1.0 if self.is_finite_time() else self.consensus_bounds().low
         if low in (0.0, 1.0):
             return math.inf if low == 0 else self.period
@@ -199,7 +218,7 @@ class Topology:
         return plots.draw_topology(self, round, axes)
 
     def _at(self, round: int) -> FixedMatrix:
-        round = check_integer("round", round, minimum=0)
+        round = check_integer("round", round, minimum=0, maximum=MAX_ROUND)
         return self.rounds[round % self.period].at(round)
 
     def __repr__(self) -> str:

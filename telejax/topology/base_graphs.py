@@ -11,7 +11,7 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.matrices import Sparse
+from telejax.topology.matrices import Sparse, check_entries
 
 
 def base_graph(nodes: int, degree: int = 1) -> Topology:
@@ -115,6 +115,8 @@ def _check(nodes: int, degree: int) -> tuple[int, int]:
             f"degree is {degree} with {nodes} nodes; give a degree of at most {nodes - 1}, which is one round of "
             "exact averaging"
         )
+    rounds = 2 * nodes.bit_length() / (degree + 1).bit_length() + 2
+    check_entries("a base graph", nodes, rounds * (degree + 1) * nodes)
     return nodes, degree
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.matrices import Circulant, Complete, Sparse
+from telejax.topology.matrices import Circulant, Complete, Sparse, check_entries
 from telejax.topology.weights import Weights, from_edges
 
 MAX_CLIQUE = 1000  # two cliques of 1000 nodes have two million edges; of 50 000, five billion
@@ -39,6 +39,7 @@ def torus(nodes: int, rows: int | None = None) -> Topology:
     4
     """
     nodes, rows, columns = _rectangle(nodes, rows)
+    check_entries("torus", nodes, 5 * nodes)
     row, column = np.divmod(np.arange(nodes), columns)
     hears = [
         (row % rows) * columns + column % columns
@@ -60,6 +61,7 @@ def grid(nodes: int, rows: int | None = None, weights: Weights = "metropolis") -
     14
     """
     nodes, rows, columns = _rectangle(nodes, rows)
+    check_entries("grid", nodes, 5 * nodes)
     index = np.arange(nodes).reshape(rows, columns)
     i = np.concatenate([index[:-1].ravel(), index[:, :-1].ravel()])
     j = np.concatenate([index[1:].ravel(), index[:, 1:].ravel()])
@@ -73,7 +75,9 @@ def path(nodes: int, weights: Weights = "metropolis") -> Topology:
     >>> tj.topology.path(3).matrix()[0].round(2).tolist()
     [0.67, 0.33, 0.0]
     """
-    index = np.arange(check_integer("nodes", nodes, minimum=1))
+    nodes = check_integer("nodes", nodes, minimum=1)
+    check_entries("path", nodes, 3 * nodes)
+    index = np.arange(nodes)
     return from_edges(nodes, index[:-1], index[1:], "path", weights)
 
 
@@ -84,7 +88,9 @@ def star(nodes: int, weights: Weights = "metropolis") -> Topology:
     >>> tj.topology.star(4).max_degree
     3
     """
-    others = np.arange(1, check_integer("nodes", nodes, minimum=1))
+    nodes = check_integer("nodes", nodes, minimum=1)
+    check_entries("star", nodes, 3 * nodes)
+    others = np.arange(1, nodes)
     return from_edges(nodes, np.zeros_like(others), others, "star", weights)
 
 
@@ -96,7 +102,8 @@ def tree(nodes: int, branching: int = 2, weights: Weights = "metropolis") -> Top
     3
     """
     nodes = check_integer("nodes", nodes, minimum=1)
-    branching = check_integer("branching", branching, minimum=1)
+    branching = min(nodes, check_integer("branching", branching, minimum=1))  # more have no other children
+    check_entries("tree", nodes, 3 * nodes)
     children = np.arange(1, nodes)
     return from_edges(nodes, children, (children - 1) // branching, "tree", weights)
 
@@ -122,6 +129,7 @@ def barbell(nodes: int, clique: int | None = None, weights: Weights = "metropoli
     clique = check_integer("clique", clique, minimum=1)
     if 2 * clique > max(nodes, 2):
         raise ValueError(f"clique is {clique} with {nodes} nodes; two cliques need at most {nodes // 2} nodes each")
+    check_entries("barbell", nodes, 2 * clique**2 + 3 * nodes)
     i, j = np.triu_indices(clique, k=1)
     between = np.arange(clique - 1, nodes - clique)
     ends = np.concatenate([i, i + nodes - clique, between]), np.concatenate([j, j + nodes - clique, between + 1])
@@ -136,6 +144,7 @@ def hypercube(nodes: int) -> Topology:
     3
     """
     nodes, bits = _power_of_two("hypercube", nodes)
+    check_entries("hypercube", nodes, (bits + 1) * nodes)
     index = np.arange(nodes)
     hears = [index] + [index ^ (1 << bit) for bit in range(bits)]
     return Topology.build("hypercube", [from_neighbours(nodes, hears, [1 / (bits + 1)] * (bits + 1))])
@@ -149,6 +158,7 @@ def one_peer_hypercube(nodes: int) -> Topology:
     Topology('one_peer_hypercube', nodes=8, period=3, max_degree=1)
     """
     nodes, bits = _power_of_two("one-peer hypercube", nodes)
+    check_entries("one_peer_hypercube", nodes, 2 * bits * nodes)
     index = np.arange(nodes)
     rounds = [from_neighbours(nodes, [index, index ^ (1 << bit)], [1 / 2, 1 / 2]) for bit in range(bits)]
     return Topology.build("one_peer_hypercube", rounds or [Complete(1)])

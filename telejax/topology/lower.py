@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from telejax.backend.memory import check_memory, host_bytes
+from telejax.backend.host import check_host_memory
 from telejax.mixing.compose import Periodic
 from telejax.mixing.forms import MAX_DENSE_NODES, MAX_NEIGHBOURS, Dense, Edges, Mixing, Neighbours
 from telejax.topology.matrices import Circulant
@@ -63,11 +63,10 @@ def _shifted_lists(name: str, rounds: "Sequence[Circulant]") -> Neighbours:
     """
     period, slots = len(rounds), rounds[0].nodes
     degree = max(one.max_degree for one in rounds)
-    check_memory(
+    check_host_memory(
         f"topology {name!r} with {slots} nodes",
         (period * degree + 1) * slots * np.dtype(np.int32).itemsize,
         "give it fewer nodes, such as the slots of telejax.teleportation",
-        free=host_bytes(),
     )
     own, weights = np.zeros((period, 1)), np.zeros((period, degree, 1))
     indices = np.empty((period, degree, slots), np.int32)

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import scipy.sparse
 
-from telejax.topology.matrices import Permuted, Sparse, cycle
+from telejax.topology.matrices import Permuted, Sparse, check_entries, cycle
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int, Key
 
     from telejax.mixing.forms import Mixing
+
+
+DISTANCE_BYTES = 64  # in arrays over all distances, and their FFT
 
 
 class MatchingDistribution(Hashable, Protocol):
@@ -132,6 +135,7 @@ class OffsetMatching:
         return jnp.minimum(offset, self.nodes - offset)
 
     def _distances(self) -> np.ndarray:
+        check_entries("the distances of a matching", self.nodes, self.nodes, DISTANCE_BYTES)
         offset = np.arange(1, self.nodes)
         return np.minimum(offset, self.nodes - offset)
 
@@ -204,6 +208,7 @@ class RandomMatching:
         return self.distribution.messages
 
     def at(self, round: int) -> Sparse:
+        check_entries("a matching", self.nodes, 2 * self.nodes)
         partners = np.asarray(_draw(self.distribution)(np.uint32(self.seed), np.int32(round)))
         index = np.arange(self.nodes)
         heard = scipy.sparse.csr_array((np.full(self.nodes, self.weight), (index, partners)), shape=(self.nodes,) * 2)

@@ -10,9 +10,10 @@ from scipy.sparse.csgraph import connected_components
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
 from telejax.topology.matchings import RandomMatching, UniformMatching
-from telejax.topology.matrices import Complete
+from telejax.topology.matrices import Complete, check_entries
 from telejax.topology.weights import Weights, adjacency, from_edges
 
+NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
 RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
 MAX_SEED = 2**32 - 1  # seeds are uint32 on the device
 
@@ -36,6 +37,7 @@ def random_regular(nodes: int, degree: int = 4, seed: int = 0, weights: Weights 
         raise ValueError(f"degree is {degree} with {nodes} nodes; give a degree below the number of nodes")
     if nodes * degree % 2:
         raise ValueError(f"degree is {degree} with {nodes} nodes; nodes * degree must be even, change one of them")
+    check_entries("random_regular", nodes, (degree + 1) * nodes, NETWORKX_BYTES)
 
     def draw(stream: np.random.Generator) -> Edges:
         graph = nx.random_regular_graph(degree, nodes, seed=int(stream.integers(2**31)))
@@ -57,11 +59,13 @@ def erdos_renyi(
     if probability is None:
         probability = min(1.0, 2 * math.log(nodes) / nodes) if nodes > 1 else 1.0
     probability = _probability("probability", probability)
+    pairs = nodes * (nodes - 1) // 2
+    check_entries("erdos_renyi", nodes, 2 * probability * pairs + nodes)
+    remedy = f"give a probability above ln(n) / n = {math.log(nodes) / nodes:.3g}"
 
     def draw(stream: np.random.Generator) -> Edges:
-        return _pairs(_linked(stream, nodes * (nodes - 1) // 2, probability))
+        return _pairs(_linked(stream, pairs, probability))
 
-    remedy = f"give a probability above ln(n) / n = {math.log(nodes) / nodes:.3g}"
     return first_connected(f"erdos_renyi:probability={probability:.3g}", nodes, draw, seed, weights, remedy)
 
 
@@ -90,6 +94,7 @@ def small_world(
         return from_edges(nodes, np.arange(nodes - 1), np.arange(1, nodes), "small_world", weights)
     if degree % 2 or degree >= nodes:
         raise ValueError(f"degree is {degree} with {nodes} nodes; give an even degree below the number of nodes")
+    check_entries("small_world", nodes, (degree + 1) * nodes, NETWORKX_BYTES)
 
     def draw(stream: np.random.Generator) -> Edges:
         graph = nx.watts_strogatz_graph(nodes, degree, probability, seed=int(stream.integers(2**31)))
@@ -135,6 +140,8 @@ def stochastic_block(
         smallest = int(sizes.min())
         inside = min(1.0, 2 * math.log(smallest) / smallest) if smallest > 1 else 1.0
     inside = _probability("inside", inside)
+    links = inside * float(sizes.max()) * nodes + bridges * clusters**2
+    check_entries("stochastic_block", nodes, links + nodes)
 
     def draw(stream: np.random.Generator) -> Edges:
         i, j = [], []

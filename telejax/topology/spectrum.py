@@ -19,10 +19,11 @@ from scipy.sparse.csgraph import connected_components
 
 from telejax.topology import lanczos
 from telejax.topology.matchings import RandomMatching
-from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted
+from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted, check_entries
 
 DENSE_NODES = 1024  # up to here dense eigenvalues are exact and take under a second
 CLOSE_MODES = 64  # the slowest Fourier modes by FFT, among which the slowest is found without cancellation
+MODE_BYTES = 24  # a node of a circulant graph, whose spectrum is an FFT (measured)
 EXACT = 1e-12  # relative distance to consensus that rounding leaves behind
 
 
@@ -46,6 +47,7 @@ def consensus_bounds(rounds: Sequence[MixingMatrix]) -> Bounds:
         return Bounds(1.0, 1.0)
     if not connects(rounds):
         return Bounds(0.0, 0.0)
+    check_entries("the consensus rate of a graph", nodes, nodes, MODE_BYTES)
     if not all(one.fixed for one in rounds):
         return _drawn(rounds)
     means = [one for one in rounds if isinstance(one, Complete)]
@@ -74,6 +76,7 @@ def is_finite_time(rounds: Sequence[MixingMatrix]) -> bool:
         return True
     if rounds[0].nodes > 1 and not all(one.fixed for one in rounds):
         return False
+    check_entries("a period of a graph", rounds[0].nodes, rounds[0].messages + rounds[0].nodes)
     start = np.random.default_rng(0).normal(size=rounds[0].nodes)
     start -= start.mean()
     end = start

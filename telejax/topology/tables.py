@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from telejax.errors import check_integer, check_list, check_number
-from telejax.topology.base import Topology
+from telejax.errors import check_integer, check_list
+from telejax.topology.base import Topology, check_tolerance
 from telejax.topology.random_graphs import check_seed
 from telejax.topology.registry import NAMES, from_spec, parse
 
@@ -48,7 +48,7 @@ def table(nodes: int, names: Sequence[str] = tuple(NAMES), seed: int = 0, tolera
     [('ring', 1, 2, False), ('base:degree=1', 3, 1, True)]
     """
     nodes, seed = check_integer("nodes", nodes, minimum=1), check_seed(seed)
-    tolerance = check_number("tolerance", tolerance, exclusive=True)
+    tolerance = check_tolerance(tolerance)
     names = check_list("names", names, "give a list of names, such as ['ring', 'torus:rows=4']")
     for name in names:
         parse(name)  # a mistyped name is an error, a graph that does not exist at this size a note

@@ -76,6 +76,8 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     """
     check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
     check_name("weights", weights, get_args(Weights))
+    if topology.stochastic != "both":
+        raise ValueError(f"topology {topology.name!r} is directed; only undirected edges take new weights")
     rounds = []
     for one in topology.rounds:
         if not one.fixed:

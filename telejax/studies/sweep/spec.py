@@ -87,6 +87,8 @@ class SweepSpec:
             tables = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise ValueError(f"{path} is not TOML: {error}") from None
+        except RecursionError:
+            raise ValueError(f"{path} is nested too deep for a sweep; give the tables that README shows") from None
         return SweepSpec.from_dict(tables, _lines(text, str(path)))
 
     @staticmethod

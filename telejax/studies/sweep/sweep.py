@@ -173,7 +173,10 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
         for cell in cells:
             yield cell, run_cell(cell)
         return
-    futures = {executor.submit(run_cell, cell): cell for cell in cells}
+    try:
+        futures = {executor.submit(run_cell, cell): cell for cell in cells}
+    except RuntimeError as error:  # it was shut down
+        raise ValueError(f"executor is {short(executor)}, which takes no work: {error}; give a new one") from error
     lost = []
     for future in as_completed(futures):
         try:
@@ -192,7 +195,8 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
 
 def _check_executor(executor: Executor | None) -> None:
     """Refuse processes that are forked: jax has threads, which a fork leaves behind with the locks that they hold."""
-    if executor is not None and not callable(getattr(executor, "submit", None)):
+    fits = callable(getattr(executor, "submit", None)) and not isinstance(executor, type)
+    if executor is not None and not fits:
         raise ValueError(f"executor is {short(executor)}; give a concurrent.futures executor, such as a process pool")
     context = getattr(executor, "_mp_context", None)
     if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":

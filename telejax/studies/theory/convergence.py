@@ -21,6 +21,9 @@ from telejax.topology import TopologyLike, check_topology, resolve
 if TYPE_CHECKING:
     import matplotlib.axes
 
+LARGEST_COUNT = 2**63 - 1
+"""Of nodes, rounds and gradients in a bound, which is computed in floats."""
+
 
 def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
     """The bound for decentralized SGD::
@@ -43,7 +46,7 @@ def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: 
     >>> round(decentralized_sgd(problem, nodes=4, rounds=100, p=1.0), 3)
     0.06
     """
-    nodes, rounds = check_integer("nodes", nodes, minimum=1), check_integer("rounds", rounds, minimum=1)
+    nodes, rounds = _count("nodes", nodes), _count("rounds", rounds)
     _check_problem(problem)
     q = _rate(p, tau)
     drift = q * problem.noise_sq + problem.heterogeneity_sq
@@ -73,7 +76,7 @@ def teleportation(problem: ProblemConstants, *, nodes: int, active: int, rounds:
     >>> round(teleportation(problem, nodes=100, active=1, rounds=100, p=1.0), 3)
     0.151
     """
-    nodes, rounds = check_integer("nodes", nodes, minimum=1), check_integer("rounds", rounds, minimum=1)
+    nodes, rounds = _count("nodes", nodes), _count("rounds", rounds)
     active = check_integer("active", active, minimum=1)
     if active > nodes:
         raise ValueError(f"active is {active} of {nodes} nodes; activate at most {nodes}")
@@ -125,10 +128,10 @@ def bounds(
     check_topology("topology", topology)
     check_one_budget(rounds, gradients)
     rows = []
-    chosen = check_candidates(candidates, check_integer("nodes", nodes, minimum=1))
+    chosen = check_candidates(candidates, _count("nodes", nodes))
     if gradients is not None:
         remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
-        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy)
+        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy, maximum=LARGEST_COUNT)
     for k in chosen:
         graph = resolve(topology, k)
         p, tau = graph.consensus_rate(), graph.period
@@ -196,6 +199,10 @@ def _check_problem(problem: object) -> None:
     """Raise a ValueError unless these are the constants of a problem."""
     remedy = "give telejax.theory.measure(task), or telejax.theory.ProblemConstants(...)"
     check_kind("problem", problem, ProblemConstants, remedy)
+
+
+def _count(name: str, value: int) -> int:
+    return check_integer(name, value, minimum=1, maximum=LARGEST_COUNT)
 
 
 def _rate(p: float, tau: int) -> float:
