@@ -543,6 +543,7 @@ def test_checkpoints_are_folders(tmp_path: Path, uncompiled: None) -> None:
         check(lambda every=every: run(checkpoint=tmp_path / "new", every=every), f"every is {every!r}; give an integer")
 
 
+@pytest.mark.slow
 def test_a_tuned_number_named_like_a_column_goes_by_its_full_name() -> None:
     history = run(TELEPORT, network=LOSSY, tune={"loss": [0.0, 0.5]}).history
     assert history["network.loss"].unique().sort().to_list() == [0.0, 0.5]

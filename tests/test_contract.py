@@ -390,6 +390,7 @@ def test_a_clock_is_plotted_against_and_awaited() -> None:
     )
 
 
+@pytest.mark.slow
 def test_until_stops_where_all_runs_have_arrived() -> None:
     target = 2.5
     result = run("tracker", rounds=200, eval_every=2, until=("loss", target))

@@ -20,7 +20,7 @@ METHODS = {spec: lambda o, spec=spec: registry.build(spec, o, workers=3) for spe
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.fast_cases("decentralized_sgd/one_peer_exponential", SETTINGS[0], "over a network")
+@pytest.mark.fast_cases(SETTINGS[0])
 def test_no_method_leaks_a_tracer(name: str) -> None:
     momentum = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
     network = tj.Network(loss=0.1, outage=0.1) if name == "over a network" else None

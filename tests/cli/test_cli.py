@@ -99,6 +99,7 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(tmp_path: Pat
     assert (out / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_force_replaces_a_folder_of_telejax(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -205,6 +205,7 @@ def test_what_is_kept_and_what_is_sent(form, width):
 
 
 # matrix products and means read every row, and 0 x NaN is NaN
+@pytest.mark.fast_cases("shared weights", "padded", "edges", "uniform matchings")
 @pytest.mark.parametrize("form", [name for name in FORMS if FORMS[name].hides], indirect=True)
 def test_a_nan_reaches_only_those_who_hear_it(form):
     topology, mixing = form.build()
@@ -254,6 +255,14 @@ def by_hand(mixing: forms.Mixing, matrix: np.ndarray, table: np.ndarray) -> tupl
     return (served if transport == "server" else without)(matrix, table)
 
 
+@pytest.mark.fast_cases(
+    "shared weights-float32",
+    "padded-float32",
+    "dense-float32",
+    "mean-float32",
+    "edges-float32",
+    "uniform matchings-float32",
+)
 def test_lost_messages_fall_to_their_receivers(form, width):
     check_delivered(*form.build(), width)
 

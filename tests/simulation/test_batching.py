@@ -31,6 +31,7 @@ def doubled() -> Doubled:
     return Doubled(**{name: getattr(TASK, name) for name in TASK.__dataclass_fields__})
 
 
+@pytest.mark.slow
 def test_classes_with_the_same_fields_are_two_structures() -> None:
     assert structure_of(TASK) != structure_of(doubled())
     with pytest.raises(ValueError, match="members have 2 structures"):

@@ -32,6 +32,7 @@ class Brain:
         return {"loss": jnp.sum((params - 3) ** 2), "accuracy": jnp.mean(params) / 8}
 
 
+@pytest.mark.slow
 def test_bfloat16_is_measured_saved_plotted_and_compared_in_float32(tmp_path):
     walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     both = tj.compare([walk], Brain(), rounds=4, eval_every=2, tune=[0.05, 0.1], seeds=2, target=0.1)

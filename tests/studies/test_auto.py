@@ -50,6 +50,7 @@ def test_one_continuous_history(run):
     np.testing.assert_allclose(TASK.evaluate(run.model)["loss"], history["loss"][-1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_all_candidates(run):
     """The first search runs 1 + 2 + ... + 32 = 63 slots; what is never run costs nothing."""
     history = run.history

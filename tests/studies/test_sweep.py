@@ -214,6 +214,7 @@ def test_an_unwritable_folder_is_named(spec, tmp_path):
         tj.sweep(spec, spec / "inside")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
     write = Path.write_bytes
 

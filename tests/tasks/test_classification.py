@@ -118,6 +118,7 @@ def test_nodes_of_free_sizes_draw_their_own_samples_and_count_the_same():
     assert exact[0] == pytest.approx(np.mean(exact[1:]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_evaluation_in_batches_equals_all_at_once(monkeypatch):
     task = tj.tasks.classification(PICTURES, nodes=4)
     params, measured = task.init(jax.random.key(0)), []

@@ -77,6 +77,7 @@ TASK_FAULTS = {
 }
 
 
+@pytest.mark.fast_cases("integers", "nothing", "random start", "vector", "not finite", "jit", "no loss", "two losses")
 @pytest.mark.parametrize("fault", TASK_FAULTS)
 def test_broken_tasks_are_caught(fault: str) -> None:
     with pytest.raises(AssertionError, match=TASK_FAULTS[fault]):

@@ -17,7 +17,7 @@ T = tj.topology
 BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]
 
 
-@pytest.mark.fast_cases("random_matching")
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS)
 @settings(max_examples=10, deadline=None)
 @given(nodes=st.sampled_from([1, 2, 9, 16]), seed=st.integers(0, 2**32 - 1), round=st.integers(0, 10**6))
