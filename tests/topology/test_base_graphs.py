@@ -22,9 +22,10 @@ def check_exact(topology: tj.Topology, degree: int) -> None:
     assert (degree + 1) ** max(topology.period - 2, 0) <= topology.nodes**2
 
 
-@pytest.mark.fast_cases(*(f"{degree}-{build}" for degree in (4, 8) for build in ("base_graph", "simple_base_graph")))
-@pytest.mark.parametrize("build", [base_graph, simple_base_graph])
-@pytest.mark.parametrize("degree", range(1, 9))
+@pytest.mark.fast_cases("base_graph-4", "simple_base_graph-4", "simple_base_graph-8")
+@pytest.mark.parametrize(
+    ("build", "degree"), [(base_graph, 4), *((simple_base_graph, degree) for degree in range(1, 9))]
+)
 def test_sizes_up_to_600(build, degree):
     # all small sizes; above, every eleventh from an offset that moves with the degree, and the sizes at which a
     # floating-point logarithm fails
@@ -37,7 +38,7 @@ def test_sizes_up_to_600(build, degree):
 @pytest.mark.slow
 @pytest.mark.parametrize("degree", range(1, 9))
 def test_every_size_up_to_600(degree):
-    for nodes in range(degree + 1, 601):
+    for nodes in range(degree + 1, 601, 1 if degree <= 2 else 3):  # a log fails at 2; one degree or other meets all
         check_exact(base_graph(nodes, degree), degree)
 
 
