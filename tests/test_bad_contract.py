@@ -330,6 +330,9 @@ def test_parts(call: Callable[[], Any], words: str) -> None:
         (changes(memory=tj.Memory(slot=jnp.zeros(8))), "memory was an empty Memory and is Memory(slot=float32[8]"),
         (changes(memory=None), "memory was an empty Memory and is an empty NoneType"),
         (changes(world={"a": ONE}), "Mine.step changed world of the state"),
+        (mine(bind=gives(None)), "bind returned None; return the method itself"),
+        (mine(init_optimizer=gives(None)), "Mine.init_optimizer returned None; return arrays (slots, ...)"),
+        (starts(world={"a": ONE}), ("world of the state of Mine.start is", "leave it to the network")),
         (starts(memory=tj.Memory(slot=jnp.zeros((3, 2)))), "memory.slot has a leaf of shape (3, 2); its first axis"),
         (starts(memory=tj.Memory(slot=1.0)), "memory.slot has a leaf of shape (); its first axis"),
         (starts(memory=tj.Memory(node=jnp.zeros(3))), "memory.node has a leaf of shape (3,); its first axis"),
@@ -425,6 +428,7 @@ def test_init_is_final(bases: tuple[type, ...]) -> None:
         (task(8.0), "task.nodes is 8.0; make it a static field"),
         (task(2**31), "task.nodes is 2147483648; make it a static field with an integer from 1 to 2147483647"),
         (task(np.zeros(2)), "task.nodes is array([0., 0.]); make it a static field"),
+        (task(init=gives(jnp.zeros(3, jnp.float8_e4m3fn))), "task.init returned float8_e4m3fn"),
         (task(init=gives(jnp.zeros(3, jnp.int32))), "task.init returned int32; parameters are arrays of floats"),
         (task(init=gives(1.0)), "task.init returned float; parameters are arrays of floats"),
         (task(init=gives(None)), "task.init returned None, no arrays"),
@@ -501,6 +505,10 @@ def test_states_of_other_runs(result: tj.Result, tmp_path: Path, uncompiled: Non
     ]
     for fields, words in changed:
         check(lambda fields=fields: run(state=state.replace(**fields), seeds=2), words)
+    lossy, strange = {"network": LOSSY, "seeds": 2}, state.replace(world={"a": ONE})
+    check(lambda: run(state=strange, **lossy), "another structure than this run in world")
+    with pytest.raises(ReachedCompilation):  # the network begins here
+        run(state=state, **lossy)
     halves = mine(groups=gives((4, 4)), gossip_messages=gives(((0,), (0,))))
     check(lambda: run(halves, state=result, seeds=2), "2 seeds, 1 settings and 1 groups, and this run has 2 seeds")
     result.save(tmp_path / "saved")

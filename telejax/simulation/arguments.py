@@ -48,6 +48,8 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
 
 def check_slots(algorithm: Algorithm, task: Task) -> Algorithm:
     """Return a bound method, or raise a ValueError where its number of slots, or its name, is of another kind."""
+    if not isinstance(algorithm, Algorithm):
+        raise ValueError(f"bind returned {short(algorithm)}; return the method itself, as super().bind(task) does")
     called = type(algorithm).__name__
     remedy = "let it return an integer of at least 1, the parameter copies of a run"
     check_integer(f"{called}.slots({task.nodes})", algorithm.slots(task.nodes), minimum=1, remedy=remedy)

@@ -46,12 +46,21 @@ class SavedSteps:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = hold(self.folder)
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
         except BlockingIOError:
             raise
         except OSError as error:
-            raise OSError(f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}") from error
+            raise self._unwritable(error) from error
+        try:
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
+            raise
         return self
+
+    def _unwritable(self, error: OSError) -> OSError:
+        return OSError(f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}; give another folder")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -83,7 +83,7 @@ def simulate(
             stopped, bit for bit. Another graph, step size or method of the same structure is taken.
         until: a metric and its target, such as ``("accuracy", 0.95)``: stop at the evaluation at which all runs
             have reached it.
-        on_evaluation: called with the new rows (a polars table) after each evaluation; a true answer stops the run.
+        on_evaluation: called with the new rows (a polars table) after each evaluation; True stops the run.
         progress: show a progress bar with the time left when a run takes more than two seconds.
         checkpoint: a folder for checkpoints. The same call, made again after the process was killed, goes on
             from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a
