@@ -8,10 +8,10 @@ from . import testing as testing
 from . import topology as topology
 from .algorithms.all_reduce import all_reduce_sgd as all_reduce_sgd
 from .algorithms.base import Algorithm as Algorithm
-from .algorithms.base import bind_mixing as bind_mixing
-from .algorithms.base import node_mixing as node_mixing
 from .algorithms.decentralized_sgd import decentralized_sgd as decentralized_sgd
 from .algorithms.fedavg import fedavg as fedavg
+from .algorithms.graphs import bind_mixing as bind_mixing
+from .algorithms.graphs import node_mixing as node_mixing
 from .algorithms.joint import joint_teleportation as joint_teleportation
 from .algorithms.parts import apply_gradients as apply_gradients
 from .algorithms.parts import gradients as gradients

@@ -274,7 +274,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (topology.block_diagonal, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
     (partial(topology.with_self_loops, weight=0.5), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.with_self_loops, RING), {"weight": ([*NUMBERS, 1.0], "give a number of at least 0 and below 1")}),
-    (partial(topology.check_stochastic, RING), {"stochastic": (["x", None], "give one of: both, column, row")}),
+    (topology.Needs, {"stochastic": (["x", None], "give one of: both, column, row")}),
     *(
         (getattr(RING, name), {"round": (SEEDS, "give an integer from 0 to 2147483647")})
         for name in ("matrix", "sparse", "messages", "to_networkx", "draw")

@@ -1,4 +1,4 @@
-"""What every algorithm shares: the base class, its accounting, and how a graph waits for the number of nodes.
+"""What every algorithm shares: the base class and its accounting.
 
 A method is three choices: how many slots (parameter copies) there are, who holds them in a round, and how
 they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_messages``.
@@ -6,9 +6,8 @@ they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_me
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Self, final, get_args
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -19,14 +18,13 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
 from telejax.backend.shapes import kind_of
-from telejax.errors import check_integer, check_kind, check_name, short
+from telejax.errors import short
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.state import Info, Memory, Params, State
 from telejax.tasks.base import Task
-from telejax.topology import Stochastic, Topology, TopologyLike, check_stochastic, check_topology, resolve
 
 START = np.uint32(2**31 + 2**16)  # folded into the key of task.init for what a method draws at its start
 
@@ -213,58 +211,3 @@ def takes_network(algorithm: Algorithm) -> bool:
 def copy_bytes(tree: PyTree[Array | jax.ShapeDtypeStruct]) -> int:
     """Bytes of one slot's part of a pytree with leaves (slots, ...)."""
     return sum(tree_bytes(leaf) // leaf.shape[0] for leaf in jax.tree.leaves(tree))
-
-
-@dataclass(frozen=True)
-class NodeTopology:
-    """The graph over all nodes, given before their number is known: a name or a function of it."""
-
-    topology: str | Callable[[int], Topology]
-    stochastic: Stochastic = "both"
-
-    def mixing(self, nodes: int) -> Mixing:
-        return resolve(self.topology, nodes, self.stochastic).mixing()
-
-
-jax.tree_util.register_static(NodeTopology)
-
-
-def node_mixing(topology: TopologyLike, stochastic: Stochastic = "both") -> Mixing | NodeTopology:
-    """Device arrays of a Topology; a name or a function waits until the number of nodes is known.
-
-    Args:
-        topology: a Topology, a name, or a function of the number of nodes.
-        stochastic: which sums of the weights are one; "column" or "row" for a method on directed graphs.
-
-    Raises:
-        ValueError: a directed topology where the method takes none.
-
-    >>> node_mixing("ring")
-    NodeTopology(topology='ring', stochastic='both')
-    """
-    if isinstance(topology, Topology):
-        return check_stochastic(topology, stochastic).mixing()
-    check_topology("topology", topology)
-    check_name("stochastic", stochastic, get_args(Stochastic))
-    return NodeTopology(topology, stochastic)
-
-
-def bind_mixing(mixing: Mixing | NodeTopology, nodes: int) -> Mixing:
-    """The mixing over exactly ``nodes`` nodes.
-
-    Raises:
-        ValueError: a topology of another size.
-
-    >>> bind_mixing(node_mixing("ring"), 5).slots
-    5
-    """
-    nodes = check_integer("nodes", nodes, minimum=1)
-    if isinstance(mixing, NodeTopology):
-        return mixing.mixing(nodes)
-    check_kind("mixing", mixing, Mixing, "give what topology.mixing() or telejax.node_mixing(...) returns")
-    if mixing.slots != nodes:
-        raise ValueError(
-            f"topology {mixing.name!r} has {mixing.slots} nodes and the task {nodes}; build the topology with "
-            f"{nodes} nodes, or pass its name to have it built"
-        )
-    return mixing

@@ -1,65 +1,84 @@
 """Decentralized SGD: every node steps on its own data and averages with its neighbours, every round::
 
-    x_i <- sum_j W_ij (x_j - eta grad F_j(x_j; xi_j))
+    x_i <- sum_j W_ij (x_j - eta grad F_j(x_j; xi_j))          adapt, then combine
+    x_i <- sum_j W_ij x_j - eta grad F_i(x_i; xi_i)            combine, then adapt
 
 X. Lian et al. 2017 (arXiv 1705.09056), A. Koloskova et al. 2020 (arXiv 2003.10422).
 """
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
 
 from jaxtyping import Array, Key
 
-from telejax.algorithms.base import AllNodes, NodeTopology, bind_mixing, node_mixing
-from telejax.algorithms.parts import local_update
-from telejax.mixing.accounting import Messages
+from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
+from telejax.algorithms.parts import apply_gradients, gradients, local_update
+from telejax.errors import check_integer, check_name
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.state import Info, State, pytree
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
+
+Order = Literal["adapt_then_combine", "combine_then_adapt"]
 
 
 @pytree
 @dataclass(frozen=True)
-class DecentralizedSGD(AllNodes):
+class DecentralizedSGD(OnGraph):
     """See :func:`decentralized_sgd`."""
+
+    label: ClassVar[str] = "DSGD"
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
+    order: Order = field(metadata=STATIC, default="adapt_then_combine")
+    local_steps: int = field(metadata=STATIC, default=1)
 
     @property
     def name(self) -> str:
-        graph = self.mixing.topology if isinstance(self.mixing, NodeTopology) else self.mixing.name
-        return f"DSGD {graph if isinstance(graph, str) else 'graph'}"
+        told = f", {self.local_steps} local" if self.local_steps > 1 else ""
+        return super().name + (", combine first" if self.order == "combine_then_adapt" else told)
 
-    def bind(self, task: Task) -> Self:
-        return replace(self, mixing=bind_mixing(self.mixing, task.nodes))
+    def gradients(self, nodes: int) -> tuple[int, ...]:
+        return (nodes * self.local_steps,)
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         holders = self.first_holders(task.nodes)
-        params, opt_state = local_update(key, state.params, state.opt_state, holders, task, self.optimizer)
-        mixing = bind_mixing(self.mixing, task.nodes)
-        state, params, _ = network.gossip(key, mixing, params, state, self.copy_bytes(state))
+        params, opt_state = state.params, state.opt_state
+        if self.order == "combine_then_adapt":
+            grads = gradients(key, params, holders, task)
+            state, params = self.gossip(key, network, state, params)
+            params, opt_state = apply_gradients(grads, params, opt_state, self.optimizer)
+        else:
+            params, opt_state = local_update(key, params, opt_state, holders, task, self.optimizer, self.local_steps)
+            state, params = self.gossip(key, network, state, params, steps=self.local_steps)
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
-    def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
-        return (bind_mixing(self.mixing, nodes).messages,)
 
-
-def decentralized_sgd(*, topology: TopologyLike, optimizer: Optimizer) -> DecentralizedSGD:
+def decentralized_sgd(
+    *, topology: TopologyLike, optimizer: Optimizer, order: Order = "adapt_then_combine", local_steps: int = 1
+) -> DecentralizedSGD:
     """Decentralized SGD over a graph of all the task's nodes.
 
     Args:
         topology: the graph over the nodes: a Topology, a name, or a function of the number of nodes.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
+        order: "adapt_then_combine": step, then average; "combine_then_adapt": average, and step along the gradient
+            where the node was before, for which nobody waits.
+        local_steps: steps that a node takes before it averages.
 
     Raises:
-        ValueError: once the task is known, a topology of another size.
+        ValueError: ``local_steps`` below 1, or above 1 where combining comes first; once the task is known, a
+            topology of another size.
 
     >>> import optax, telejax as tj
     >>> tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'DSGD ring'
     """
-    return DecentralizedSGD(as_optimizer(optimizer), node_mixing(topology))
+    check_name("order", order, get_args(Order))
+    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    if order == "combine_then_adapt" and local_steps > 1:
+        raise ValueError(f"local_steps is {local_steps}, and combining first takes one step a round; give 1")
+    return DecentralizedSGD(as_optimizer(optimizer), node_mixing(topology), order, local_steps)

@@ -1,6 +1,8 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,12 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 
 from telejax.backend.batched_map import map_nodes
 from telejax.errors import check_integer, check_kind, short
-from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
+
+LocalStep = Callable[[optax.GradientTransformation, Params, Params, optax.OptState, Any], tuple[Params, optax.OptState]]
 
 WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it
 
@@ -110,6 +114,9 @@ def local_update(
     task: Task,
     optimizer: Optimizer | FixedOptimizer,
     steps: int = 1,
+    *,
+    step: "LocalStep | None" = None,
+    given: PyTree[Array] = None,
 ) -> tuple[Params, optax.OptState]:
     """``x_a <- x_a - eta grad F_holder(a)(x_a; xi)``, ``steps`` times, on every slot.
 
@@ -124,6 +131,9 @@ def local_update(
         task: whose loss, or ``gradient``, is taken.
         optimizer: of :func:`telejax.optimizer`.
         steps: of every node, one after another.
+        step: of a method that does more than step along the gradient: ``step(transformation, gradient, params,
+            opt_state, given)`` of one slot, which returns parameters and optimizer state.
+        given: what ``step`` is given beside, leaves (slots, ...), such as a correction of the gradient.
 
     Returns:
         The new parameters and optimizer states.
@@ -133,23 +143,28 @@ def local_update(
     transformation = check_optimizer("optimizer", optimizer).build()
     gradient = gradient_of(task)
 
-    def update(params: Params, opt_state: optax.OptState, node: Int[Array, ""]) -> tuple[Params, optax.OptState]:
+    def update(
+        params: Params, opt_state: optax.OptState, node: Int[Array, ""], given: PyTree[Array]
+    ) -> tuple[Params, optax.OptState]:
         node_key = jax.random.fold_in(key, node)
 
-        def one(step: int | Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
+        def one(number: int | Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
             params, opt_state = carry
-            batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, step)
-            return stepped(transformation, gradient(params, node, batch_key), params, opt_state)
+            batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, number)
+            grads = gradient(params, node, batch_key)
+            if step is None:
+                return stepped(transformation, grads, params, opt_state)
+            return step(transformation, grads, params, opt_state, given)
 
         if steps > WRITTEN_OUT:
             return jax.lax.fori_loop(0, steps, one, (params, opt_state))
         carry = params, opt_state
-        for step in range(steps):
-            carry = one(step, carry)
+        for number in range(steps):
+            carry = one(number, carry)
         return carry
 
     members = OptionalMembers.of(task)
-    return map_nodes(update, (params, opt_state, holders), members.node_batch, members.mesh)
+    return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
 
 
 def _check_data(key: Key[Array, ""], holders: Int[Array, " slots"], task: Task) -> None:
@@ -193,3 +208,40 @@ def stepped(
             f"{[shape for _, shape in wanted]}; let its update return one array like each parameter"
         )
     return optax.apply_updates(params, change), opt_state
+
+
+def combined(function: Callable[..., Array], first: Params, *others: Params) -> Params:
+    """``function`` of the leaves of trees that are alike, in the dtype of the first.
+
+    >>> import jax.numpy as jnp
+    >>> combined(lambda x, y: x - 0.5 * y, {"a": jnp.ones(2)}, {"a": jnp.ones(2)})["a"].tolist()
+    [0.5, 0.5]
+    """
+    return jax.tree.map(lambda x, *rest: function(x, *rest).astype(x.dtype), first, *others)
+
+
+def zeros(params: Params) -> Params:
+    """Zeros like the parameters."""
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def with_step_size(optimizer: Any, called: str) -> Optimizer:
+    """The optimizer, or a ValueError where its step size, by which a method divides, is no number.
+
+    Args:
+        optimizer: that was given.
+        called: the method.
+    """
+    made = as_optimizer(optimizer)
+    if not isinstance(made, Optimizer) or "learning_rate" not in made.numbers:
+        raise ValueError(
+            f"optimizer is {made.describe()}, and {called} divides by its step size; give a number, as in "
+            "telejax.optimizer(optax.sgd, learning_rate=0.1)"
+        )
+    return made
+
+
+def per_step_size(optimizer: Optimizer, steps: int = 1) -> Array:
+    """``1 / (steps eta)``, or 0 where eta is 0, as then nothing moves."""
+    eta = jnp.asarray(optimizer.learning_rate)
+    return jnp.where(eta > 0, 1 / (steps * jnp.where(eta > 0, eta, 1)), 0)

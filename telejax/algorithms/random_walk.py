@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key
 
-from telejax.algorithms.base import Algorithm, NodeTopology, bind_mixing, copy_bytes, node_mixing
+from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.graphs import NodeTopology, bind_mixing, node_mixing
 from telejax.algorithms.parts import data_key, local_update
 from telejax.errors import check_integer
 from telejax.mixing.forms import Dense, Mixing, Neighbours

@@ -50,3 +50,14 @@ def side_by_side(parts: Sequence[Messages]) -> Messages:
         return lambda rounds: np.sum([sent(part, rounds) for part in parts], axis=0)
     period = int(np.lcm.reduce([len(part) for part in tuples]))
     return tuple(sum(part[t % len(part)] for part in tuples) for t in range(period))
+
+
+def scaled(messages: Messages, factor: int) -> Messages:
+    """So many copies for each.
+
+    >>> scaled((10, 20), 2)
+    (20, 40)
+    """
+    if callable(messages):
+        return messages if factor == 1 else lambda rounds: factor * messages(rounds)
+    return tuple(factor * count for count in messages)

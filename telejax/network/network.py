@@ -111,6 +111,9 @@ class Network:
         message_bytes: int,
         sent: Params | None = None,
         steps: int = 1,
+        *,
+        messages: int = 1,
+        returned: bool = False,
     ) -> tuple[State, Params, Mixing]:
         """Each slot mixes what it keeps with what it hears.
 
@@ -122,6 +125,9 @@ class Network:
             message_bytes: of one message.
             sent: what each slot sends; by default what it keeps.
             steps: gradient steps that were computed before.
+            messages: as how many messages that counts which travels together.
+            returned: whether the weight of what is lost stays with its sender, as push-sum asks, so that sums over all
+                slots are conserved; by default it falls to the receiver's own.
 
         Returns:
             The state, the mixed parameters, and the mixing that took effect: ``mixing`` itself on an ideal network.
@@ -130,8 +136,12 @@ class Network:
             return state, mix(mixing, params, state.round, sent), mixing
         delivered = mixing.delivered(state.round, self._arrives(key, state.holders))
         world = state.world or self.start(state).world
-        world = {"lost": world["lost"] + delivered.lost, "surplus": delivered.surplus}
-        return state.replace(world=world), mix(delivered.mixing, params, 0, sent), delivered.mixing
+        mixed, surplus = mix(delivered.mixing, params, 0, sent), delivered.surplus
+        if returned:
+            column = lambda x: surplus.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
+            mixed, surplus = jax.tree.map(lambda x, kept: x - column(x) * kept, mixed, params), jnp.zeros_like(surplus)
+        world = {"lost": world["lost"] + messages * delivered.lost, "surplus": surplus}
+        return state.replace(world=world), mixed, delivered.mixing
 
     def report(
         self, state: State, groups: tuple[int, ...] | None = None, **counts: Int[Array, "..."] | Bool[Array, "..."]

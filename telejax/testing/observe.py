@@ -113,7 +113,8 @@ class RecordingNetwork(Network):
         message_bytes: int,
         sent: Params | None = None,
         steps: int = 1,
-        **others: Any,
+        *others: Any,
+        **named: Any,
     ) -> tuple[State, Params, Mixing]:
         """See :meth:`telejax.Network.gossip`."""
         self.log.calls += 1
@@ -123,7 +124,7 @@ class RecordingNetwork(Network):
             self.log.exchanges.append((number, Exchange(np.array(pairs), int(message_bytes), collective)))
 
         jax.debug.callback(note, senders_and_receivers(mixing, state.round))
-        return super().gossip(key, mixing, params, state, message_bytes, sent, steps, **others)
+        return super().gossip(key, mixing, params, state, message_bytes, sent, steps, *others, **named)
 
     def hand_off(
         self, key: Any, state: State, holders: Int[Array, " slots"], message_bytes: int, **others: Any

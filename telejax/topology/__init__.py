@@ -19,11 +19,11 @@ from telejax.topology.classic import (
 from telejax.topology.compose import block_diagonal, permuted, sequence, with_self_loops
 from telejax.topology.equitopo import d_equistatic, od_equidyn, ou_equidyn, u_equistatic
 from telejax.topology.matrices import Stochastic
+from telejax.topology.needs import ANY, Needs
 from telejax.topology.random_graphs import erdos_renyi, random_matching, random_regular, small_world, stochastic_block
 from telejax.topology.registry import (
     NAMES,
     TopologyLike,
-    check_stochastic,
     check_topology,
     from_spec,
     random_walk,
@@ -33,7 +33,9 @@ from telejax.topology.tables import table
 from telejax.topology.weights import Weights, directed, from_matrix, from_networkx, reweighted
 
 __all__ = [
+    "ANY",
     "NAMES",
+    "Needs",
     "Stochastic",
     "Topology",
     "TopologyLike",
@@ -41,7 +43,6 @@ __all__ = [
     "barbell",
     "base_graph",
     "block_diagonal",
-    "check_stochastic",
     "check_topology",
     "complete",
     "d_equistatic",

@@ -155,6 +155,25 @@ class Topology:
         """
         return spectrum.consensus_bounds(self.rounds)
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether every round is a fixed matrix in which nodes hear those who hear them, with the same weight."""
+        return all(one.fixed and one.at(0).symmetric for one in self.rounds)
+
+    def least_eigenvalue(self) -> float:
+        """The least eigenvalue of a fixed symmetric matrix: at least -1, and 0 or more for lazy weights.
+
+        Raises:
+            ValueError: rounds that differ, or weights that are not symmetric.
+
+        >>> import telejax as tj
+        >>> round(tj.topology.ring(4).least_eigenvalue(), 3)
+        -0.333
+        """
+        if self.is_drawn or self.period > 1 or not self.is_symmetric:
+            raise ValueError(f"topology {self.name!r} is no fixed symmetric matrix; give an undirected graph")
+        return spectrum.least_eigenvalue(self._at(0))
+
     def is_finite_time(self) -> bool:
         """Whether every period ends in exact consensus, up to rounding."""
         return spectrum.is_finite_time(self.rounds)

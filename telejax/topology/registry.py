@@ -6,7 +6,7 @@ from typing import Any, get_args, get_type_hints
 from telejax.errors import check_integer, check_kind, check_name, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
-from telejax.topology.matrices import Stochastic
+from telejax.topology.needs import ANY, Needs
 from telejax.topology.weights import reweighted
 
 TopologyLike = Topology | str | Callable[[int], Topology]
@@ -69,33 +69,18 @@ ALIASES = {
 }
 
 
-def check_stochastic(topology: Topology, stochastic: Stochastic = "both") -> Topology:
-    """Return the topology, or raise a ValueError where a method cannot use its weights."""
-    check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
-    check_name("stochastic", stochastic, get_args(Stochastic))
-    if topology.stochastic not in ("both", stochastic):
-        takes = "doubly stochastic weights" if stochastic == "both" else f"{stochastic}-stochastic weights"
-        raise ValueError(
-            f"topology {topology.name!r} is {topology.stochastic}-stochastic and the method takes {takes}; give an "
-            "undirected graph, or a method for directed ones"
-        )
-    return topology
-
-
-def resolve(
-    topology: TopologyLike, nodes: int, stochastic: Stochastic = "both", argument: str = "topology"
-) -> Topology:
+def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: str = "topology") -> Topology:
     """A Topology over exactly ``nodes`` nodes from a Topology, a name or a function of the size.
 
     Args:
         topology: a Topology; a name with parameters, as in ``"random_regular:degree=4,seed=1"``; or a
             function from the number of nodes to a Topology.
         nodes: number of nodes (or slots) that mix.
-        stochastic: which sums of its weights are one.
+        needs: what it must be.
         argument: what errors call the topology.
 
     Raises:
-        ValueError: unknown name or parameter, a topology of another size, or a directed one where none is taken.
+        ValueError: unknown name or parameter, a topology of another size, or one that is not as needed.
 
     >>> resolve("torus:rows=2", 6)
     Topology('torus', nodes=6, period=1, max_degree=3)
@@ -111,7 +96,7 @@ def resolve(
             f"topology {topology.name!r} has {topology.nodes} nodes where {nodes} mix; "
             f"build it with {nodes} nodes, or pass its name to have it built"
         )
-    return check_stochastic(topology, stochastic)
+    return needs.check(topology)
 
 
 def check_topology(argument: str, given: object) -> None:

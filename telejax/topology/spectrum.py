@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+import scipy.sparse.linalg
 from scipy.sparse.csgraph import connected_components
 
 from telejax.topology import lanczos
@@ -151,3 +152,17 @@ def _dense_rate(rounds: Sequence[FixedMatrix]) -> float:
     np.fill_diagonal(laplacian, 0)
     np.fill_diagonal(laplacian, -laplacian.sum(axis=1))
     return float(np.clip(scipy.linalg.eigvalsh(laplacian, subset_by_index=[1, 1])[0], 0, 1))
+
+
+def least_eigenvalue(one: FixedMatrix) -> float:
+    """Of a symmetric matrix: by FFT, by dense eigenvalues, or by Lanczos iteration."""
+    if isinstance(one, Complete):
+        return one.kept if one.nodes > 1 else 1.0
+    if isinstance(one, Circulant):
+        row = np.zeros(one.nodes)
+        row[one.offsets] = one.weights
+        return float(np.fft.rfft(row).real.min())
+    matrix = one.sparse()
+    if one.nodes <= DENSE_NODES:
+        return float(scipy.linalg.eigvalsh(matrix.toarray(), subset_by_index=[0, 0])[0])
+    return float(scipy.sparse.linalg.eigsh(matrix, k=1, which="SA", return_eigenvectors=False)[0])
