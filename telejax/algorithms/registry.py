@@ -57,8 +57,18 @@ class Method:
 METHODS = (
     Method("all_reduce_sgd", "all_reduce", aliases={"all-reduce": {}}),
     Method("decentralized_sgd", "decentralized_sgd", aliases={"dsgd": {}}, graphs="nodes"),
+    Method("exact_diffusion", "exact_diffusion", aliases={"d2": {}}, graphs="nodes", fixed=True),
+    Method("extra", "extra", graphs="nodes", fixed=True),
     Method("fedavg", "fedavg"),
+    Method("gradient_tracking", "gradient_tracking", graphs="nodes"),
+    Method("k_gt", "k_gt", graphs="nodes", fixed=True),
+    Method("local_exact_diffusion", "local_exact_diffusion", aliases={"led": {}}, graphs="nodes", fixed=True),
+    Method("nids", "nids", graphs="nodes", fixed=True),
+    Method("prox_skip", "prox_skip", graphs="nodes", fixed=True),
+    Method("push_sum", "push_sum", graphs="nodes", stochastic="column"),
+    Method("quasi_global_momentum", "quasi_global_momentum", graphs="nodes"),
     Method("random_walk", "random_walk", aliases={"token": {"tokens": 1}, "tokens": {}}, graphs="walk"),
+    Method("scaffold", "scaffold"),
     Method("teleportation", "teleportation", graphs="slots"),
 )
 

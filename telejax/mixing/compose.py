@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from telejax.errors import check_kind, check_list
-from telejax.mixing.accounting import Messages, one_after_another, side_by_side
+from telejax.mixing.accounting import Messages, one_after_another, sent, side_by_side
 from telejax.mixing.forms import (
     MAX_DENSE_NODES,
     MAX_NEIGHBOURS,
@@ -117,6 +117,52 @@ class Periodic(Mixing):
         """``function(part, *operands)`` of the round's part."""
         branches = [partial(function, part) for part in self.parts]
         return jax.lax.switch(round % len(self.parts), branches, *operands)
+
+
+@pytree
+@dataclass(frozen=True)
+class FirstSilent(Mixing):
+    """Another mixing, but nobody sends anything in round 0: W_0 = I."""
+
+    part: Mixing
+    silent: Bool[Array, ""] | None = None
+    """Whether this is round 0, where it was asked for one round alone."""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.part.name
+
+    @property
+    def slots(self) -> int:  # type: ignore[override]
+        return self.part.slots
+
+    @property
+    def messages(self) -> Messages:  # type: ignore[override]
+        return lambda rounds: np.where(rounds == 0, 0, sent(self.part.messages, rounds))
+
+    @property
+    def degree(self) -> int:
+        return self.part.degree
+
+    def apply(
+        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
+    ) -> Float[Array, "slots ..."]:
+        return jnp.where(self._now(round), kept, self.part.apply(kept, sent, round))
+
+    def neighbours(self, round: Int[Array, ""]) -> Rows:
+        indices, weights = self.part.neighbours(round)
+        return indices, jnp.where(self._now(round), jnp.zeros_like(weights).at[0].set(1), weights)
+
+    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
+        silent, whole = self._now(round), self.part.delivered(round, arrives)
+        lost, surplus = (jnp.where(silent, 0, x) for x in (whole.lost, whole.surplus))
+        return Delivered(FirstSilent(whole.mixing, silent), lost, surplus)
+
+    def sharded(self, mesh: Mesh) -> Mixing:
+        return replace(self, part=self.part.sharded(mesh))
+
+    def _now(self, round: Int[Array, ""]) -> Bool[Array, ""]:
+        return round == 0 if self.silent is None else self.silent
 
 
 @pytree

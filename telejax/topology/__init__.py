@@ -5,6 +5,7 @@ from telejax.topology.base_graphs import base_graph, simple_base_graph
 from telejax.topology.classic import (
     barbell,
     complete,
+    directed_exponential,
     exponential,
     grid,
     hypercube,
@@ -47,6 +48,7 @@ __all__ = [
     "complete",
     "d_equistatic",
     "directed",
+    "directed_exponential",
     "erdos_renyi",
     "exponential",
     "from_matrix",

@@ -187,6 +187,21 @@ def exponential(nodes: int) -> Topology:
     return Topology.build("exponential", [Circulant.build(nodes, offsets, weights)])
 
 
+def directed_exponential(nodes: int) -> Topology:
+    """Node i sends to the nodes 1, 2, 4, ... below n further, 1 / (tau + 1) each (Assran et al. 2019).
+
+    The graph of stochastic gradient push; the transpose of ``exponential``, and like it doubly stochastic. Where nodes
+    send to more or fewer than they hear, see :func:`telejax.topology.directed`.
+
+    >>> import telejax as tj
+    >>> tj.topology.directed_exponential(8).matrix()[:, 0].tolist()
+    [0.25, 0.25, 0.25, 0.0, 0.25, 0.0, 0.0, 0.0]
+    """
+    nodes = check_integer("nodes", nodes, minimum=1)
+    offsets = [0] + [-(1 << t) for t in range((nodes - 1).bit_length())]
+    return Topology.build("directed_exponential", [Circulant.build(nodes, offsets, [1 / len(offsets)] * len(offsets))])
+
+
 def one_peer_exponential(nodes: int) -> Topology:
     """Round t averages with the node 2^(t mod tau) further, 1/2 each, tau = ceil(log2 n) (Ying et al. 2021).
 

@@ -47,6 +47,7 @@ NAMES: dict[str, Callable[..., Topology]] = {
     "one_peer_hypercube": classic.one_peer_hypercube,
     "exponential": classic.exponential,
     "one_peer_exponential": classic.one_peer_exponential,
+    "directed_exponential": classic.directed_exponential,
     "base_graph": base_graphs.base_graph,
     "simple_base_graph": base_graphs.simple_base_graph,
     "d_equistatic": equitopo.d_equistatic,
