@@ -8,6 +8,7 @@ from . import testing as testing
 from . import topology as topology
 from .algorithms.all_reduce import all_reduce_sgd as all_reduce_sgd
 from .algorithms.base import Algorithm as Algorithm
+from .algorithms.choco_sgd import choco_sgd as choco_sgd
 from .algorithms.decentralized_sgd import decentralized_sgd as decentralized_sgd
 from .algorithms.exact_diffusion import exact_diffusion as exact_diffusion
 from .algorithms.extra import extra as extra
@@ -29,6 +30,7 @@ from .algorithms.random_walk import random_walk as random_walk
 from .algorithms.scaffold import scaffold as scaffold
 from .algorithms.teleportation import teleportation as teleportation
 from .errors import DivergenceError as DivergenceError
+from .mixing import compression as compression
 from .mixing.compose import block_diagonal as block_diagonal
 from .mixing.mix import mix as mix
 from .mixing.mix import neighbours as neighbours

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ForwardRef, get_args
 
 from beartype import BeartypeConf, beartype
 from beartype.door import is_bearable
@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "telejax"
 
 PYTREES = {
     "telejax.algorithms.all_reduce",
+    "telejax.algorithms.choco_sgd",
     "telejax.algorithms.decentralized_sgd",
     "telejax.algorithms.exact_diffusion",
     "telejax.algorithms.extra",
@@ -30,6 +31,7 @@ PYTREES = {
     "telejax.algorithms.scaffold",
     "telejax.algorithms.teleportation",
     "telejax.mixing.compose",
+    "telejax.mixing.compression",
     "telejax.mixing.forms",
     "telejax.mixing.matchings",
     "telejax.mixing.sharded",
@@ -84,9 +86,16 @@ def checked(function: Callable) -> Callable:
 
 
 def _checkable(hint: object) -> bool:
-    """Not ``Self`` outside of a decorated class, nor a protocol whose properties a check would compute."""
+    """Not ``Self`` outside of a class, nor a protocol whose properties a check would compute, nor a recursive type."""
+    if _is_recursive(hint):
+        return False
     try:
         is_bearable(None, hint, conf=INTEGERS_ARE_FLOATS)
     except BeartypeDecorHintException:
         return False
     return True
+
+
+def _is_recursive(hint: object) -> bool:
+    """Whether a type names itself, as trees of the oldest optax do."""
+    return isinstance(hint, ForwardRef) or any(map(_is_recursive, get_args(hint)))

@@ -178,6 +178,9 @@ class Algorithm(ABC):
         """Holders before the first round: nobody, where they are drawn every round."""
         return jnp.full(self.slots(nodes), -1, jnp.int32)
 
+    def check_network(self, network: Network) -> None:  # noqa: B027  # most stand all
+        """Raise a ValueError where the method cannot stand what a network does."""
+
     def models(self, state: State) -> Params:
         """What is judged, leaves (slots, ...): the parameters by default, the ratio x / w in push-sum."""
         return state.params

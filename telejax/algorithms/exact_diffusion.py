@@ -13,7 +13,8 @@ from typing import ClassVar
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import combined, local_update
+from telejax.algorithms.local import combined
+from telejax.algorithms.parts import local_update
 from telejax.errors import check_flag
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network

@@ -12,7 +12,8 @@ from typing import ClassVar
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import combined, local_update, zeros
+from telejax.algorithms.local import combined, zeros
+from telejax.algorithms.parts import local_update
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer

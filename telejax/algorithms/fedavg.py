@@ -4,7 +4,9 @@
     x_a <- x;  x_a <- x_a - eta grad F_{i_a}(x_a; xi), local_steps times
     x <- (1/k) sum_a x_a
 
-B. McMahan et al. 2017, arXiv 1602.05629. The server sends k copies and receives k in a round.
+B. McMahan et al. 2017, arXiv 1602.05629. The server sends k copies and receives k in a round. FedProx (T. Li et al.
+2020, arXiv 1812.06127) adds mu (x_a - x) to the gradients; FedOpt (S. Reddi et al. 2021, arXiv 2003.00295: FedAdam,
+FedYogi, FedAdagrad) gives x - mean x_a to an optimizer of the server.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +14,13 @@ from dataclasses import dataclass, field
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.local import near, served
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
-from telejax.errors import check_flag, check_integer
+from telejax.errors import check_flag, check_integer, check_number
 from telejax.mixing.forms import Mean
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.state import STATIC, Info, State, pytree
+from telejax.state import STATIC, Info, Memory, Params, State, pytree
 from telejax.tasks.base import Task
 
 
@@ -30,10 +33,15 @@ class FedAvg(Algorithm):
     clients: int = field(metadata=STATIC)
     local_steps: int = field(metadata=STATIC)
     state_travels: bool = field(metadata=STATIC)
+    proximal: float | None = None
+    server_optimizer: Optimizer | FixedOptimizer | None = None
 
     @property
     def name(self) -> str:
-        return f"FedAvg k={self.clients}, {self.local_steps} local"
+        called = "FedAvg" if self.proximal is None else "FedProx"
+        if self.server_optimizer is not None:
+            called += f" {self.server_optimizer.describe()['name']}"
+        return f"{called} k={self.clients}, {self.local_steps} local"
 
     def slots(self, nodes: int) -> int:
         return check_active(self.clients, nodes, name="clients")
@@ -41,15 +49,33 @@ class FedAvg(Algorithm):
     def gradients(self, nodes: int) -> tuple[int, ...]:
         return (self.clients * self.local_steps,)
 
+    def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
+        state = super().start(key, params, task)
+        if self.server_optimizer is None:
+            return state
+        return state.replace(memory=Memory(common=self.server_optimizer.build().init(params)))
+
+    def check_network(self, network: Network) -> None:
+        if self.server_optimizer is not None and not network.ideal:
+            raise ValueError(
+                f"network is {network}, and a server with an optimizer gives all clients its model; leave "
+                "server_optimizer out, or give no network"
+            )
+
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, self.clients)
         state, changed = network.hand_off(key, state, holders, self.copy_bytes(state))
         state = refreshed(state, changed, self.optimizer, self.state_travels)
+        local = {} if self.proximal is None else {"step": near(self.proximal), "given": state.params}
         params, opt_state = local_update(
-            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps, **local
         )
+        before = state.params
         server = Mean("server", self.clients, self.gossip_messages(task.nodes)[0], transport="server")
         state, params, _ = network.gossip(key, server, params, state, self.copy_bytes(state), steps=self.local_steps)
+        if self.server_optimizer is not None:
+            params, server = served(self.server_optimizer, before, params, state.memory.common)
+            state = state.replace(memory=Memory(common=server))
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
@@ -59,7 +85,15 @@ class FedAvg(Algorithm):
         return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
 
 
-def fedavg(*, clients: int, optimizer: Optimizer, local_steps: int = 1, state_travels: bool = False) -> FedAvg:
+def fedavg(
+    *,
+    clients: int,
+    optimizer: Optimizer,
+    local_steps: int = 1,
+    state_travels: bool = False,
+    proximal: float | None = None,
+    server_optimizer: Optimizer | None = None,
+) -> FedAvg:
     """FedAvg over ``clients`` sampled nodes a round.
 
     Args:
@@ -68,9 +102,11 @@ def fedavg(*, clients: int, optimizer: Optimizer, local_steps: int = 1, state_tr
         local_steps: steps that a client takes before the average.
         state_travels: whether the optimizer state of slot a goes through the server to its next client, and
             is counted in the bytes; by default it starts afresh with every new client.
+        proximal: mu of FedProx, which holds clients near the server's model; may be tuned.
+        server_optimizer: of FedOpt, such as ``telejax.optimizer(optax.adam, learning_rate=0.01)``.
 
     Raises:
-        ValueError: ``clients`` or ``local_steps`` below 1, or more clients than nodes.
+        ValueError: ``clients`` or ``local_steps`` below 1, or more clients than nodes; ``proximal`` below 0.
 
     >>> import optax, telejax as tj
     >>> tj.fedavg(clients=4, local_steps=2, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).gradients(100)
@@ -78,4 +114,7 @@ def fedavg(*, clients: int, optimizer: Optimizer, local_steps: int = 1, state_tr
     """
     clients = check_integer("clients", clients, minimum=1)
     local_steps = check_integer("local_steps", local_steps, minimum=1)
-    return FedAvg(as_optimizer(optimizer), clients, local_steps, check_flag("state_travels", state_travels))
+    proximal = None if proximal is None else check_number("proximal", proximal)
+    server = None if server_optimizer is None else as_optimizer(server_optimizer)
+    state_travels = check_flag("state_travels", state_travels)
+    return FedAvg(as_optimizer(optimizer), clients, local_steps, state_travels, proximal, server)

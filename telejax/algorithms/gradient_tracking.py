@@ -15,7 +15,8 @@ from typing import ClassVar, Literal, get_args
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import apply_gradients, combined, gradients
+from telejax.algorithms.local import combined
+from telejax.algorithms.parts import apply_gradients, gradients
 from telejax.errors import check_name
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network

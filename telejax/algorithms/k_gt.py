@@ -11,11 +11,11 @@ with c = 0 at the start. Y. Liu et al. 2024, arXiv 2301.01313.
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import optax
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import combined, local_update, per_step_size, stepped, with_step_size, zeros
+from telejax.algorithms.local import combined, corrected, per_step_size, with_step_size, zeros
+from telejax.algorithms.parts import local_update
 from telejax.errors import check_integer, check_number
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
@@ -62,17 +62,6 @@ class KGT(OnGraph):
         return network.report(
             state.replace(params=x, opt_state=opt_state, memory=Memory(slot=c), round=state.round + 1)
         )
-
-
-def corrected(
-    transformation: optax.GradientTransformation,
-    grads: Params,
-    params: Params,
-    opt_state: optax.OptState,
-    given: Params,
-) -> tuple[Params, optax.OptState]:
-    """A local step along the gradient and what was given to correct it."""
-    return stepped(transformation, combined(lambda g, c: g + c, grads, given), params, opt_state)
 
 
 def k_gt(*, topology: TopologyLike, optimizer: Optimizer, local_steps: int = 4, communication_step: float = 1.0) -> KGT:

@@ -14,7 +14,8 @@ import optax
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import combined, local_update, stepped, zeros
+from telejax.algorithms.local import combined, stepped, zeros
+from telejax.algorithms.parts import local_update
 from telejax.errors import check_integer, check_number
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network

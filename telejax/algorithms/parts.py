@@ -1,8 +1,6 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +8,13 @@ import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 
+from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.errors import check_integer, check_kind, short
-from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer, check_optimizer
+from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
-
-LocalStep = Callable[[optax.GradientTransformation, Params, Params, optax.OptState, Any], tuple[Params, optax.OptState]]
 
 WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it
 
@@ -115,7 +112,7 @@ def local_update(
     optimizer: Optimizer | FixedOptimizer,
     steps: int = 1,
     *,
-    step: "LocalStep | None" = None,
+    step: LocalStep | None = None,
     given: PyTree[Array] = None,
 ) -> tuple[Params, optax.OptState]:
     """``x_a <- x_a - eta grad F_holder(a)(x_a; xi)``, ``steps`` times, on every slot.
@@ -189,59 +186,3 @@ def stranger(holders: Int[ArrayLike, "..."], nodes: int, least: int = -1) -> int
     known = np.asarray(holders)  # of NumPy, for jax traces its own even on known numbers
     extremes = (int(np.max(known, initial=least)), int(np.min(known, initial=least)))
     return next((node for node in extremes if not least <= node < nodes), None)
-
-
-def stepped(
-    transformation: optax.GradientTransformation, grads: Params, params: Params, opt_state: optax.OptState
-) -> tuple[Params, optax.OptState]:
-    """The optimizer's step on one copy of the parameters.
-
-    Raises:
-        ValueError: its updates would be broadcast, or have another structure.
-    """
-    change, opt_state = transformation.update(grads, opt_state, params)
-    shapes = lambda tree: [(path, jnp.shape(leaf)) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
-    given, wanted = shapes(change), shapes(params)
-    if given != wanted:
-        raise ValueError(
-            f"optimizer returned updates of shapes {[shape for _, shape in given]} for parameters of shapes "
-            f"{[shape for _, shape in wanted]}; let its update return one array like each parameter"
-        )
-    return optax.apply_updates(params, change), opt_state
-
-
-def combined(function: Callable[..., Array], first: Params, *others: Params) -> Params:
-    """``function`` of the leaves of trees that are alike, in the dtype of the first.
-
-    >>> import jax.numpy as jnp
-    >>> combined(lambda x, y: x - 0.5 * y, {"a": jnp.ones(2)}, {"a": jnp.ones(2)})["a"].tolist()
-    [0.5, 0.5]
-    """
-    return jax.tree.map(lambda x, *rest: function(x, *rest).astype(x.dtype), first, *others)
-
-
-def zeros(params: Params) -> Params:
-    """Zeros like the parameters."""
-    return jax.tree.map(jnp.zeros_like, params)
-
-
-def with_step_size(optimizer: Any, called: str) -> Optimizer:
-    """The optimizer, or a ValueError where its step size, by which a method divides, is no number.
-
-    Args:
-        optimizer: that was given.
-        called: the method.
-    """
-    made = as_optimizer(optimizer)
-    if not isinstance(made, Optimizer) or "learning_rate" not in made.numbers:
-        raise ValueError(
-            f"optimizer is {made.describe()}, and {called} divides by its step size; give a number, as in "
-            "telejax.optimizer(optax.sgd, learning_rate=0.1)"
-        )
-    return made
-
-
-def per_step_size(optimizer: Optimizer, steps: int = 1) -> Array:
-    """``1 / (steps eta)``, or 0 where eta is 0, as then nothing moves."""
-    eta = jnp.asarray(optimizer.learning_rate)
-    return jnp.where(eta > 0, 1 / (steps * jnp.where(eta > 0, eta, 1)), 0)

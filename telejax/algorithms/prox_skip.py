@@ -16,7 +16,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import combined, local_update, zeros
+from telejax.algorithms.local import combined, zeros
+from telejax.algorithms.parts import local_update
 from telejax.errors import check_number
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing

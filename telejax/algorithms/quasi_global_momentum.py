@@ -14,7 +14,8 @@ from typing import ClassVar
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.parts import apply_gradients, combined, gradients, per_step_size, with_step_size, zeros
+from telejax.algorithms.local import combined, per_step_size, with_step_size, zeros
+from telejax.algorithms.parts import apply_gradients, gradients
 from telejax.errors import check_number
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network

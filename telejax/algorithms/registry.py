@@ -56,6 +56,7 @@ class Method:
 
 METHODS = (
     Method("all_reduce_sgd", "all_reduce", aliases={"all-reduce": {}}),
+    Method("choco_sgd", "choco_sgd", aliases={"choco": {}}, graphs="nodes", fixed=True),
     Method("decentralized_sgd", "decentralized_sgd", aliases={"dsgd": {}}, graphs="nodes"),
     Method("exact_diffusion", "exact_diffusion", aliases={"d2": {}}, graphs="nodes", fixed=True),
     Method("extra", "extra", graphs="nodes", fixed=True),
@@ -167,7 +168,7 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
 
 def stub(text: str) -> str:
     """The stub of the root package with the line of every method."""
-    helpers = ("base", "graphs", "joint", "parts")
+    helpers = ("base", "graphs", "joint", "local", "parts")
     others = [line for line in text.splitlines() if not re.match(rf"from \.algorithms\.(?!{'|'.join(helpers)})", line)]
     lines = [f"from .algorithms.{one.file} import {one.name} as {one.name}" for one in METHODS]
     return "\n".join(sorted([*others, *lines])) + "\n"

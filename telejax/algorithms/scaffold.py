@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm
-from telejax.algorithms.k_gt import corrected
-from telejax.algorithms.parts import check_active, combined, data_key, local_update, per_step_size, with_step_size
+from telejax.algorithms.local import combined, corrected, per_step_size, with_step_size
+from telejax.algorithms.parts import check_active, data_key, local_update
 from telejax.errors import check_integer
 from telejax.mixing.forms import Mean
 from telejax.network import IDEAL, Network

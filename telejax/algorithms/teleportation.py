@@ -37,10 +37,12 @@ class Teleportation(Algorithm):
     mixing: Mixing
     active: int = field(metadata=STATIC)
     state_travels: bool = field(metadata=STATIC)
+    local_steps: int = field(metadata=STATIC, default=1)
 
     @property
     def name(self) -> str:
-        return f"TELEPORTATION {self.mixing.name} k={self.active}"
+        told = f", {self.local_steps} local" if self.local_steps > 1 else ""
+        return f"TELEPORTATION {self.mixing.name} k={self.active}{told}"
 
     def slots(self, nodes: int) -> int:
         return check_active(self.active, nodes)
@@ -50,10 +52,14 @@ class Teleportation(Algorithm):
         state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))
         state = refreshed(state, moved, self.optimizer, self.state_travels)
         params, opt_state = local_update(
-            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer
+            data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps
         )
-        state, params, _ = network.gossip(key, self.mixing, params, state, self.copy_bytes(state))
+        size = self.copy_bytes(state)
+        state, params, _ = network.gossip(key, self.mixing, params, state, size, steps=self.local_steps)
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1), handoffs=moved)
+
+    def gradients(self, nodes: int) -> tuple[int, ...]:
+        return (self.active * self.local_steps,)
 
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (self.mixing.messages,)
@@ -63,7 +69,7 @@ class Teleportation(Algorithm):
 
 
 def teleportation(
-    *, active: int, topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True
+    *, active: int, topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True, local_steps: int = 1
 ) -> Teleportation:
     """TELEPORTATION with ``active`` of the task's nodes in each round (Takezawa & Stich, ICLR 2025).
 
@@ -73,9 +79,11 @@ def teleportation(
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         state_travels: whether the optimizer state is handed over with the parameters, and counted in the
             bytes; otherwise it starts afresh whenever a slot changes hands.
+        local_steps: steps that a node takes before it gossips.
 
     Raises:
-        ValueError: ``active`` below 1 or, once the task is known, above its nodes; a topology of another size.
+        ValueError: ``active`` or ``local_steps`` below 1; a topology of another size; once the task is known, more
+            active than its nodes.
 
     >>> import optax, telejax as tj
     >>> tj.teleportation(active=8, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
@@ -85,4 +93,6 @@ def teleportation(
     active = check_integer("active", active, minimum=1, remedy=remedy)
     check_integer("active", active, minimum=1, maximum=MAX_NODES)
     state_travels = check_flag("state_travels", state_travels)
-    return Teleportation(as_optimizer(optimizer), resolve(topology, active).mixing(), active, state_travels)
+    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    mixing = resolve(topology, active).mixing()
+    return Teleportation(as_optimizer(optimizer), mixing, active, state_travels, local_steps)

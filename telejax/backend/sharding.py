@@ -49,7 +49,8 @@ def check_platform() -> None:
         jax.devices()
     except Exception as error:  # a RuntimeError at first, others when asked again
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        asked = jax.config.jax_platforms  # type: ignore[attr-defined]
+        config: Any = jax.config  # whose attributes some versions tell type checkers, and some do not
+        asked = config.jax_platforms
         raise ValueError(
             f"JAX_PLATFORMS is {asked!r}, and jax finds no such device ({told}); unset it, or "
             "give one that this machine has, such as cpu"

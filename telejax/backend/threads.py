@@ -11,6 +11,9 @@ import jax
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
+_CONFIG: Any = jax.config
+"""Whose attributes some versions tell type checkers, and some do not."""
+
 
 def in_threads(function: Callable[[Given], Made], items: Iterable[Given], workers: int) -> list[Made]:
     """``function`` of each item, several at once, as while one compiles another runs; results in the order of items.
@@ -18,7 +21,7 @@ def in_threads(function: Callable[[Given], Made], items: Iterable[Given], worker
     >>> in_threads(lambda x: 2 * x, [1, 2, 3], workers=2)
     [2, 4, 6]
     """
-    return over_devices(function, items, [jax.config.jax_default_device] * workers)  # type: ignore[attr-defined]
+    return over_devices(function, items, [_CONFIG.jax_default_device] * workers)
 
 
 def over_devices(
@@ -30,7 +33,7 @@ def over_devices(
     what has is told to stop.
     """
     stop = threading.Event()
-    wide = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    wide = _CONFIG.jax_enable_x64
     free: SimpleQueue[Any] = SimpleQueue()
     for device in devices:
         free.put(device)

@@ -67,6 +67,7 @@ def check_network(given: Any, algorithm: Algorithm) -> Network:
             f"network is {short(given)} and {type(algorithm).__name__}.step takes none; give its step a fourth "
             "argument, network, and call its verbs"
         )
+    algorithm.check_network(given)
     return given
 
 

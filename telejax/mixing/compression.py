@@ -1,0 +1,252 @@
+"""Compressed messages: what arrives of a vector, how many bits it takes, how much of it is lost.
+
+A compressor acts on all leaves of one slot as one vector of d floats of b bits. Its ``delta`` bounds what is lost:
+``E ||C(x) - x||^2 <= (1 - delta) ||x||^2``.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Key
+
+from telejax.errors import check_flag, check_integer, check_kind, check_number
+from telejax.random.keys import check_key
+from telejax.random.sampling import sample_distinct
+
+STATIC = {"static": True}
+pytree = jax.tree_util.register_dataclass
+
+Tree = Any
+
+
+class Compressor(ABC):
+    """``compressor(key, x)`` is what arrives of the pytree x of one slot; see the functions of this module."""
+
+    unbiased: bool = False
+    """Whether E C(x) = x, which methods with error feedback do not take."""
+
+    def __call__(self, key: Key[Array, ""], x: Tree) -> Tree:
+        """What arrives of x, a pytree of floats like x."""
+        check_key("key", key)
+        vector, tree = ravel_pytree(x)
+        return tree(self.compress(key, vector).astype(vector.dtype))
+
+    @abstractmethod
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        """What arrives of a vector."""
+
+    @abstractmethod
+    def bits(self, d: int, b: int = 32) -> int:
+        """Bits of one message of d floats of b bits."""
+
+    @abstractmethod
+    def delta(self, d: int) -> float:
+        """The share of the squared norm that arrives at least, in expectation."""
+
+    def message_bytes(self, x: Tree) -> int:
+        """Bytes of one message, of a pytree of one slot or of its shapes.
+
+        >>> top_k(0.1).message_bytes(jnp.zeros(100))  # 10 numbers of 32 bits, and where they are, of 7 bits
+        49
+        """
+        leaves = jax.tree.leaves(x)
+        d, b = sum(leaf.size for leaf in leaves), max((8 * leaf.dtype.itemsize for leaf in leaves), default=0)
+        return -(-self.bits(d, b) // 8)
+
+
+@pytree
+@dataclass(frozen=True)
+class TopK(Compressor):
+    """See :func:`top_k`."""
+
+    share: float = field(metadata=STATIC)
+
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        _, places = jax.lax.top_k(jnp.abs(x), _count(self.share, x.size))
+        return jnp.zeros_like(x).at[places].set(x[places])
+
+    def bits(self, d: int, b: int = 32) -> int:
+        return _count(self.share, d) * (b + max(0, d - 1).bit_length())
+
+    def delta(self, d: int) -> float:
+        return _count(self.share, d) / d
+
+
+@pytree
+@dataclass(frozen=True)
+class RandomK(Compressor):
+    """See :func:`random_k`."""
+
+    share: float = field(metadata=STATIC)
+    unbiased: bool = field(metadata=STATIC)
+
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        count = _count(self.share, x.size)
+        places = sample_distinct(key, x.size, count)
+        return jnp.zeros_like(x).at[places].set(x[places] * (x.size / count if self.unbiased else 1))
+
+    def bits(self, d: int, b: int = 32) -> int:
+        return _count(self.share, d) * b
+
+    def delta(self, d: int) -> float:
+        kept = _count(self.share, d) / d
+        return 2 - 1 / kept if self.unbiased else kept
+
+
+@pytree
+@dataclass(frozen=True)
+class QSGD(Compressor):
+    """See :func:`qsgd`."""
+
+    levels: int = field(metadata=STATIC)
+    unbiased: bool = field(metadata=STATIC)
+
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        norm = jnp.linalg.norm(x)
+        scaled = self.levels * jnp.abs(x) / jnp.where(norm > 0, norm, 1)
+        level = jnp.floor(scaled + jax.random.uniform(key, x.shape, x.dtype))
+        shrunk = 1 if self.unbiased else 1 + self.variance(x.size)
+        return norm * jnp.sign(x) * level / (self.levels * shrunk)
+
+    def variance(self, d: int) -> float:
+        """w in ``E ||Q(x) - x||^2 <= w ||x||^2`` before it is divided by 1 + w."""
+        return min(d / self.levels**2, math.sqrt(d) / self.levels)
+
+    def bits(self, d: int, b: int = 32) -> int:
+        return d * (1 + self.levels.bit_length()) + b
+
+    def delta(self, d: int) -> float:
+        return 1 - self.variance(d) if self.unbiased else 1 / (1 + self.variance(d))
+
+
+@pytree
+@dataclass(frozen=True)
+class ScaledSign(Compressor):
+    """See :func:`scaled_sign`."""
+
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        return jnp.mean(jnp.abs(x)) * jnp.where(x < 0, -1, 1)
+
+    def bits(self, d: int, b: int = 32) -> int:
+        return d + b
+
+    def delta(self, d: int) -> float:
+        return 1 / d
+
+
+@pytree
+@dataclass(frozen=True)
+class Cast(Compressor):
+    """See :func:`cast`."""
+
+    dtype: np.dtype = field(metadata=STATIC)
+
+    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        return x.astype(self.dtype)
+
+    def bits(self, d: int, b: int = 32) -> int:
+        return d * min(b, 8 * self.dtype.itemsize)
+
+    def delta(self, d: int) -> float:
+        return 1 - float(jnp.finfo(self.dtype).eps / 2) ** 2
+
+
+def top_k(share: float) -> TopK:
+    """The largest ``share`` of the numbers, by absolute value; k (b + ceil(log2 d)) bits, delta = k / d.
+
+    Args:
+        share: above 0 and at most 1; k = ceil(share d).
+
+    Raises:
+        ValueError: a share outside its range.
+
+    >>> top_k(0.5)(jax.random.key(0), jnp.array([3.0, -4.0, 1.0, 0.5])).tolist()
+    [3.0, -4.0, 0.0, 0.0]
+    """
+    return TopK(_share(share))
+
+
+def random_k(share: float, unbiased: bool = False) -> RandomK:
+    """A random ``share`` of the numbers, the rest 0; k b bits, as both ends know the seed; delta = k / d.
+
+    Args:
+        share: above 0 and at most 1; k = ceil(share d).
+        unbiased: whether they are multiplied by d / k; delta is then 2 - d / k.
+
+    Raises:
+        ValueError: a share outside its range.
+
+    >>> int((random_k(0.5)(jax.random.key(0), jnp.ones(10)) == 1).sum())
+    5
+    """
+    return RandomK(_share(share), check_flag("unbiased", unbiased))
+
+
+def qsgd(levels: int = 16, unbiased: bool = False) -> QSGD:
+    """Numbers rounded at random to ``levels`` multiples of the norm (Alistarh et al. 2017, arXiv 1610.02132).
+
+    d (1 + ceil(log2(s + 1))) + b bits. With w = min(d / s^2, sqrt(d) / s) it is divided by 1 + w, delta = 1 / (1 + w).
+
+    Args:
+        levels: s, at least 1.
+        unbiased: whether it is not divided; delta is then 1 - w.
+
+    Raises:
+        ValueError: ``levels`` below 1.
+
+    >>> qsgd(4).bits(100)
+    432
+    """
+    return QSGD(check_integer("levels", levels, minimum=1), check_flag("unbiased", unbiased))
+
+
+def scaled_sign() -> ScaledSign:
+    """The signs, times the mean absolute value; d + b bits, delta = 1 / d at least. The sign of 0 is +1.
+
+    >>> scaled_sign()(jax.random.key(0), jnp.array([3.0, -1.0])).tolist()
+    [2.0, -2.0]
+    """
+    return ScaledSign()
+
+
+def cast(dtype: Any) -> Cast:
+    """Numbers rounded to a narrower type of floats, such as ``jnp.bfloat16``; delta = 1 - (eps / 2)^2.
+
+    Raises:
+        ValueError: a dtype that is none of floats.
+
+    >>> cast(jnp.bfloat16).bits(100)
+    1600
+    """
+    try:
+        made = jnp.dtype(dtype)
+    except TypeError:
+        made = None
+    if made is None or not jnp.issubdtype(made, jnp.floating):
+        raise ValueError(f"dtype is {dtype!r}; give a type of floats, such as jax.numpy.bfloat16")
+    return Cast(made)
+
+
+def check_compressor(name: str, given: Any, unbiased: bool = True) -> Compressor:
+    """Return a compressor, or raise a ValueError where it is none, or unbiased where that is not taken."""
+    check_kind(name, given, Compressor, "give one of telejax.compression, such as telejax.compression.top_k(0.1)")
+    if given.unbiased and not unbiased:
+        raise ValueError(f"{name} is {given}, which scales what it sends; give it with unbiased=False")
+    return given
+
+
+def _share(share: Any) -> float:
+    remedy = "give a number above 0 and at most 1"
+    if check_number("share", share, exclusive=True, remedy=remedy) > 1:
+        raise ValueError(f"share is {share}; {remedy}")
+    return float(share)
+
+
+def _count(share: float, d: int) -> int:
+    return max(1, math.ceil(round(share * d, 9)))
