@@ -33,6 +33,8 @@ def short(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"a {type(value).__name__}"
 
 
+MAX_SCALE = 1e15
+MAX_FLOAT = float(np.finfo(np.float64).max)
 LARGEST = float(np.finfo(np.float32).max)
 """Of the numbers of a run: a larger one is inf on the device."""
 
@@ -64,9 +66,24 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     """
     bound = f"above {minimum:g}" if exclusive else f"of at least {minimum:g}"
     remedy = remedy or f"give a finite number{'' if minimum == -np.inf else f' {bound}'}"
+    if is_real(value) and LARGEST < abs(value) < np.inf:
+        raise ValueError(f"{name} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
     number = float(value) if is_real(value) and abs(value) <= LARGEST else np.nan
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
+    return number
+
+
+def check_scale(name: str, value: Any) -> float:
+    """Return ``value`` as a finite float of at least 0 whose square is finite in float32, or raise a ValueError.
+
+    >>> check_scale("noise", 1e20)
+    Traceback (most recent call last):
+    ...
+    ValueError: noise is 1e+20; give at most 1e+15, whose square a float32 holds
+    """
+    if (number := check_number(name, value)) > MAX_SCALE:
+        raise ValueError(f"{name} is {short(value)}; give at most {MAX_SCALE:g}, whose square a float32 holds")
     return number
 
 
@@ -78,9 +95,14 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
     ...
     ValueError: target is nan; give a finite number to reach
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not _is_finite(value):
         raise ValueError(f"{name} is {(value if given is None else given)!r}; give a finite number to reach")
     return float(value)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a number is a finite float, an integer of any size included."""
+    return bool(-MAX_FLOAT <= value <= MAX_FLOAT)
 
 
 def is_real(value: object) -> bool:
@@ -162,7 +184,7 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     ...
     ValueError: path is 3; give the path of a folder
     """
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in os.fspath(value):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return os.fspath(value)
 

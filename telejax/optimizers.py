@@ -202,17 +202,24 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
 
 def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
     """Raise a ValueError where an optimizer needs more of a step than gradients, such as the loss for a line search."""
-    if not isinstance(transformation, optax.GradientTransformationExtraArgs):
-        return
     x = jax.ShapeDtypeStruct((2,), "float32")
     try:
-        jax.eval_shape(lambda x: transformation.update(x, transformation.init(x), x), x)
+        state = traced_shapes(transformation.init, x)
+    except Exception:  # of parameters that it is not made for
+        return
+    if strange := [leaf for leaf in jax.tree.leaves(state) if not hasattr(leaf, "dtype") and not is_number(leaf)]:
+        raise ValueError(f"optimizer is {called}, whose init returned {short(strange[0])}; return arrays")
+    try:
+        made = traced_shapes(lambda x: transformation.update(x, transformation.init(x), x), x)
     except Exception as error:  # others than these may come from parameters that it is not made for
         if "keyword-only argument" in str(error):
             raise ValueError(
                 f"optimizer is {called}, which needs more than gradients ({error}); give one without a line search, "
                 "such as optax.sgd or optax.adam"
             ) from error
+        return
+    if not isinstance(made, tuple) or len(made) != 2:
+        raise ValueError(f"optimizer is {called}, whose update returned {short(made)}; return updates and a state")
 
 
 def _check_schedule(schedule: Callable[..., Any]) -> None:

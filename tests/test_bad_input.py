@@ -62,6 +62,7 @@ DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
 TABLE = data.iid(LABELS, 4)
 BATCH = jnp.zeros((2, 8, 8, 1))
 KEY_0 = jax.random.key(0)
+RESULT = tj.Result(pl.DataFrame(), {}, {})
 FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
 PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
@@ -410,7 +411,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "nodes": ([*COUNTS, 10**400], "give an integer from 1 to"),
             "rounds": ([*COUNTS, 10**400], "give an integer from 1 to"),
             "p": ([*FRACTIONS, 0], "give a consensus rate above 0 and at most 1"),
-            "tau": (COUNTS, COUNT),
+            "tau": ([*COUNTS, 10**400], "give an integer from 1 to"),
         },
     ),
     (partial(theory.teleportation, PROBLEM, nodes=4, rounds=9, p=0.5), {"active": (COUNTS, COUNT)}),
@@ -428,8 +429,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "minimum": (["x", NAN, True, None], "give a finite number"),
             "nodes": ([*COUNTS, 1], "give an integer of at least 2"),
-            "draws": ([*COUNTS, 1], "give an integer of at least 2"),
-            "steps": (COUNTS, COUNT),
+            "draws": ([*COUNTS, 1, 10**12], "give an integer from 2 to"),
+            "steps": ([*COUNTS, 10**12], "give an integer from 1 to"),
             "seed": (SEEDS, SEED),
         },
     ),
@@ -506,7 +507,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: topology.from_spec("foo", 6), "unknown topology 'foo'; give one of: barbell, base"),
     (lambda: topology.from_spec("rign", 6), "unknown topology 'rign'; did you mean 'ring'?"),
     (lambda: topology.from_spec("", 6), "unknown topology ''; give one of"),
-    (lambda: topology.from_spec("ring:x=1", 6), ("unknown parameter of topology 'ring' 'x'", "give one of")),
+    (lambda: topology.from_spec("ring:x=1", 6), ("and ring takes no parameters", "out")),
     (lambda: topology.from_spec("torus:rows=x", 6), ("has the value 'x'", "as in name:parameter=2")),
     (lambda: topology.from_spec("torus:rows", 6), ("has the value ''", "as in name:parameter=2")),
     (lambda: topology.from_spec("torus:rows=nan", 6), "rows is nan; give an integer of at least 1"),
@@ -566,6 +567,60 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: topology.random_matching(2**31 - 1).sparse(), ("a matching with", "GB are free; give fewer")),
     (lambda: topology.ring(10**12).consensus_rate(), ("the consensus rate of a graph with", "GB are free; give fewer")),
     (lambda: topology.ou_equidyn(2**31 - 1).mean_messages, ("the distances of a matching", "give fewer")),
+    (lambda: topology.random_walk(2**40), ("a circulant graph with", "GB are free; give fewer")),
+    (lambda: topology.reweighted(topology.complete(10**6), "lazy"), ("a complete graph with", "give fewer")),
+    (lambda: topology.ring(10**30), ("nodes is 1000000000000000000000000000000", "give at most 2^53")),
+    (lambda: topology.torus(2**63), ("nodes is 9223372036854775808", "give at most 2^53")),
+    (lambda: topology.grid(2**53), ("grid with 9007199254740992 nodes", "GB are free; give fewer")),
+    (lambda: topology.table(2**63, ["ring"]), ("nodes is 9223372036854775808", "give at most 2^53")),
+    # numbers that float32 does not hold
+    (lambda: tasks.quadratic(nodes=8, spread=1e39), ("spread is 1e+39", "give a number of at most 3.4e+38")),
+    (lambda: tasks.quadratic(nodes=8, noise=1e20), ("noise is 1e+20", "give at most 1e+15")),
+    (lambda: tasks.koloskova_quadratic(nodes=8, heterogeneity=1e20), ("heterogeneity is 1e+20", "at most 1e+15")),
+    (lambda: simulate(tune=[1e-320]), ("tune is 1e-320, which is 0 in float32", "give a larger step size")),
+    (lambda: simulate(until=("loss", 10**400)), ("until is", "give a finite number to reach")),
+    (lambda: simulate(rounds=None, gradients=10**30), ("gradients is", "rounds are counted in int32, give at most")),
+    (lambda: theory.bounds(PROBLEM, nodes=4, gradients=10**30), ("gradients is", "give an integer from 1 to")),
+    (
+        lambda: theory.measure(QUADRATIC, np.full(3, NAN, np.float32)),
+        ("params has numbers that are not finite", "give"),
+    ),
+    # folders in which other things live, and flags that are none
+    (lambda: simulate(checkpoint="."), ("checkpoint is '.', which is the working directory", "give a new folder")),
+    (lambda: simulate(checkpoint="/"), ("checkpoint is '/', which is a parent of", "give a new folder")),
+    (lambda: tj.sweep(BASE, "."), ("out is '.', which is the working directory", "give a new folder")),
+    (lambda: tj.sweep(BASE, "a\0b"), ("out is 'a\\x00b'", "give the path of a folder")),
+    (lambda: RESULT.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
+    (lambda: tj.load("x" * 5000), ("path is a str, which holds no saved result", "File name too long")),
+    (lambda: tj.sample_distinct(jax.random.split(KEY_0), 8, 2), ("key holds (2,) keys", KEY)),
+    (lambda: data.label_counts(TABLE, LABELS, 10**10), ("classes is 10000000000", "give an integer from 1 to")),
+    (lambda: topology.from_spec("ring:=", 8), ("topology is 'ring:=', and ring takes no parameters", "leave := out")),
+    (lambda: topology.directed(np.eye(4), "row"), ("is not connected", "from_matrix and directed take it")),
+    (
+        lambda: tj.optimizer(lambda learning_rate: optax.GradientTransformation(lambda p: "x", None), learning_rate=1),
+        ("whose init returned 'x'", "return arrays"),
+    ),
+    (
+        lambda: tj.as_optimizer(optax.GradientTransformation(lambda p: (), lambda g, s, p: (g, s, p))),
+        ("whose update returned a tuple", "return updates and a state"),
+    ),
+    (
+        lambda: tasks.classification(DATA, nodes=4, model=models.MLP(4, hidden=64)),
+        ("hidden is 64", "give a list of widths"),
+    ),
+    (
+        lambda: tasks.classification(DATA, nodes=4, model=models.VGG(4, groups=0)),
+        ("groups is 0", COUNT),
+    ),
+    (lambda: tasks.classification(DATA, nodes=4, evaluated="all"), ("evaluated is 'all'", COUNT)),
+    (lambda: tj.testing.check_algorithm(lambda: DSGD), ("make fails when it is called", "returns an algorithm")),
+    (lambda: tj.testing.check_algorithm(lambda optimizer: None), ("make(optimizer) is None", "returns an algorithm")),
+    (
+        lambda: tj.testing.check_algorithm(lambda optimizer: DSGD, only=[]),
+        ("only is empty", "give a sequence of names"),
+    ),
+    (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, tune={}), "tune is empty; give a list of step sizes"),
+    (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, target=10**400), ("target is", "give a finite number to reach")),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
     (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),
@@ -750,7 +805,7 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
         ({"spec": None}, "spec is None; give the path of a TOML file"),
         ({"spec": 3}, "spec is 3; give the path of a TOML file"),
         ({"spec": "/nowhere.toml"}, ("spec is '/nowhere.toml', which cannot be read", "give a TOML file")),
-        ({"spec": "/"}, ("spec is '/', which cannot be read: Is a directory", "give a TOML file")),
+        ({"spec": "/"}, ("spec is '/', which cannot be read: it is no regular file", "give a TOML file")),
         ({"out": None}, "out is None; give the path of a folder"),
         ({"out": ""}, "out is ''; give the path of a folder"),
         ({"executor": 3}, "executor is 3; give a concurrent.futures executor"),
@@ -809,7 +864,7 @@ def test_results_that_are_none(rows: dict[str, Any], nodes: Any, params: Any, wo
 
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "history.parquet")
-    check(lambda: tj.load(tmp_path), ("whose history.parquet is no regular file", "give the folder of a result"))
+    check(lambda: tj.load(tmp_path), ("holds no saved result", "history.parquet is no regular file"))
 
 
 def test_an_answer_that_is_no_truth() -> None:
@@ -967,6 +1022,7 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("topologies --names foo", "unknown topology 'foo'; give one of"),
     ("topologies --names torus:rows=5,rows=5", ("gives rows twice", "give it once")),
     ("topologies --names hypercube", ("topology 'hypercube': nodes is 25", "such as 16 or 32")),
+    ("topologies --nodes 100000000000000000000 --names ring", "give at most 2^53"),
     ("topologies --seed -1", "--seed is -1; give an integer of at least 0"),
     ("topologies --seed 4294967296", "seed is 4294967296; give an integer from 0 to 2^32 - 1"),
 ]

@@ -33,8 +33,8 @@ class DecentralizedSGD(OnGraph):
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
-    order: Order = field(metadata=STATIC, default="adapt_then_combine")
-    local_steps: int = field(metadata=STATIC, default=1)
+    order: Order = field(metadata=STATIC)
+    local_steps: int = field(metadata=STATIC)
 
     @property
     def name(self) -> str:

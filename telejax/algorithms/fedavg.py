@@ -33,8 +33,8 @@ class FedAvg(Algorithm):
     clients: int = field(metadata=STATIC)
     local_steps: int = field(metadata=STATIC)
     state_travels: bool = field(metadata=STATIC)
-    proximal: float | None = None
-    server_optimizer: Optimizer | FixedOptimizer | None = None
+    proximal: float | None
+    server_optimizer: Optimizer | FixedOptimizer | None
 
     @property
     def name(self) -> str:

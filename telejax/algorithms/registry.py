@@ -169,7 +169,9 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
 def stub(text: str) -> str:
     """The stub of the root package with the line of every method."""
     helpers = ("base", "graphs", "joint", "local", "parts")
-    others = [line for line in text.splitlines() if not re.match(rf"from \.algorithms\.(?!{'|'.join(helpers)})", line)]
+    others = [
+        line for line in text.splitlines() if not re.match(rf"from \.algorithms\.(?!(?:{'|'.join(helpers)}) )", line)
+    ]
     lines = [f"from .algorithms.{one.file} import {one.name} as {one.name}" for one in METHODS]
     return "\n".join(sorted([*others, *lines])) + "\n"
 

@@ -37,7 +37,7 @@ class Teleportation(Algorithm):
     mixing: Mixing
     active: int = field(metadata=STATIC)
     state_travels: bool = field(metadata=STATIC)
-    local_steps: int = field(metadata=STATIC, default=1)
+    local_steps: int = field(metadata=STATIC)
 
     @property
     def name(self) -> str:

@@ -65,4 +65,4 @@ def is_number(value: object) -> bool:
     kinds = (jnp.floating, jnp.integer, jnp.bool_)
     if hasattr(value, "dtype"):
         return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
-    return isinstance(value, bool | int | float)
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**31)

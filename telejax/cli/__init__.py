@@ -3,6 +3,8 @@
 Nothing here imports jax before a subcommand runs, so that ``--help`` and mistyped options answer at once.
 """
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 
@@ -24,11 +26,16 @@ SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Sweep | Topologies]] = {
 }
 
 
+NARROWEST_HELP = 20  # columns
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 2 for wrong input, 1 for a run that failed or could not be written.
 
     A closed pipe, as after ``| head``, is no error.
     """
+    if 0 < shutil.get_terminal_size().columns < NARROWEST_HELP:  # in which help would break lines without end
+        os.environ["COLUMNS"] = str(NARROWEST_HELP)
     try:
         return _run(arguments)
     finally:

@@ -19,7 +19,7 @@ class Output:
 
         self.console = Console()
         self.console.width = max(self.console.width, NARROWEST)
-        self.open = True
+        self.open = sys.stdout is not None  # as after ">&-"
         self.lost = False
         """Whether the files could not be written."""
         self.failed = False

@@ -12,6 +12,8 @@ from telejax.errors import check_array, check_integer, check_name, check_number
 
 Table = NDArray[np.int32]
 
+MAX_CLASSES = 2**24  # as many as labels may be, see from_arrays
+
 
 def iid(labels: NDArray[np.integer], nodes: int, seed: int = 0) -> Table:
     """Deal all samples out at random; what does not divide evenly is left over.
@@ -184,7 +186,7 @@ def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classe
     >>> label_counts(np.array([[0, 1], [2, -1]]), np.array([0, 1, 1]), 2).tolist()
     [[1, 1], [0, 1]]
     """
-    labels, classes = _labels(labels), check_integer("classes", classes, minimum=1)
+    labels, classes = _labels(labels), check_integer("classes", classes, minimum=1, maximum=MAX_CLASSES)
     remedy = "give integers of shape (nodes, samples of a node), the numbers of samples, shorter rows ending in -1"
     table = check_array("table", table, remedy)
     if table.ndim != 2 or table.dtype.kind not in "iu":

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from telejax.backend.memory import convolution_form
-from telejax.errors import check_name, short
+from telejax.errors import check_integer, check_name, short
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
@@ -105,6 +105,7 @@ class GroupNorm(nn.Module):
     def __call__(
         self, maps: Float[Array, "channels height width batch"]
     ) -> Float[Array, "channels height width batch"]:
+        check_integer("groups", self.groups, minimum=1)
         channels, batch = maps.shape[0], maps.shape[-1]
         if channels % self.groups:
             raise ValueError(f"groups is {self.groups}, which does not divide {channels} channels; give a divisor")

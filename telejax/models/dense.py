@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from telejax.errors import check_integer
+from telejax.errors import check_integer, check_list
 
 
 class MLP(nn.Module):
@@ -21,7 +21,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         x = inputs.reshape(inputs.shape[0], -1)
-        for width in self.hidden:
+        for width in check_list("hidden", self.hidden, "give a list of widths, such as (64,)"):
             check_integer("hidden", width, minimum=1)
             x = jax.nn.relu(nn.Dense(width)(x))
         return nn.Dense(check_integer("classes", self.classes, minimum=1))(x)

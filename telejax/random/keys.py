@@ -16,5 +16,9 @@ def check_key(name: str, key: object) -> None:
     """
     dtype = getattr(key, "dtype", None)
     raw = dtype == jnp.uint32 and getattr(key, "ndim", 0) == 1
-    if not (raw or (dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key))):
+    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    shape = getattr(key, "shape", ())
+    if typed and shape:
+        raise ValueError(f"{name} holds {shape} keys; give a key, such as jax.random.key(0), or use jax.vmap")
+    if not (raw or typed):
         raise ValueError(f"{name} is {short(key)}; give a key, such as jax.random.key(0)")

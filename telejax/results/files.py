@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from telejax.errors import short
+from telejax.errors import check_flag, short
 
 MARKER = ".telejax"
 """The file that tells a folder of telejax; it lists the files that may be removed with the folder."""
@@ -101,6 +101,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     """
     if not isinstance(path, str | os.PathLike):
         raise ValueError(f"{argument} is {short(path)}; give the path of a new folder")
+    check_flag("overwrite", overwrite)
     told = f"{argument} is {os.fspath(path)!r}"
     if not os.fspath(path) or "\0" in os.fspath(path):
         raise ValueError(f"{told}, which names no folder; give a new folder")
@@ -153,6 +154,21 @@ def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) ->
             f"{' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} kept in {str(file.parent)!r}",
             stacklevel=3,
         )
+
+
+def check_own_folder(argument: str, path: str | os.PathLike[str]) -> None:
+    """Refuse a folder in which other things than telejax's live: the working and the home directory, their parents.
+
+    Raises:
+        ValueError: one of these, or a path that names no folder.
+    """
+    told = f"{argument} is {os.fspath(path)!r}"
+    if not os.fspath(path) or "\0" in os.fspath(path):
+        raise ValueError(f"{told}, which names no folder; give a new folder")
+    with suppress(OSError, RuntimeError):  # what cannot be looked at is told where it is written
+        reason = _never_replaced(Path(path).resolve())
+        if reason not in (None, "a mount point"):
+            raise ValueError(f"{told}, which is {reason}; give a new folder, such as one inside it")
 
 
 def _never_replaced(target: Path) -> str | None:

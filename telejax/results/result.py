@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_name, check_path, check_target
+from telejax.errors import check_name, check_path, check_target, short
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -289,17 +289,17 @@ def load(path: str | os.PathLike[str]) -> Result:
         ValueError: the folder holds no result, naming the file that is missing or unreadable.
     """
     folder = Path(check_path("path", path))
-    for name in FILES:  # what is there, and is no file, may never end
-        if (file := folder / name).exists() and not file.is_file():
-            raise ValueError(f"path is {str(path)!r}, whose {name} is no regular file; give the folder of a result")
     try:
+        for name in FILES:  # what is there, and is no file, may never end
+            if (file := folder / name).exists() and not file.is_file():
+                raise OSError(f"{name} is no regular file")
         found = Result(
             history=pl.read_parquet(folder / "history.parquet"),
             config=json.loads((folder / "config.json").read_text()),
             params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
         )
-    except (OSError, ValueError, RecursionError, pl.exceptions.PolarsError) as error:
-        raise ValueError(f"path is {str(path)!r}, which holds no saved result: {error}") from error
+    except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
+        raise ValueError(f"path is {short(str(path))}, which holds no saved result: {error}") from error
     remedy = "give the folder of a result.save(...)"
     if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():
         raise ValueError(f"path is {str(path)!r}, whose config.json is not that of a result; {remedy}")

@@ -142,6 +142,11 @@ def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm
         most = max(a_round)
         remedy = f"give at least {most}, the gradients of one round of {algorithm.name}"
         rounds = check_integer("gradients", gradients, minimum=most, remedy=remedy) // most
+        if start + rounds > MAX_COUNT:
+            raise ValueError(
+                f"gradients is {gradients}, which buys {rounds} rounds; rounds are counted in int32, give at most "
+                f"{most * (MAX_COUNT - start)}"
+            )
     return check_count(rounds, start)
 
 

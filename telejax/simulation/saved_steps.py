@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from telejax.results.files import check_own_folder
 from telejax.results.lock import hold
 from telejax.simulation.fingerprint import Plain, difference
 
@@ -26,10 +27,13 @@ class SavedSteps:
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Plain]) -> None:
-        if "\0" in str(folder):
-            raise ValueError(f"checkpoint is {str(folder)!r}, which names no folder; give a new folder")
+        check_own_folder("checkpoint", folder)
         self.folder, self.identity = folder.absolute(), dict(identity)
-        if self.folder.is_file():
+        try:
+            is_file = self.folder.is_file()
+        except OSError as error:  # such as a name that is too long
+            raise self._unwritable(error) from error
+        if is_file:
             raise ValueError(f"checkpoint is {str(folder)!r}, which is a file; give a folder")
         if any(parent.is_file() for parent in self.folder.parents):
             raise OSError(f"checkpoint is {str(folder)!r}, which cannot be written below a file; give another folder")

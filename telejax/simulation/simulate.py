@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
+import polars as pl
+import polars.selectors as cs
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
@@ -145,7 +147,7 @@ def simulate(
     )
     labels = {one.name: one.label for one in own_metrics if one.label}
     config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
-    identity = lambda: fingerprint({**config, **run.identity, "until": until})
+    identity = lambda: fingerprint({**config, **run.identity, "until": until, "metrics": own_metrics})
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
     final = run.advance(ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress)
     recorder = run.recorder
@@ -166,7 +168,12 @@ def _divergence(algorithm: Algorithm, round: int, start: int, result: Result) ->
     rates = ", ".join(f"{rate:g}" for rate in result.learning_rates if rate) or "as in its optimizer"
     if round == start:
         where = "the parameters of task.init or the data of task.evaluate" if start == 0 else "the given state"
-        why = f"{algorithm.name} starts with values that are not finite; look for nan and inf in {where}"
+        floats = result.history.select(cs.float()).select(pl.all().is_finite().fill_null(True).all())
+        columns = [name for name, finite in floats.row(0, named=True).items() if not finite]
+        why = (
+            f"{algorithm.name} starts with values that are not finite in {', '.join(columns)}; look for nan and inf in "
+            f"{where}, or in the metric of this name"
+        )
     else:
         why = f"{algorithm.name} diverged by round {round} with step size {rates}; try a smaller one"
     return DivergenceError(f"{why}; the history so far is in the result of this error", result)

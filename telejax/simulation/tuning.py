@@ -83,6 +83,8 @@ def _values(name: str, full: str, values: Any) -> list[float]:
     exclusive = full.split(".")[-1] == "learning_rate"
     argument = "tune" if exclusive else f"tune[{name!r}]"
     numbers = [check_number(argument, one, exclusive=exclusive) for one in values]
+    if exclusive and (lost := [one for one in numbers if not np.asarray(one, jnp.result_type(float))]):
+        raise ValueError(f"{argument} is {lost[0]}, which is 0 in {jnp.result_type(float)}; give a larger step size")
     if not numbers or len(set(np.asarray(numbers, jnp.result_type(float)).tolist())) < len(numbers):
         raise ValueError(f"tune is {_named(name, values)}; give at least one value, and each only once")
     return numbers

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_integer, check_list, check_target
+from telejax.errors import DivergenceError, check_integer, check_list, check_name, check_target
 from telejax.network import IDEAL
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 LEARNING_RATES = (0.1, 0.25, 0.6, 1.5, 4.0)
 METHODS_AT_ONCE = 2
+COLUMNS = "give a list of columns, such as ['loss']"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Comparison:
         columns = set.intersection(*(set(table.columns) for table in histories.values()))
         if metrics is None:
             metrics = ["accuracy", "accuracy_slots"] if "accuracy" in columns else ["loss", "loss_slots"]
+        metrics = [check_name("column", name, columns) for name in check_list("metrics", metrics, COLUMNS)]
+        if not metrics:
+            raise ValueError(f"metrics is empty; {COLUMNS}")
         figure, grid = plt.subplots(
             len(metrics), 2, figsize=(11, 3.6 * len(metrics)), layout="constrained", sharey="row", squeeze=False
         )
@@ -187,6 +191,8 @@ def _of_method(tune: Tune, method: Algorithm) -> Tune | None:
 
 def _check_numbers(tune: Tune, methods: Sequence[Algorithm]) -> None:
     """Refuse a number that no method has, in the words of the first; before any of them runs."""
+    if isinstance(tune, Mapping) and not tune:
+        raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
     algorithms = [method for method in methods if isinstance(method, Algorithm)]
     if not isinstance(tune, Mapping) or len(algorithms) < len(methods):
         return

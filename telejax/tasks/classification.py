@@ -276,7 +276,7 @@ def _checked_batch_size(batch: Any, data: Dataset) -> int:
 
 
 def _checked_evaluated(evaluated: Any) -> list[int]:
-    given = list(evaluated) if isinstance(evaluated, Sequence) else [evaluated] * 3
+    given = list(evaluated) if isinstance(evaluated, list | tuple) else [evaluated] * 3
     if len(given) != 3:
         raise ValueError(
             f"evaluated is {evaluated!r}; give one number, or three: training, validation and test samples"

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import check_integer, check_number
+from telejax.errors import check_integer, check_scale
 from telejax.tasks.quadratic import gradient_noise
 
 MAX_NODES = 2**14
@@ -76,8 +76,8 @@ def koloskova_quadratic(
         )
     dim = check_integer("dim", dim, minimum=1)
     check_host_memory(f"dim is {dim}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes")
-    noise = check_number("noise", noise)
-    heterogeneity = check_number("heterogeneity", heterogeneity)
+    noise = check_scale("noise", noise)
+    heterogeneity = check_scale("heterogeneity", heterogeneity)
     index = np.arange(1, nodes + 1)
     random = np.random.default_rng(check_integer("seed", seed, minimum=0))
     scales = index / np.sqrt(nodes)

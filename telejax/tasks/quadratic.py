@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int, Key
 from scipy.special import i0
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import check_integer, check_name, check_number
+from telejax.errors import check_integer, check_name, check_number, check_scale
 from telejax.random.normal import fast_normal
 from telejax.random.permutation import Shuffle, sorted_or_shuffled
 from telejax.random.sampling import MAX_NODES
@@ -109,8 +109,8 @@ def quadratic(
     dim = check_integer("dim", dim, minimum=2)
     check_host_memory(f"dim is {dim}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions")
     seed = check_integer("seed", seed, minimum=0)
-    heterogeneity = check_number("heterogeneity", heterogeneity)
-    noise = check_number("noise", noise)
+    heterogeneity = check_scale("heterogeneity", heterogeneity)
+    noise = check_scale("noise", noise)
     spread = check_number("spread", spread)
     if spread > MAX_SPREAD:
         raise ValueError(f"spread is {spread}; give at most {MAX_SPREAD}, exp(2 s) is the ratio of the curvatures")

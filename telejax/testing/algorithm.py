@@ -3,13 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+import optax
+
+from telejax.algorithms.base import Algorithm
 from telejax.errors import check_integer, check_kind, check_list, check_name, short
+from telejax.optimizers import optimizer
 from telejax.tasks.base import Task
 from telejax.tasks.quadratic import quadratic
 from telejax.testing import accounting, runs, structure, transformations
 from telejax.testing.transformations import tree_task
 from telejax.testing.trial import Make, Trial
 
+MAKE = "give a function of an optimizer that returns an algorithm"
 GIVE = "give a list of tasks, such as [telejax.tasks.quadratic(nodes=12)]"
 
 Check = Callable[[Trial], None]
@@ -84,7 +89,7 @@ def check_algorithm(
     """
     nodes = check_integer("nodes", nodes, minimum=2)
     if not callable(make):
-        raise ValueError(f"make is {short(make)}; give a function of an optimizer that makes the algorithm")
+        raise ValueError(f"make is {short(make)}; {MAKE}")
     chosen = _chosen(only, without)
     if tasks is None:
         nested = () if "trees" in set(without) else (tree_task(nodes),)
@@ -95,6 +100,11 @@ def check_algorithm(
             f"tasks have {[task.nodes for task in tasks]} nodes and nodes is {nodes}; give tasks of {nodes}"
         )
     trials = [Trial(make, task) for task in tasks]
+    try:
+        made = make(optimizer(optax.sgd, learning_rate=0.05))
+    except Exception as error:  # of the user's function
+        raise ValueError(f"make fails when it is called with an optimizer: {error!r}; {MAKE}") from error
+    check_kind("make(optimizer)", made, Algorithm, MAKE)
     for name in chosen:
         check = CHECKS[name]
         for trial in trials[: 1 if check in ON_FIRST_TASK else None]:
@@ -109,6 +119,8 @@ def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     for argument, names in (("only", only), ("without", without)):
         if names is not None:
             check_list(argument, names, f"give a sequence of names, such as ({names!r},)")
+    if only is not None and not list(only):
+        raise ValueError(f"only is empty; give a sequence of names, such as {tuple(CHECKS)[:1]}")
     wanted = set(CHECKS) if only is None else {check_name("check", name, CHECKS) for name in only}
     left_out = {check_name("check", name, CHECKS) for name in without}
     return [name for name in CHECKS if name in wanted - left_out]

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from telejax.errors import check_integer, check_kind
+from telejax.simulation.task_checks import check_task as check_kind_of_task
+from telejax.simulation.task_checks import check_task_members
 from telejax.tasks.base import Task
 from telejax.testing.compare import alike, close, same, stack
 
@@ -37,6 +39,10 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
     >>> check_task(tj.tasks.quadratic(nodes=100, dim=4, noise=1.0))
     """
     check_kind("task", task, Task, "give a task, such as telejax.tasks.quadratic(nodes=100)")
+    try:
+        check_task_members(check_kind_of_task(task))
+    except (TypeError, ValueError) as error:
+        raise AssertionError(str(error)) from error
     assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
     given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else list(nodes)
     if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):

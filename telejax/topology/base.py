@@ -10,7 +10,8 @@ import scipy.sparse
 
 from telejax.errors import check_array, check_integer, check_kind, check_number
 from telejax.topology import spectrum
-from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic, check_entries
+from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
+from telejax.topology.sizes import check_entries
 
 FLOAT_BYTES = 8
 MAX_ROUND = 2**31 - 1  # rounds are int32 on the device
@@ -203,8 +204,8 @@ class Topology:
         if not self.is_connected():
             raise ValueError(
                 f"topology {self.name!r} with {self.nodes} nodes is not connected over its period of "
-                f"{self.period}: some nodes never hear from others; add edges, or pass connected=False to "
-                "from_matrix for one round of a longer sequence"
+                f"{self.period}: some nodes never hear from others; add edges, or pass connected=False, "
+                "as from_matrix and directed take it, for one round of a longer sequence"
             )
 
     def mixing(self) -> "Mixing":

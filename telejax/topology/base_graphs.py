@@ -11,7 +11,8 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.matrices import Sparse, check_entries
+from telejax.topology.matrices import Sparse
+from telejax.topology.sizes import check_entries, check_nodes
 
 
 def base_graph(nodes: int, degree: int = 1) -> Topology:
@@ -108,7 +109,7 @@ class _Block:
 
 
 def _check(nodes: int, degree: int) -> tuple[int, int]:
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     degree = check_integer("degree", degree, minimum=1)
     if degree >= nodes > 1:
         raise ValueError(

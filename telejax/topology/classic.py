@@ -8,7 +8,8 @@ import scipy.sparse
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology
-from telejax.topology.matrices import Circulant, Complete, Sparse, check_entries
+from telejax.topology.matrices import Circulant, Complete, Sparse
+from telejax.topology.sizes import check_entries, check_nodes
 from telejax.topology.weights import Weights, from_edges
 
 MAX_CLIQUE = 1000  # two cliques of 1000 nodes have two million edges; of 50 000, five billion
@@ -21,7 +22,7 @@ def ring(nodes: int) -> Topology:
     >>> tj.topology.ring(5).matrix()[0].round(2).tolist()
     [0.33, 0.33, 0.0, 0.0, 0.33]
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     if nodes <= 2:
         return Topology.build("ring", [Complete(nodes)])
     return Topology.build("ring", [Circulant.build(nodes, [-1, 0, 1], [1 / 3] * 3)])
@@ -38,8 +39,7 @@ def torus(nodes: int, rows: int | None = None) -> Topology:
     >>> tj.topology.torus(12, rows=3).max_degree
     4
     """
-    nodes, rows, columns = _rectangle(nodes, rows)
-    check_entries("torus", nodes, 5 * nodes)
+    nodes, rows, columns = _rectangle("torus", nodes, rows)
     row, column = np.divmod(np.arange(nodes), columns)
     hears = [
         (row % rows) * columns + column % columns
@@ -60,8 +60,7 @@ def grid(nodes: int, rows: int | None = None, weights: Weights = "metropolis") -
     >>> tj.topology.grid(6, rows=2).messages()  # 7 links, both ways
     14
     """
-    nodes, rows, columns = _rectangle(nodes, rows)
-    check_entries("grid", nodes, 5 * nodes)
+    nodes, rows, columns = _rectangle("grid", nodes, rows)
     index = np.arange(nodes).reshape(rows, columns)
     i = np.concatenate([index[:-1].ravel(), index[:, :-1].ravel()])
     j = np.concatenate([index[1:].ravel(), index[:, 1:].ravel()])
@@ -75,7 +74,7 @@ def path(nodes: int, weights: Weights = "metropolis") -> Topology:
     >>> tj.topology.path(3).matrix()[0].round(2).tolist()
     [0.67, 0.33, 0.0]
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     check_entries("path", nodes, 3 * nodes)
     index = np.arange(nodes)
     return from_edges(nodes, index[:-1], index[1:], "path", weights)
@@ -88,7 +87,7 @@ def star(nodes: int, weights: Weights = "metropolis") -> Topology:
     >>> tj.topology.star(4).max_degree
     3
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     check_entries("star", nodes, 3 * nodes)
     others = np.arange(1, nodes)
     return from_edges(nodes, np.zeros_like(others), others, "star", weights)
@@ -101,7 +100,7 @@ def tree(nodes: int, branching: int = 2, weights: Weights = "metropolis") -> Top
     >>> tj.topology.tree(7).max_degree
     3
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     branching = min(nodes, check_integer("branching", branching, minimum=1))  # more have no other children
     check_entries("tree", nodes, 3 * nodes)
     children = np.arange(1, nodes)
@@ -123,7 +122,7 @@ def barbell(nodes: int, clique: int | None = None, weights: Weights = "metropoli
     >>> tj.topology.barbell(8).max_degree
     4
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     if clique is None:
         clique = max(1, min(nodes // 2, MAX_CLIQUE))
     clique = check_integer("clique", clique, minimum=1)
@@ -171,7 +170,7 @@ def complete(nodes: int) -> Topology:
     >>> tj.topology.complete(10**6).consensus_rate()
     1.0
     """
-    return Topology.build("complete", [Complete(check_integer("nodes", nodes, minimum=1))])
+    return Topology.build("complete", [Complete(check_nodes(nodes))])
 
 
 def exponential(nodes: int) -> Topology:
@@ -181,7 +180,7 @@ def exponential(nodes: int) -> Topology:
     >>> tj.topology.exponential(100).max_degree
     7
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     offsets = [0] + [1 << t for t in range((nodes - 1).bit_length())]
     weights = [1 / len(offsets)] * len(offsets)
     return Topology.build("exponential", [Circulant.build(nodes, offsets, weights)])
@@ -197,7 +196,7 @@ def directed_exponential(nodes: int) -> Topology:
     >>> tj.topology.directed_exponential(8).matrix()[:, 0].tolist()
     [0.25, 0.25, 0.25, 0.0, 0.25, 0.0, 0.0, 0.0]
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     offsets = [0] + [-(1 << t) for t in range((nodes - 1).bit_length())]
     return Topology.build("directed_exponential", [Circulant.build(nodes, offsets, [1 / len(offsets)] * len(offsets))])
 
@@ -211,7 +210,7 @@ def one_peer_exponential(nodes: int) -> Topology:
     >>> tj.topology.one_peer_exponential(8).is_finite_time(), tj.topology.one_peer_exponential(9).is_finite_time()
     (True, False)
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     rounds = [Circulant.build(nodes, [0, 1 << t], [0.5, 0.5]) for t in range((nodes - 1).bit_length())]
     return Topology.build("one_peer_exponential", rounds or [Complete(1)])
 
@@ -225,9 +224,10 @@ def from_neighbours(nodes: int, hears: Sequence[np.ndarray], weights: Sequence[f
     )
 
 
-def _rectangle(nodes: int, rows: int | None) -> tuple[int, int, int]:
+def _rectangle(name: str, nodes: int, rows: int | None) -> tuple[int, int, int]:
     """Nodes, rows and columns, checked; by default the most square split."""
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
+    check_entries(name, nodes, 5 * nodes)
     if rows is None:
         rows = max(r for r in range(1, math.isqrt(nodes) + 1) if nodes % r == 0)
     rows = check_integer("rows", rows, minimum=1)
@@ -237,7 +237,7 @@ def _rectangle(nodes: int, rows: int | None) -> tuple[int, int, int]:
 
 
 def _power_of_two(name: str, nodes: int) -> tuple[int, int]:
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     bits = nodes.bit_length() - 1
     if nodes != 1 << bits:
         raise ValueError(f"nodes is {nodes}; a {name} needs a power of two, such as {1 << bits} or {2 << bits}")

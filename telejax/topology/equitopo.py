@@ -16,6 +16,7 @@ from telejax.topology.base import Topology
 from telejax.topology.matchings import MatchingDistribution, OffsetMatching, OffsetPeer, RandomMatching
 from telejax.topology.matrices import Circulant, Complete
 from telejax.topology.random_graphs import RANDOM_TRIES, check_seed
+from telejax.topology.sizes import check_nodes
 
 
 def d_equistatic(nodes: int, m: int | None = None, seed: int = 0) -> Topology:
@@ -87,7 +88,7 @@ def ou_equidyn(nodes: int, eta: float = 0.5, seed: int = 0) -> Topology:
 
 
 def _static(name: str, nodes: int, m: int | None, seed: int, symmetric: bool) -> Topology:
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     stream = np.random.default_rng(check_seed(seed))
     if m is None:
         m = max(1, min(nodes - 1, math.ceil(math.log2(nodes))))
@@ -111,7 +112,7 @@ def _static(name: str, nodes: int, m: int | None, seed: int, symmetric: bool) ->
 def _dynamic(
     name: str, nodes: int, eta: float, seed: int, distribution: Callable[[int], MatchingDistribution]
 ) -> Topology:
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     remedy = "give a number above 0 and at most 1"
     eta = check_number("eta", eta, exclusive=True, remedy=remedy)
     if eta > 1:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import scipy.sparse
 
-from telejax.topology.matrices import Permuted, Sparse, check_entries, cycle
+from telejax.topology.matrices import Permuted, Sparse, cycle
+from telejax.topology.sizes import check_entries
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int, Key

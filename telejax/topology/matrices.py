@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 import numpy as np
 import scipy.sparse
 
-from telejax.backend.host import check_host_memory
+from telejax.topology.sizes import check_entries
 
 if TYPE_CHECKING:
     from telejax.mixing.forms import Mixing
@@ -23,15 +23,9 @@ SYMMETRIC = 1e-12  # weights that differ by less are the same, rounded
 ROUNDING = 1e-5  # of row and column sums of float32 weights, which are normalised
 NORMALISED_TURNS = 50  # of rows and columns in turn (Sinkhorn), from sums within ROUNDING to within TOLERANCE
 
-ENTRY_BYTES = 100  # a weight while its matrix is made from edges (measured 40 to 95)
 
 Stochastic = Literal["both", "row", "column"]
 """Which sums of a mixing matrix are one."""
-
-
-def check_entries(name: str, nodes: int, entries: float, bytes_each: int = ENTRY_BYTES) -> None:
-    """Refuse a graph whose matrices hold so many weights that they do not fit, before any is made."""
-    check_host_memory(f"{name} with {nodes} nodes and {entries:.2g} weights", bytes_each * entries, "give fewer")
 
 
 class MixingMatrix(Protocol):
@@ -168,6 +162,7 @@ class Circulant(Fixed):
         return self.nodes * self.max_degree
 
     def sparse(self) -> scipy.sparse.csr_array:
+        check_entries("a circulant graph", self.nodes, len(self.offsets) * self.nodes)
         count = len(self.offsets)
         columns = (np.arange(self.nodes)[:, None] + self.offsets) % self.nodes
         rows = np.arange(0, self.nodes * count + 1, count)
@@ -204,6 +199,7 @@ class Complete(Fixed):
         return self.nodes * (self.nodes - 1)
 
     def sparse(self) -> scipy.sparse.csr_array:
+        check_entries("a complete graph", self.nodes, self.nodes**2)
         uniform = np.full((self.nodes, self.nodes), (1 - self.kept) / self.nodes)
         return scipy.sparse.csr_array(uniform + self.kept * np.eye(self.nodes))
 

@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
 from telejax.topology.matchings import RandomMatching, UniformMatching
-from telejax.topology.matrices import Complete, check_entries
+from telejax.topology.matrices import Complete
+from telejax.topology.sizes import check_entries, check_nodes
 from telejax.topology.weights import Weights, adjacency, from_edges
 
 NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
@@ -31,7 +32,7 @@ def random_regular(nodes: int, degree: int = 4, seed: int = 0, weights: Weights 
     >>> tj.topology.random_regular(10, degree=3).max_degree
     3
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     degree = check_integer("degree", degree, minimum=1)
     if degree >= nodes:
         raise ValueError(f"degree is {degree} with {nodes} nodes; give a degree below the number of nodes")
@@ -55,7 +56,7 @@ def erdos_renyi(
     >>> tj.topology.erdos_renyi(20, probability=0.3).is_connected()
     True
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     if probability is None:
         probability = min(1.0, 2 * math.log(nodes) / nodes) if nodes > 1 else 1.0
     probability = _probability("probability", probability)
@@ -87,7 +88,7 @@ def small_world(
     >>> tj.topology.small_world(20).messages()
     80
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     degree = check_integer("degree", degree, minimum=2)
     probability, seed = _probability("probability", probability, allow_zero=True), check_seed(seed)
     if nodes <= 2:
@@ -129,7 +130,7 @@ def stochastic_block(
     >>> tj.topology.stochastic_block(40).is_connected()
     True
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     clusters = check_integer("clusters", min(4, nodes) if clusters is None else clusters, minimum=1)
     bridges = check_integer("bridges", bridges, minimum=1)
     if clusters > nodes:
@@ -167,7 +168,7 @@ def random_matching(nodes: int, seed: int = 0) -> Topology:
     >>> tj.topology.random_matching(5).messages(round=3)
     4
     """
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     seed = check_seed(seed)
     return Topology.build(
         "random_matching", [RandomMatching(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)]

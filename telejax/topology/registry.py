@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from telejax.errors import check_integer, check_kind, check_name, short
+from telejax.errors import check_kind, check_name, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
 from telejax.topology.needs import ANY, Needs
+from telejax.topology.sizes import check_nodes
 from telejax.topology.weights import reweighted
 
 TopologyLike = Topology | str | Callable[[int], Topology]
@@ -87,7 +88,7 @@ def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: st
     Topology('torus', nodes=6, period=1, max_degree=3)
     """
     check_topology(argument, topology)
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     if isinstance(topology, str):
         topology = from_spec(topology, nodes)
     elif not isinstance(topology, Topology):
@@ -133,7 +134,7 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
     Topology('base_graph:degree=2', nodes=25, period=6, max_degree=2)
     """
     build, parameters = parse(spec)
-    nodes = check_integer("nodes", nodes, minimum=1)
+    nodes = check_nodes(nodes)
     missing = {key: value for key, value in defaults.items() if key in _kinds(build) and key not in parameters}
     return build(nodes, **parameters, **missing)
 
@@ -145,6 +146,8 @@ def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | s
     name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
     build = NAMES[ALIASES.get(name, name)]
     kinds = _kinds(build)
+    if rest and not kinds:
+        raise ValueError(f"topology is {spec!r}, and {name} takes no parameters; leave :{rest} out")
     parameters: dict[str, int | float | str] = {}
     for item in filter(None, rest.split(",")):
         key, equals, value = (part.strip() for part in item.partition("="))

@@ -20,7 +20,8 @@ from scipy.sparse.csgraph import connected_components
 
 from telejax.topology import lanczos
 from telejax.topology.matchings import RandomMatching
-from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted, check_entries
+from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted
+from telejax.topology.sizes import check_entries
 
 DENSE_NODES = 1024  # up to here dense eigenvalues are exact and take under a second
 CLOSE_MODES = 64  # the slowest Fourier modes by FFT, among which the slowest is found without cancellation
@@ -90,7 +91,7 @@ def apply(one: FixedMatrix, x: np.ndarray) -> np.ndarray:
     """``W x`` without the n^2 entries of a mean; x has the shape (nodes, ...)."""
     if isinstance(one, Complete):
         return one.kept * x + (1 - one.kept) * x.mean(axis=0)
-    return one.sparse() @ x
+    return (one.sparse() @ x.reshape(len(x), -1)).reshape(x.shape)
 
 
 def _drawn(rounds: Sequence[MixingMatrix]) -> Bounds:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from telejax.errors import check_integer, check_list
+from telejax.errors import check_list
 from telejax.topology.base import Topology, check_tolerance
 from telejax.topology.random_graphs import check_seed
 from telejax.topology.registry import NAMES, from_spec, parse
+from telejax.topology.sizes import check_nodes
 
 SCHEMA = {
     "topology": pl.String,
@@ -47,7 +48,7 @@ def table(nodes: int, names: Sequence[str] = tuple(NAMES), seed: int = 0, tolera
     >>> table(8, ["ring", "base:degree=1"]).select("topology", "period", "max_degree", "finite_time").rows()
     [('ring', 1, 2, False), ('base:degree=1', 3, 1, True)]
     """
-    nodes, seed = check_integer("nodes", nodes, minimum=1), check_seed(seed)
+    nodes, seed = check_nodes(nodes), check_seed(seed)
     tolerance = check_tolerance(tolerance)
     names = check_list("names", names, "give a list of names, such as ['ring', 'torus:rows=4']")
     for name in names:

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 import networkx as nx
 import numpy as np
 import scipy.sparse
+from scipy.sparse.csgraph import connected_components
 
 from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name
 from telejax.topology.base import Topology
@@ -196,6 +197,8 @@ def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
         raise ValueError(
             "weights is 'fastest', which needs the package mixingmatrix; install telejax[fastest], or give 'metropolis'"
         ) from None
+    if connected_components(edges, directed=False, return_labels=False) > 1:
+        raise ValueError("graph is not connected: some nodes never hear from others; add edges, or give 'metropolis'")
     solution: Any = mixingmatrix.solve(nx.from_scipy_sparse_array(edges))
     found = scipy.sparse.csr_array(solution.weights)
     found.setdiag(0)

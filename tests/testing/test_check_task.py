@@ -63,16 +63,16 @@ class BrokenTask(TreeTask):
 
 
 TASK_FAULTS = {
-    "integers": "parameters are floats",
-    "nothing": "returned no arrays",
+    "integers": "parameters are arrays of floats",
+    "nothing": "no arrays; return a pytree",
     "random start": "with the same key differ",
-    "vector": "must be a scalar",
+    "vector": "return a scalar float",
     "not finite": "task.loss is nan at node 5",
     "biased": "mean stochastic gradient",
     "one node too many": "mean stochastic gradient",
     "jit": "vmap over nodes and a loop differ",
     "no loss": "it needs a 'loss'",
-    "two losses": "gave accuracy of shape",
+    "two losses": "returned accuracy of shape",
     "unknown accuracy": "gave accuracy = nan",
 }
 
@@ -102,5 +102,5 @@ def test_a_task_that_traces_anew_is_caught() -> None:
 
 
 def test_a_number_of_nodes_that_is_a_leaf_is_caught() -> None:
-    with pytest.raises(AssertionError, match="must be a static int"):
+    with pytest.raises(AssertionError, match="make it a static field"):
         check_task(TreeTask(jnp.int32(6), jnp.arange(6.0)))

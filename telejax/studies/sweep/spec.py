@@ -14,7 +14,7 @@ from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
-from telejax.errors import check_integer, check_kind, check_name, check_number, check_path, short
+from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, check_path, short
 from telejax.optimizers import BY_NAME, check_hyperparameter
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
 from telejax.topology import check_topology
@@ -79,6 +79,8 @@ class SweepSpec:
         """
         check_path("spec", path, "give the path of a TOML file, its tables as a dict, or a SweepSpec")
         try:
+            if Path(path).exists() and not Path(path).is_file():
+                raise OSError("it is no regular file")
             text = Path(path).read_text()
         except (OSError, UnicodeDecodeError) as error:
             told = getattr(error, "strerror", None) or error
@@ -236,6 +238,8 @@ def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = Fals
         if type(value) not in kinds and not whole_number:
             more = "" if single else ", or a list of them"
             raise ValueError(f"{place} is {value!r}; give {' or '.join(WORDS[kind] for kind in kinds)}{more}")
+        if whole_number and abs(value) > LARGEST:
+            raise ValueError(f"{place} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
         values.append(float(value) if whole_number else value)
     if len(set(values)) < len(values):
         raise ValueError(f"{place} is {listed}; give each value only once")

@@ -19,7 +19,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from telejax.errors import check_flag, check_name, check_path, short
-from telejax.results.files import atomic_write
+from telejax.results.files import atomic_write, check_own_folder
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
 from telejax.studies.sweep.sealed import read_sealed, write_sealed
@@ -67,6 +67,8 @@ class Sweep:
             The axes, ``runs`` (finite ones), ``mean``, ``low`` and ``high``; null bounds for a single run.
         """
         check_name("column", metric, self._measured())
+        if by is not None:
+            check_name("column", by, [*self._measured(), "round"])
         rows = self.final() if by is None else self.table
         keys = [*self.axes, *([] if by is None else [by])]
         value = pl.col(metric).fill_nan(None)
@@ -150,6 +152,7 @@ def sweep(
     first, step = _parse_shard(shard)
     _check_executor(executor)
     folder = Path(check_path("out", out))
+    check_own_folder("out", folder)
     digest = _claim(folder, spec)
     mine = cells[first::step]
     parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}

@@ -13,6 +13,9 @@ from telejax.errors import check_integer, check_number
 from telejax.simulation.task_checks import check_task
 from telejax.tasks.base import Task
 
+MOST = 10**7
+"""Draws a node, or steps of the iteration, that are measured at most."""
+
 
 @dataclass(frozen=True)
 class ProblemConstants:
@@ -80,8 +83,8 @@ def measure(
     check_task(task)
     minimum = check_number("minimum", minimum, minimum=-np.inf)
     nodes = check_integer("nodes", nodes, minimum=2)
-    draws = check_integer("draws", draws, minimum=2)
-    steps = check_integer("steps", steps, minimum=1)
+    draws = check_integer("draws", draws, minimum=2, maximum=MOST)
+    steps = check_integer("steps", steps, minimum=1, maximum=MOST)
     seed = check_integer("seed", seed, minimum=0)
     start_key, draw_key, direction_key = jax.random.split(jax.random.key(seed), 3)
     start = task.init(start_key)
@@ -96,6 +99,8 @@ def measure(
     at = start if params is None else params
     if differs := difference(start, at, ""):
         raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(at)):
+        raise ValueError("params has numbers that are not finite; give such as result.model")
     curvatures, noise, means = _look(task, at, chosen, keys, direction_key, steps)
     noise_sq = float(jnp.mean(noise))
     spread = float(sum(jnp.sum(jnp.var(leaf, axis=0, ddof=1)) for leaf in jax.tree.leaves(means)))

@@ -131,7 +131,7 @@ def bounds(
     chosen = check_candidates(candidates, _count("nodes", nodes))
     if gradients is not None:
         remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
-        gradients = check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy, maximum=LARGEST_COUNT)
+        gradients = _count("gradients", check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy))
     for k in chosen:
         graph = resolve(topology, k)
         p, tau = graph.consensus_rate(), graph.period
@@ -210,4 +210,4 @@ def _rate(p: float, tau: int) -> float:
     p = check_number("p", p, exclusive=True, remedy="give a consensus rate above 0 and at most 1")
     if p > 1 + 1e-9:
         raise ValueError(f"p is {p!r}; give a consensus rate above 0 and at most 1")
-    return min(p, 1.0) / check_integer("tau", tau, minimum=1)
+    return min(p, 1.0) / _count("tau", tau)
