@@ -47,6 +47,17 @@ class Method:
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Numbers of its own that the command line tunes beside the step size, with the values to try."""
 
+    exact: bool = False
+    """Whether its fixed point is the optimum on heterogeneous nodes, at any step size."""
+    source: str = ""
+    """The paper, by author and year."""
+
+    @property
+    def spec(self) -> str:
+        """The method on the graph that it takes by default, as :func:`build` reads it."""
+        graph = "directed_exponential" if self.stochastic == "column" else "ring"
+        return f"{self.name}/{graph}" if self.graphs in ("nodes", "slots") else self.name
+
     @property
     def factory(self) -> Callable[..., Any]:
         """The function that makes it."""
@@ -55,22 +66,41 @@ class Method:
 
 
 METHODS = (
-    Method("all_reduce_sgd", "all_reduce", aliases={"all-reduce": {}}),
-    Method("choco_sgd", "choco_sgd", aliases={"choco": {}}, graphs="nodes", fixed=True),
-    Method("decentralized_sgd", "decentralized_sgd", aliases={"dsgd": {}}, graphs="nodes"),
-    Method("exact_diffusion", "exact_diffusion", aliases={"d2": {}}, graphs="nodes", fixed=True),
-    Method("extra", "extra", graphs="nodes", fixed=True),
-    Method("fedavg", "fedavg"),
-    Method("gradient_tracking", "gradient_tracking", graphs="nodes"),
-    Method("k_gt", "k_gt", graphs="nodes", fixed=True),
-    Method("local_exact_diffusion", "local_exact_diffusion", aliases={"led": {}}, graphs="nodes", fixed=True),
-    Method("nids", "nids", graphs="nodes", fixed=True),
-    Method("prox_skip", "prox_skip", graphs="nodes", fixed=True),
-    Method("push_sum", "push_sum", graphs="nodes", stochastic="column"),
-    Method("quasi_global_momentum", "quasi_global_momentum", graphs="nodes"),
-    Method("random_walk", "random_walk", aliases={"token": {"tokens": 1}, "tokens": {}}, graphs="walk"),
-    Method("scaffold", "scaffold"),
-    Method("teleportation", "teleportation", graphs="slots"),
+    Method("all_reduce_sgd", "all_reduce", aliases={"all-reduce": {}}, exact=True, source="mini-batch SGD"),
+    Method(*("choco_sgd", "choco_sgd"), aliases={"choco": {}}, graphs="nodes", fixed=True, source="Koloskova 2019"),
+    Method(*("decentralized_sgd", "decentralized_sgd"), aliases={"dsgd": {}}, graphs="nodes", source="Lian 2017"),
+    Method(
+        *("exact_diffusion", "exact_diffusion"),
+        aliases={"d2": {}},
+        graphs="nodes",
+        fixed=True,
+        exact=True,
+        source="Yuan 2019",
+    ),
+    Method("extra", "extra", graphs="nodes", fixed=True, exact=True, source="Shi 2015"),
+    Method("fedavg", "fedavg", source="McMahan 2017"),
+    Method("gradient_tracking", "gradient_tracking", graphs="nodes", exact=True, source="Xu 2015"),
+    Method("k_gt", "k_gt", graphs="nodes", fixed=True, exact=True, source="Liu 2024"),
+    Method(
+        *("local_exact_diffusion", "local_exact_diffusion"),
+        aliases={"led": {}},
+        graphs="nodes",
+        fixed=True,
+        exact=True,
+        source="Alghunaim 2024",
+    ),
+    Method("nids", "nids", graphs="nodes", fixed=True, exact=True, source="Li 2019"),
+    Method("prox_skip", "prox_skip", graphs="nodes", fixed=True, exact=True, source="Mishchenko 2022"),
+    Method("push_sum", "push_sum", graphs="nodes", stochastic="column", source="Assran 2019"),
+    Method("quasi_global_momentum", "quasi_global_momentum", graphs="nodes", source="Lin 2021"),
+    Method(
+        *("random_walk", "random_walk"),
+        aliases={"token": {"tokens": 1}, "tokens": {}},
+        graphs="walk",
+        source="Takezawa 2025",
+    ),
+    Method("scaffold", "scaffold", exact=True, source="Karimireddy 2020"),
+    Method("teleportation", "teleportation", graphs="slots", source="Takezawa 2025"),
 )
 
 _BY_NAME: dict[str, tuple[Method, Mapping[str, int]]] = {

@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
-from telejax.cli.interrupt import INTERRUPTED, end, interruptible
+from telejax.cli.interrupt import INTERRUPTED, Command, end, interruptible
+from telejax.cli.methods import Methods
 from telejax.cli.output import discard, flush, tell
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
 from telejax.cli.topologies import Topologies
 from telejax.version import __version__
 
-SUBCOMMANDS: dict[str, Callable[..., Compare | Search | Sweep | Topologies]] = {
+SUBCOMMANDS: dict[str, Callable[..., Command]] = {
     "compare": Compare,
     "search": Search,
     "sweep": Sweep,
     "topologies": Topologies,
+    "methods": Methods,
 }
 
 

@@ -25,7 +25,7 @@ class Compare(TaskOptions):
 
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
     """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce; with parameters, as in
-    fedavg:local_steps=4; or your own, as package.module:name."""
+    fedavg:local_steps=4; or your own, as package.module:name; all for every method, see telejax methods."""
     active: int | None = None
     """Active nodes of teleportation, clients of fedavg, number of tokens; by default 8."""
     rounds: int = 500
@@ -41,6 +41,11 @@ class Compare(TaskOptions):
     progress: bool = True
     """Show progress bars."""
 
+    @property
+    def specs(self) -> tuple[str, ...]:
+        """The methods, every one where all are asked for."""
+        return tuple(one.spec for one in registry.METHODS) if self.methods == ("all",) else self.methods
+
     def run(self) -> int:
         self.check()
         from telejax.cli.output import Output
@@ -52,7 +57,7 @@ class Compare(TaskOptions):
             self.build_methods(),
             self.build_task(),
             rounds=self.rounds,
-            tune={"learning_rate": self.grid, **registry.grid(self.methods)},
+            tune={"learning_rate": self.grid, **registry.grid(self.specs)},
             seeds=self.seeds,
             seed=self.seed,
             eval_every=self.eval_every,
@@ -88,7 +93,7 @@ class Compare(TaskOptions):
     def build_methods(self) -> "list[Algorithm]":
         optimizer = self.build_optimizer()
         workers = ACTIVE if self.active is None else self.active
-        methods = [registry.build(spec, optimizer, workers=workers) for spec in self.methods]
-        if self.active is not None and not any(map(registry.takes_workers, self.methods)):
+        methods = [registry.build(spec, optimizer, workers=workers) for spec in self.specs]
+        if self.active is not None and not any(map(registry.takes_workers, self.specs)):
             raise ValueError(f"--active is {self.active}, which none of {', '.join(self.methods)} takes; leave it out")
         return methods
