@@ -87,7 +87,7 @@ class Compare(TaskOptions):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
         if not self.methods:
             raise ValueError("--methods is empty; give at least one method, or leave it out")
-        for spec in self.methods:
+        for spec in self.specs:
             registry.check_spec(spec)
 
     def build_methods(self) -> "list[Algorithm]":

@@ -130,11 +130,11 @@ class Comparison:
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
             show_edge=False,
-            collapse_padding=True,
+            padding=(0, 1, 0, 0),
         )
-        table.add_column("method", min_width=13)
+        table.add_column("method", min_width=13, overflow="fold")
         for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gradients", "messages", "MB"):
-            table.add_column(title, justify="right")
+            table.add_column(title, justify="right", no_wrap=True)
         others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
         for row in self.table().iter_rows(named=True):
             own = [name for name in others if row[name] is not None]
