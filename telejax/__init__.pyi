@@ -13,6 +13,7 @@ from .algorithms.decentralized_sgd import decentralized_sgd as decentralized_sgd
 from .algorithms.exact_diffusion import exact_diffusion as exact_diffusion
 from .algorithms.extra import extra as extra
 from .algorithms.fedavg import fedavg as fedavg
+from .algorithms.gossip_pairs import gossip_pairs as gossip_pairs
 from .algorithms.gradient_tracking import gradient_tracking as gradient_tracking
 from .algorithms.graphs import bind_mixing as bind_mixing
 from .algorithms.graphs import node_mixing as node_mixing
@@ -27,6 +28,7 @@ from .algorithms.prox_skip import prox_skip as prox_skip
 from .algorithms.push_sum import push_sum as push_sum
 from .algorithms.quasi_global_momentum import quasi_global_momentum as quasi_global_momentum
 from .algorithms.random_walk import random_walk as random_walk
+from .algorithms.relay_sgd import relay_sgd as relay_sgd
 from .algorithms.scaffold import scaffold as scaffold
 from .algorithms.teleportation import teleportation as teleportation
 from .errors import DivergenceError as DivergenceError

@@ -47,16 +47,22 @@ class Method:
     grid: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Numbers of its own that the command line tunes beside the step size, with the values to try."""
 
+    tree: bool = False
+    """Whether its graph must be a tree."""
     exact: bool = False
     """Whether its fixed point is the optimum on heterogeneous nodes, at any step size."""
     source: str = ""
     """The paper, by author and year."""
 
     @property
+    def graph(self) -> str:
+        """What it gossips over where nothing is said."""
+        return "directed_exponential" if self.stochastic == "column" else "tree" if self.tree else "ring"
+
+    @property
     def spec(self) -> str:
         """The method on the graph that it takes by default, as :func:`build` reads it."""
-        graph = "directed_exponential" if self.stochastic == "column" else "ring"
-        return f"{self.name}/{graph}" if self.graphs in ("nodes", "slots") else self.name
+        return f"{self.name}/{self.graph}" if self.graphs in ("nodes", "slots") else self.name
 
     @property
     def factory(self) -> Callable[..., Any]:
@@ -79,6 +85,7 @@ METHODS = (
     ),
     Method("extra", "extra", graphs="nodes", fixed=True, exact=True, source="Shi 2015"),
     Method("fedavg", "fedavg", source="McMahan 2017"),
+    Method("gossip_pairs", "gossip_pairs", graphs="nodes", fixed=True, source="Lian 2018"),
     Method("gradient_tracking", "gradient_tracking", graphs="nodes", exact=True, source="Xu 2015"),
     Method("k_gt", "k_gt", graphs="nodes", fixed=True, exact=True, source="Liu 2024"),
     Method(
@@ -99,6 +106,7 @@ METHODS = (
         graphs="walk",
         source="Takezawa 2025",
     ),
+    Method("relay_sgd", "relay_sgd", graphs="nodes", fixed=True, tree=True, source="Vogels 2021"),
     Method("scaffold", "scaffold", exact=True, source="Karimireddy 2020"),
     Method("teleportation", "teleportation", graphs="slots", source="Takezawa 2025"),
 )
@@ -183,7 +191,7 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     if topology and "topology" not in takes:
         raise ValueError(f"method is {spec!r}, and {name} takes no topology; leave /{topology} out")
     if topology or "topology" in needs:
-        values["topology"] = topology or "ring"
+        values["topology"] = topology or (_BY_NAME[name][0].graph if name in _BY_NAME else "ring")
     values = {**asked, **values, "optimizer": optimizer}
     if missing := [one for one in needs if one not in values]:
         raise ValueError(f"method is {spec!r}, which needs {' and '.join(missing)}; write {name}:{missing[0]}=...")

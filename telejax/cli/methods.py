@@ -47,7 +47,7 @@ class Methods(Command):
         output.print(table)
         output.print(
             "messages, gradients: of a round, in all; memory: copies of the parameters that a node keeps beside its "
-            "model; graph: any, fixed (one undirected graph for all rounds), directed, of the slots, to walk on; "
+            "model; graph: any, fixed (one undirected graph for all rounds), tree, directed, of the slots, to walk on; "
             "fixed point: the optimum of heterogeneous nodes, or off it by the step size"
         )
         output.print(f"Also known as: {', '.join(alias for one in registry.METHODS for alias in one.aliases)}")
@@ -86,4 +86,6 @@ def _graph(method: registry.Method) -> str:
     """What a method takes, in a word."""
     if method.graphs != "nodes":
         return {None: "-", "slots": "slots", "walk": "walk"}[method.graphs]
-    return "fixed" if method.fixed else "directed" if method.stochastic == "column" else "any"
+    return (
+        "tree" if method.tree else "fixed" if method.fixed else "directed" if method.stochastic == "column" else "any"
+    )

@@ -31,6 +31,7 @@ from telejax.topology.registry import (
     resolve,
 )
 from telejax.topology.tables import table
+from telejax.topology.trees import spanning_tree
 from telejax.topology.weights import Weights, directed, from_matrix, from_networkx, reweighted
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "sequence",
     "simple_base_graph",
     "small_world",
+    "spanning_tree",
     "star",
     "stochastic_block",
     "table",

@@ -24,6 +24,8 @@ def graph(method: registry.Method) -> str:
         return ""
     if method.stochastic != "both":
         return "/directed_exponential"
+    if method.tree:
+        return "/tree"
     return "/ring" if method.fixed or method.graphs == "slots" else "/one_peer_exponential"
 
 

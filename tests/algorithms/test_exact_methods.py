@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from refusals import check
+from scipy.sparse.csgraph import shortest_path
 
 import telejax as tj
 
@@ -315,6 +316,42 @@ def test_a_server_with_sgd_of_rate_one_is_the_mean_and_a_proximal_term_holds_cli
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("graph", ["tree", "path", "star"])
+def test_relayed_models_are_as_old_as_they_are_far(graph: str, x64: None) -> None:
+    """``x_i+ = mean_j x'_j(t - max(d_ij - 1, 0))``, and one's own in the place of those that are on the way."""
+    topology, g = tj.topology.from_spec(graph, NODES), gradients()
+    distance = shortest_path(topology.sparse() != 0, unweighted=True).astype(int)
+    x, after = np.broadcast_to(np.asarray(task().init(jax.random.key(0))), (NODES, DIM)), []
+    for round in range(ROUNDS):
+        after.append(x - RATE * g(x))
+        then = round - np.maximum(distance - 1, 0)
+        heard = lambda i, j, t: after[t][j] if t >= 0 else after[-1][i]
+        known = np.array([[heard(i, j, t) for j, t in enumerate(row)] for i, row in enumerate(then)])
+        x = known.mean(axis=1)
+    run = tj.simulate(tj.relay_sgd(topology=graph, optimizer=SGD), task(), rounds=ROUNDS, progress=False)
+    np.testing.assert_allclose(run.state.params, x, atol=1e-10)
+    assert run.history["messages"][-1] == ROUNDS * 2 * (NODES - 1)
+
+
+@pytest.mark.slow
+def test_a_round_of_pairs_is_one_step_and_one_link(x64: None) -> None:
+    method, problem = tj.gossip_pairs(topology="ring", optimizer=HEAVY).bind(task()), task()
+    state, g = method.init(jax.random.key(0), problem), gradients()
+    met = set()
+    for round in range(60):
+        before = np.asarray(state.params)
+        state, _ = method.step(jax.random.key(round), state, problem)
+        one, other = np.flatnonzero((np.asarray(state.params) != before).any(axis=1))
+        assert other - one in (1, NODES - 1)
+        met.add((one, other))
+        np.testing.assert_allclose(state.params[one], state.params[other], atol=1e-12)
+        if round == 0:  # a plain step, as velocities are still 0
+            ends = [(before[i] - RATE * g(before)[i] + before[j]) / 2 for i, j in ((one, other), (other, one))]
+            assert any(np.allclose(state.params[one], end, atol=1e-12) for end in ends)
+    assert len(met) == NODES
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gradient tracking", "exact diffusion", "NIDS", "EXTRA", "K-GT", "LED", "ProxSkip"])
 def test_exact_methods_stay_exact_where_links_fail(name: str, x64: None) -> None:
     method = CASES[name][0](topology="ring", optimizer=SGD)
@@ -350,6 +387,13 @@ def test_exact_methods_stay_exact_where_links_fail(name: str, x64: None) -> None
             "local_steps is 2, and combining first takes one step",
         ),
         (lambda o: tj.gradient_tracking(topology="ring", variant="x", optimizer=o), "unknown variant 'x'"),
+        (
+            lambda o: tj.relay_sgd(topology="ring", optimizer=o),
+            "'ring' is no tree: 9 nodes have 9 links",
+        ),
+        (lambda o: tj.relay_sgd(topology=tj.topology.path(5), optimizer=o), "topology has 5 nodes and the task 9"),
+        (lambda o: tj.gossip_pairs(topology=tj.topology.ring(5), optimizer=o), "topology has 5 nodes and the task 9"),
+        (lambda o: tj.gossip_pairs(topology="exponential", optimizer=o), "takes symmetric weights"),
         (lambda o: tj.choco_sgd(topology="ring", compressor="x", optimizer=o), "compressor is 'x'; give one of"),
         (
             lambda o: tj.choco_sgd(topology="ring", compressor=tj.compression.qsgd(unbiased=True), optimizer=o),

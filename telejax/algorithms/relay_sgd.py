@@ -1,0 +1,108 @@
+"""RelaySGD: models are relayed along a tree, so that every node averages those of all, each as old as it is far::
+
+    x' = x - eta g(x)
+    m_ij = x'_i + sum over neighbours k of i but j of the last m_ki     counts c_ij alike, of 1
+    x_i+ = (1/n) (sum_j m_ji + (n - sum_j c_ji) x'_i)
+
+with nothing received at the start; x_i+ is the mean over j of x'_j(t - max(d_ij - 1, 0)), d_ij the distance in the
+tree. T. Vogels et al. 2021, arXiv 2110.04175. A node talks with its parent (up) and its children (down).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from telejax.algorithms.base import AllNodes
+from telejax.algorithms.graphs import NodeTopology, node_mixing
+from telejax.algorithms.local import zeros
+from telejax.algorithms.parts import local_update
+from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.state import Info, Memory, Params, State, pytree
+from telejax.tasks.base import Task
+from telejax.topology import Topology, TopologyLike, resolve
+from telejax.topology.trees import parents
+
+
+@pytree
+@dataclass(frozen=True)
+class RelaySGD(AllNodes):
+    """See :func:`relay_sgd`."""
+
+    optimizer: Optimizer | FixedOptimizer
+    parent: Int[np.ndarray | Array, " nodes"] | NodeTopology
+
+    name = "RelaySGD"
+
+    def bind(self, task: Task) -> Self:
+        if isinstance(self.parent, NodeTopology):
+            return replace(self, parent=parents(resolve(self.parent.topology, task.nodes, self.parent.needs)))
+        if len(self.parent) != task.nodes:
+            raise ValueError(f"topology has {len(self.parent)} nodes and the task {task.nodes}; build it with as many")
+        return self
+
+    def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
+        return ((2 * (nodes - 1),),)
+
+    def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
+        state = super().start(key, params, task)
+        none = {"sum": zeros(state.params), "count": jnp.zeros(task.nodes)}
+        return state.replace(memory=Memory(slot={"up": none, "down": none}))
+
+    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:  # type: ignore[override]
+        nodes, parent = task.nodes, jnp.asarray(self.parent)
+        is_root = jnp.arange(nodes) == parent
+        params, opt_state = local_update(key, state.params, state.opt_state, state.holders, task, self.optimizer)
+        own = {"sum": params, "count": jnp.ones(nodes)}
+        up, down = state.memory.slot["up"], state.memory.slot["down"]
+
+        def relayed(own: Array, up: Array, down: Array) -> tuple[Array, Array, Array]:
+            """What is sent up, what comes down, and all that a node receives this round."""
+            root = is_root.reshape((-1,) + (1,) * (own.ndim - 1))
+            below = _from_children(parent, jnp.where(root, 0, up))
+            new_up = own + below
+            new_down = jnp.where(root, 0, (own + below + down)[parent] - up)
+            return new_up, new_down, _from_children(parent, jnp.where(root, 0, new_up)) + new_down
+
+        each = jax.tree.map(relayed, own, up, down)
+        new_up, new_down, received = jax.tree.transpose(jax.tree.structure(own), None, each)
+        missing = nodes - received["count"]
+        params = jax.tree.map(
+            lambda x, heard: (heard + missing.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1)) * x) / nodes,
+            params,
+            received["sum"],
+        )
+        memory = Memory(slot={"up": new_up, "down": new_down})
+        state = state.replace(params=params, opt_state=opt_state, memory=memory, round=state.round + 1)
+        return state, Info(state.holders)
+
+
+def _from_children(parent: Int[Array, " nodes"], sent: Array) -> Array:
+    """The sum of what its children send, for every node; the root sends zeros to itself."""
+    return jnp.zeros_like(sent).at[parent].add(sent)
+
+
+def relay_sgd(*, topology: TopologyLike, optimizer: Optimizer) -> RelaySGD:
+    """RelaySGD over a tree of all the task's nodes, on an ideal network: exact averages of delayed models.
+
+    Args:
+        topology: a tree: "path", "star", "tree", or ``tj.topology.spanning_tree(...)`` of another graph; a Topology,
+            a name, or a function of the number of nodes.
+        optimizer: from :func:`telejax.optimizer`, or any optax transformation.
+
+    Raises:
+        ValueError: a graph that is no tree; by name, once the task is known.
+
+    >>> import optax, telejax as tj
+    >>> relay = tj.relay_sgd(topology="tree", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    >>> relay.gossip_messages(7)
+    ((12,),)
+    """
+    if isinstance(topology, Topology):
+        return RelaySGD(as_optimizer(optimizer), parents(topology))
+    waiting = node_mixing(topology, fixed=True, symmetric=True)
+    assert isinstance(waiting, NodeTopology)
+    return RelaySGD(as_optimizer(optimizer), waiting)
