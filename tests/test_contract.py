@@ -232,9 +232,9 @@ LEFT_OUT = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", ["events", "liar", "clock"])
 def test_the_checks_pass(name: str) -> None:
-    """But for ``trees``: the six are written for parameters in one array."""
+    """But for ``trees``: they are written for parameters in one array. The others have relatives in the registry."""
     make = lambda optimizer: replace(METHODS[name](), optimizer=optimizer)
     tj.testing.check_algorithm(make, NODES, without=("trees", *LEFT_OUT.get(name, ())))
 

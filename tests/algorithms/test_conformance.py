@@ -18,6 +18,11 @@ SETTINGS = (
 RUNS = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", "warm_start", "network")
 
 
+LIGHT = ("exact_diffusion", "extra", "k_gt", "local_exact_diffusion", "nids", "quasi_global_momentum")
+"""Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
+OF_ENGINE = ("jit", "vmap", "resumes", "mesh", "warm_start")
+
+
 def graph(method: registry.Method) -> str:
     """The hardest graph that a method takes."""
     if method.graphs in (None, "walk"):
@@ -33,7 +38,8 @@ def graph(method: registry.Method) -> str:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name: str) -> None:
     spec = name + graph(METHODS[name])
-    check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9)
+    left_out = OF_ENGINE if name in LIGHT else ()
+    check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9, without=left_out)
 
 
 @pytest.mark.slow
@@ -43,4 +49,5 @@ def test_another_setting_does_what_it_says(spec: str) -> None:
 
 
 def test_what_is_left_out_there_are_checks() -> None:
-    assert {*RUNS} < {*CHECKS}
+    assert {*RUNS, *OF_ENGINE} < {*CHECKS}
+    assert {*LIGHT} < {*METHODS}
