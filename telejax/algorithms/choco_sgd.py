@@ -48,8 +48,7 @@ class ChocoSGD(OnGraph):
         return state.replace(memory=Memory(slot=zeros(state.params)))
 
     def copy_bytes(self, state: State) -> int:
-        one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), state.params)
-        return self.compressor.message_bytes(one)
+        return self.compressor.slot_bytes(state.params)
 
     def check_network(self, network: Network) -> None:
         if network.loss is not None:

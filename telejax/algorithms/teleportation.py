@@ -19,6 +19,7 @@ from telejax.algorithms.base import Algorithm, copy_bytes
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_flag, check_integer
 from telejax.mixing.accounting import Messages
+from telejax.mixing.compression import Compressor, check_compressor, fetched
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -38,6 +39,7 @@ class Teleportation(Algorithm):
     active: int = field(metadata=STATIC)
     state_travels: bool = field(metadata=STATIC)
     local_steps: int = field(metadata=STATIC)
+    hand_off_compressor: Compressor | None
 
     @property
     def name(self) -> str:
@@ -50,6 +52,8 @@ class Teleportation(Algorithm):
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, self.active)
         state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))
+        if self.hand_off_compressor is not None:
+            state = state.replace(params=fetched(key, self.hand_off_compressor, state.params, moved))
         state = refreshed(state, moved, self.optimizer, self.state_travels)
         params, opt_state = local_update(
             data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps
@@ -65,11 +69,19 @@ class Teleportation(Algorithm):
         return (self.mixing.messages,)
 
     def handoff_bytes(self, state: State) -> int:
-        return copy_bytes((state.params, state.opt_state) if self.state_travels else state.params)
+        compressor = self.hand_off_compressor
+        fetched = copy_bytes(state.params) if compressor is None else compressor.slot_bytes(state.params)
+        return fetched + (copy_bytes(state.opt_state) if self.state_travels else 0)
 
 
 def teleportation(
-    *, active: int, topology: TopologyLike, optimizer: Optimizer, state_travels: bool = True, local_steps: int = 1
+    *,
+    active: int,
+    topology: TopologyLike,
+    optimizer: Optimizer,
+    state_travels: bool = True,
+    local_steps: int = 1,
+    hand_off_compressor: Compressor | None = None,
 ) -> Teleportation:
     """TELEPORTATION with ``active`` of the task's nodes in each round (Takezawa & Stich, ICLR 2025).
 
@@ -80,6 +92,8 @@ def teleportation(
         state_travels: whether the optimizer state is handed over with the parameters, and counted in the
             bytes; otherwise it starts afresh whenever a slot changes hands.
         local_steps: steps that a node takes before it gossips.
+        hand_off_compressor: of ``tj.compression``, of the parameters that a new holder fetches (the optimizer state
+            travels whole); such as ``tj.compression.cast(jnp.bfloat16)``, at half the bytes.
 
     Raises:
         ValueError: ``active`` or ``local_steps`` below 1; a topology of another size; once the task is known, more
@@ -95,4 +109,7 @@ def teleportation(
     state_travels = check_flag("state_travels", state_travels)
     local_steps = check_integer("local_steps", local_steps, minimum=1)
     mixing = resolve(topology, active).mixing()
-    return Teleportation(as_optimizer(optimizer), mixing, active, state_travels, local_steps)
+    compressor = hand_off_compressor
+    if compressor is not None:
+        check_compressor("hand_off_compressor", compressor)
+    return Teleportation(as_optimizer(optimizer), mixing, active, state_travels, local_steps, compressor)

@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from telejax.errors import check_flag, check_integer, check_kind, check_number
 from telejax.random.keys import check_key
 from telejax.random.sampling import sample_distinct
 
+HAND_OFF = np.uint32(2**31 + 2**23)  # folded into the key of a round, as no node is
 STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
 
@@ -58,6 +59,10 @@ class Compressor(ABC):
         leaves = jax.tree.leaves(x)
         d, b = sum(leaf.size for leaf in leaves), max((8 * leaf.dtype.itemsize for leaf in leaves), default=0)
         return -(-self.bits(d, b) // 8)
+
+    def slot_bytes(self, tree: Tree) -> int:
+        """Bytes of the message of one slot, of a pytree with leaves (slots, ...)."""
+        return self.message_bytes(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), tree))
 
 
 @pytree
@@ -231,6 +236,21 @@ def cast(dtype: Any) -> Cast:
     if made is None or not jnp.issubdtype(made, jnp.floating):
         raise ValueError(f"dtype is {dtype!r}; give a type of floats, such as jax.numpy.bfloat16")
     return Cast(made)
+
+
+def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bool[Array, " slots"]) -> Tree:
+    """The slots after a hand-off in which those that moved were compressed.
+
+    Args:
+        key: the unsplit key of the round.
+        compressor: of what is fetched.
+        params: leaves (slots, ...).
+        moved: which slots changed hands.
+    """
+    keys = jax.random.split(jax.random.fold_in(key, HAND_OFF), len(moved))
+    arrived = jax.vmap(compressor)(keys, params)
+    column = lambda x: moved.reshape((-1,) + (1,) * (x.ndim - 1))
+    return jax.tree.map(lambda new, old: jnp.where(column(old), new, old), arrived, params)
 
 
 def check_compressor(name: str, given: Any, unbiased: bool = True) -> Compressor:

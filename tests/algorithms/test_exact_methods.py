@@ -334,6 +334,32 @@ def test_relayed_models_are_as_old_as_they_are_far(graph: str, x64: None) -> Non
 
 
 @pytest.mark.slow
+def test_a_compressed_hand_off_costs_fewer_bytes_and_changes_what_moves_alone() -> None:
+    plain, narrow, whole = (
+        tj.simulate(
+            tj.teleportation(active=4, topology="ring", optimizer=HEAVY, hand_off_compressor=compressor),
+            task(noise=1.0),
+            rounds=40,
+            progress=False,
+        )
+        for compressor in (None, tj.compression.cast(jnp.bfloat16), tj.compression.top_k(1.0))
+    )
+    size = lambda run: run.history["bytes_handoff"][-1] / run.history["messages_handoff"][-1]
+    assert (size(plain), size(narrow), size(whole)) == (8 * DIM, 6 * DIM, 4 * DIM + -(-DIM * (32 + 2) // 8))
+    np.testing.assert_array_equal(whole.state.params, plain.state.params)  # all numbers arrive
+    apart = np.abs(np.asarray(narrow.state.params) - np.asarray(plain.state.params))
+    assert 0 < apart.max() < 0.05
+    make = lambda optimizer: tj.teleportation(
+        active=4, topology="ring", optimizer=optimizer, hand_off_compressor=tj.compression.cast(jnp.bfloat16)
+    )
+    tj.testing.check_algorithm(make, only=("handoffs", "messages", "structure"))
+    check(
+        lambda: tj.teleportation(active=4, topology="ring", optimizer=SGD, hand_off_compressor="x"),
+        "hand_off_compressor is 'x'; give one of telejax.compression",
+    )
+
+
+@pytest.mark.slow
 def test_a_round_of_pairs_is_one_step_and_one_link(x64: None) -> None:
     method, problem = tj.gossip_pairs(topology="ring", optimizer=HEAVY).bind(task()), task()
     state, g = method.init(jax.random.key(0), problem), gradients()
