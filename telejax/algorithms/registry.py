@@ -106,7 +106,7 @@ METHODS = (
         graphs="walk",
         source="Takezawa 2025",
     ),
-    Method("relay_sgd", "relay_sgd", graphs="nodes", fixed=True, tree=True, source="Vogels 2021"),
+    Method("relay_sgd", "relay_sgd", graphs="nodes", fixed=True, tree=True, exact=True, source="Vogels 2021"),
     Method("scaffold", "scaffold", exact=True, source="Karimireddy 2020"),
     Method("teleportation", "teleportation", graphs="slots", source="Takezawa 2025"),
 )

@@ -132,8 +132,8 @@ class Comparison:
             show_edge=False,
             padding=(0, 1, 0, 0),
         )
-        table.add_column("method", min_width=13, overflow="fold")
-        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gradients", "messages", "MB"):
+        table.add_column("method", min_width=9, overflow="fold")
+        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gra-\ndients", "mes-\nsages", "MB"):
             table.add_column(title, justify="right", no_wrap=True)
         others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
         for row in self.table().iter_rows(named=True):
