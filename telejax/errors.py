@@ -4,6 +4,7 @@ import difflib
 import numbers
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -72,6 +73,38 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return number
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Where a number of a method must be: from ``least`` (above it, where exclusive) to ``most``, or below it.
+
+    >>> Bound(0.0, most=1.0, exclusive=True).check("probability", 0)
+    Traceback (most recent call last):
+    ...
+    ValueError: probability is 0; give a number above 0 and at most 1
+    """
+
+    least: float = 0.0
+    most: float = np.inf
+    exclusive: bool = False
+    below: bool = False
+    """Whether it must be below ``most``."""
+
+    def check(self, name: str, value: Any) -> float:
+        """Return ``value`` as a float, or raise a ValueError that names the argument."""
+        upper = "" if np.isinf(self.most) else f" and {'below' if self.below else 'at most'} {self.most:g}"
+        lower = f"{'above' if self.exclusive else 'of at least'} {self.least:g}"
+        remedy = f"give a {'' if upper else 'finite '}number {lower}{upper}"
+        number = check_number(name, value, self.least, self.exclusive, remedy)
+        if number > self.most or (self.below and number == self.most):
+            raise ValueError(f"{name} is {short(value)}; {remedy}")
+        return number
+
+
+POSITIVE = Bound(exclusive=True)
+PROBABILITY = Bound(0.0, 1.0, exclusive=True)
+FRACTION = Bound(0.0, 1.0, below=True)
 
 
 def check_scale(name: str, value: Any) -> float:
@@ -151,7 +184,7 @@ def check_list(name: str, value: Any, remedy: str) -> list[Any]:
     ValueError: candidates is 5; give a list of integers
     """
     if (
-        isinstance(value, str | bytes | Mapping | set)
+        isinstance(value, str | bytes | bytearray | memoryview | Mapping | set)
         or not isinstance(value, Iterable)
         or getattr(value, "ndim", 1) < 1
     ):
@@ -167,6 +200,8 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
     ...
     ValueError: labels is [[1], [1, 2]], which is no array of numbers or texts; give integers
     """
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array, whose mask would be lost; {remedy}")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):  # ragged

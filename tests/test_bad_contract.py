@@ -166,7 +166,6 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"tune": {"network.loss": [0.1]}}, "the network has none; give network=telejax.Network(loss=...)"),
     ({"tune": {"loss": [2.0]}, "network": LOSSY}, "loss is 2.0; give a probability from 0 to 1"),
     ({"tune": {"loss": [NAN]}, "network": LOSSY}, "tune['loss'] is nan; give a finite number"),
-    ({"tune": {"loss": [0.1]}, "network": tj.Network(loss=1)}, "tune has 'loss', which is 1 in the network; write 1.0"),
     ({"tune": {"outage": [0.1]}, "network": LOSSY}, "give network=telejax.Network(outage=...)"),
     ({"network": "x"}, "network is 'x'; give a telejax.Network(...), or None"),
     ({"network": 0.1}, "network is 0.1; give a telejax.Network(...)"),

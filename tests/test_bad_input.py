@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ LABELS_GIVE, FOLDER, SPEC = (
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 QUADRATIC = tasks.quadratic(nodes=8, dim=3)
 DSGD = tj.decentralized_sgd(topology="ring", optimizer=SGD)
+
+
+def method(name: str, **options: Any) -> Any:
+    return getattr(tj, name)(topology="ring", optimizer=SGD, **options)
+
+
 JOINT = joint_teleportation(active=[1, 2], topology="ring", optimizer=SGD)
 RING = topology.ring(4)
 MIXING = RING.mixing()
@@ -621,6 +628,71 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, tune={}), "tune is empty; give a list of step sizes"),
     (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, target=10**400), ("target is", "give a finite number to reach")),
+    # numbers of a method, wherever they are given
+    (
+        lambda: simulate(algorithm=method("prox_skip"), tune={"chi": [0.5]}),
+        ("tune['chi'] is 0.5", "give a finite number of at"),
+    ),
+    (
+        lambda: simulate(algorithm=method("prox_skip"), tune={"probability": [1.5]}),
+        ("tune['probability'] is 1.5", "at most 1"),
+    ),
+    (
+        lambda: simulate(algorithm=method("k_gt"), tune={"communication_step": [0.0]}),
+        ("is 0.0", "give a finite number above 0"),
+    ),
+    (
+        lambda: simulate(algorithm=method("quasi_global_momentum"), tune={"beta": [1.5]}),
+        ("is 1.5", "at least 0 and below 1"),
+    ),
+    (
+        lambda: simulate(algorithm=method("choco_sgd"), tune={"consensus_step": [0.0]}),
+        ("is 0.0", "give a finite number above"),
+    ),
+    (lambda: method("decentralized_sgd", local_steps=2**31), ("local_steps is 2147483648", "give at most 2^31 - 1")),
+    (lambda: method("k_gt", local_steps=10**50), ("local_steps is", "give at most 2^31 - 1")),
+    (lambda: tj.compression.qsgd(2**31), ("levels is 2147483648", "give an integer from 1 to 16777216")),
+    (lambda: tj.compression.cast(None), ("dtype is None", "give a type of floats with a sign")),
+    (lambda: tj.compression.cast("longdouble"), ("dtype is 'longdouble'", "give a type of floats with a sign")),
+    (lambda: tj.compression.cast(jnp.float8_e8m0fnu), ("dtype is", "give a type of floats with a sign")),
+    (lambda: tj.compression.top_k(0.5).bits(0), ("d is 0", COUNT)),
+    (lambda: tj.compression.top_k(0.5).delta("3"), ("d is '3'", COUNT)),
+    (lambda: tj.compression.top_k(0.5)(KEY_0, 3), ("x is 3", "give a pytree of arrays of floats")),
+    (lambda: tj.compression.top_k(0.5)(KEY_0, jnp.zeros(0)), ("x is", "give a pytree of arrays of floats")),
+    (lambda: tj.compression.top_k(0.5).message_bytes(None), ("x is None", "give a pytree of arrays of floats")),
+    (lambda: replace(DATA, std=(0.0,)), ("std is 0.0", "give a finite number above 0")),
+    (lambda: replace(DATA, std=(-1.0,)), ("std is -1.0", "give a finite number above 0")),
+    (lambda: replace(DATA, mean=(1.0, 2.0)), ("mean has 2 numbers for 1 channels", "give one or as many")),
+    (lambda: replace(DATA, mean="x"), ("mean is 'x'", "give a number for each channel")),
+    (lambda: tj.testing.check_task(QUADRATIC, nodes=3), ("nodes is 3", "give a list of nodes")),
+    (lambda: tj.testing.check_algorithm(lambda o: DSGD, nodes=10**30), ("nodes is", "give an integer from 2 to 1000")),
+    (lambda: tj.testing.check_algorithm(lambda o: DSGD, only=3), ("only is 3", "such as ('mesh',)")),
+    (lambda: topology.from_matrix(np.ma.masked_array(PAIRS)), ("matrix is a masked array", "give real numbers")),
+    (lambda: topology.directed([[0.9, 0.5], [0.5, 0.5]], "row"), "matrix is not row-stochastic: row 0 sums to 1.4"),
+    (lambda: simulate(seeds=memoryview(b"3")), ("seeds is", "give an integer of at least 1")),
+    (lambda: tj.mix(MIXING, jnp.ones(4), 0, jnp.ones((4, 2))), ("sent has a leaf of shape (4, 2)", "give both alike")),
+    (
+        lambda: models.convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 1, 2)), strides=0),
+        ("strides is 0", "two integers"),
+    ),
+    (
+        lambda: models.convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 1, 2)), padding=((1, 1),)),
+        ("padding is ((1, 1),)", "give VALID, SAME, or zeros before and after"),
+    ),
+    (
+        lambda: models.convolve(jnp.ones((1, 8, 8, 2)), jnp.ones((3, 3, 1, 2)), padding="FULL"),
+        ("unknown padding 'FULL'", "VALID"),
+    ),
+    (lambda: models.max_pool(jnp.ones((2, 1, 1, 3))), ("maps has 1 x 1 pixels", "give at least 2 x 2")),
+    (
+        lambda: models.Conv(0, (3, 3)).init(KEY_0, jnp.ones((1, 8, 8, 2))),
+        "features is 0; give an integer",
+    ),
+    (lambda: models.Conv(4, 3).init(KEY_0, jnp.ones((1, 8, 8, 2))), ("kernel_size is 3", "give two integers")),
+    (
+        lambda: models.GroupNorm(epsilon=-1).init(KEY_0, jnp.ones((2, 8, 8, 2))),
+        ("epsilon is -1", "give a finite number above 0"),
+    ),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
     (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),
@@ -758,7 +830,7 @@ SPECS: list[tuple[str, Any, str | tuple[str, ...]]] = [
     ("seeds", [], "seeds is an empty list; give at least one value"),
     ("seeds", [-1], "seeds is -1; give an integer from 0"),
     ("seeds", 2**32, "seeds is 4294967296; give an integer from 0 to 4294967295"),
-    ("seeds", [2**63], "give an integer from 0 to 4294967295"),
+    ("seeds", [2**63], "give an integer below 2^63"),
     ("seeds", [0, 0], "seeds is [0, 0]; give each value only once"),
     ("seeds", [0.5], "seeds is 0.5; give an integer"),
     ("task", None, "[task] is None, without a name; give a table"),

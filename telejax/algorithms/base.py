@@ -6,8 +6,9 @@ they mix. An algorithm states its choices in ``slots``, ``step`` and ``gossip_me
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
 from telejax.backend.shapes import kind_of
-from telejax.errors import short
+from telejax.errors import Bound, short
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
@@ -34,6 +35,9 @@ class Algorithm(ABC):
 
     Numbers that one might tune are leaves; counts, shapes and functions are static fields.
     """
+
+    bounds: ClassVar[Mapping[str, Bound]] = {}
+    """Where numbers of its own must be, for what tunes them too."""
 
     optimizer: Optimizer | FixedOptimizer
 

@@ -8,6 +8,7 @@ with h = 0 at the start; h_i is what the neighbours of i have heard of x_i, so t
 neighbours. It keeps the mean. A. Koloskova, S. U. Stich, M. Jaggi 2019, arXiv 1902.00340.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from jaxtyping import Array, Key
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
 from telejax.algorithms.local import combined, zeros
 from telejax.algorithms.parts import local_update
-from telejax.errors import check_number
+from telejax.errors import POSITIVE, Bound
 from telejax.mixing.compression import Compressor, check_compressor, top_k
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
@@ -37,6 +38,7 @@ class ChocoSGD(OnGraph):
     """See :func:`choco_sgd`."""
 
     label: ClassVar[str] = "CHOCO-SGD"
+    bounds: ClassVar[Mapping[str, Bound]] = {"consensus_step": POSITIVE}
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
@@ -95,6 +97,6 @@ def choco_sgd(
     'CHOCO-SGD ring'
     """
     compressor = check_compressor("compressor", compressor, unbiased=False)
-    consensus_step = check_number("consensus_step", consensus_step, exclusive=True)
+    consensus_step = POSITIVE.check("consensus_step", consensus_step)
     mixing = node_mixing(topology, fixed=True, symmetric=True)
     return ChocoSGD(as_optimizer(optimizer), mixing, compressor, consensus_step)

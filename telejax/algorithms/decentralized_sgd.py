@@ -12,8 +12,9 @@ from typing import ClassVar, Literal, get_args
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
+from telejax.algorithms.local import check_local_steps
 from telejax.algorithms.parts import apply_gradients, gradients, local_update
-from telejax.errors import check_integer, check_name
+from telejax.errors import check_name
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -78,7 +79,7 @@ def decentralized_sgd(
     'DSGD ring'
     """
     check_name("order", order, get_args(Order))
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    local_steps = check_local_steps(local_steps)
     if order == "combine_then_adapt" and local_steps > 1:
         raise ValueError(f"local_steps is {local_steps}, and combining first takes one step a round; give 1")
     return DecentralizedSGD(as_optimizer(optimizer), node_mixing(topology), order, local_steps)

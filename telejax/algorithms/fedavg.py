@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
-from telejax.algorithms.local import near, served
+from telejax.algorithms.local import check_local_steps, near, served
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_flag, check_integer, check_number
 from telejax.mixing.forms import Mean
@@ -113,7 +113,7 @@ def fedavg(
     (8,)
     """
     clients = check_integer("clients", clients, minimum=1)
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    local_steps = check_local_steps(local_steps)
     proximal = None if proximal is None else check_number("proximal", proximal)
     server = None if server_optimizer is None else as_optimizer(server_optimizer)
     state_travels = check_flag("state_travels", state_travels)

@@ -8,15 +8,16 @@
 with c = 0 at the start. Y. Liu et al. 2024, arXiv 2301.01313.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.local import combined, corrected, per_step_size, with_step_size, zeros
+from telejax.algorithms.local import check_local_steps, combined, corrected, per_step_size, with_step_size, zeros
 from telejax.algorithms.parts import local_update
-from telejax.errors import check_integer, check_number
+from telejax.errors import POSITIVE, Bound
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import Optimizer
@@ -31,6 +32,7 @@ class KGT(OnGraph):
     """See :func:`k_gt`."""
 
     label: ClassVar[str] = "K-GT"
+    bounds: ClassVar[Mapping[str, Bound]] = {"communication_step": POSITIVE}
     copies: ClassVar[int] = 2  # a model and a step
 
     optimizer: Optimizer
@@ -81,7 +83,7 @@ def k_gt(*, topology: TopologyLike, optimizer: Optimizer, local_steps: int = 4, 
     >>> tj.k_gt(topology="ring", local_steps=2, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'K-GT ring, 2 local'
     """
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
-    communication_step = check_number("communication_step", communication_step, exclusive=True)
+    local_steps = check_local_steps(local_steps)
+    communication_step = POSITIVE.check("communication_step", communication_step)
     mixing = node_mixing(topology, fixed=True, symmetric=True)
     return KGT(with_step_size(optimizer, "k_gt"), mixing, communication_step, local_steps)

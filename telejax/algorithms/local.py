@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from telejax.errors import check_integer, short
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import Params
 
@@ -105,3 +106,10 @@ def per_step_size(optimizer: Optimizer, steps: int = 1) -> Array:
     """``1 / (steps eta)``, or 0 where eta is 0, as then nothing moves."""
     eta = jnp.asarray(optimizer.learning_rate)
     return jnp.where(eta > 0, 1 / (steps * jnp.where(eta > 0, eta, 1)), 0)
+
+
+def check_local_steps(count: int) -> int:
+    """Steps of a node in a round, or a ValueError: they are counted in int32."""
+    if check_integer("local_steps", count, minimum=1) > 2**31 - 1:
+        raise ValueError(f"local_steps is {short(count)}; give at most 2^31 - 1, they are counted in int32")
+    return int(count)

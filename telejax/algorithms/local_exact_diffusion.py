@@ -7,6 +7,7 @@
 with y = 0 at the start. S. Alghunaim 2024, arXiv 2312.02356.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,9 +15,9 @@ import optax
 from jaxtyping import Array, Key
 
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
-from telejax.algorithms.local import combined, stepped, zeros
+from telejax.algorithms.local import check_local_steps, combined, stepped, zeros
 from telejax.algorithms.parts import local_update
-from telejax.errors import check_integer, check_number
+from telejax.errors import POSITIVE, Bound
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -31,6 +32,7 @@ class LocalExactDiffusion(OnGraph):
     """See :func:`local_exact_diffusion`."""
 
     label: ClassVar[str] = "LED"
+    bounds: ClassVar[Mapping[str, Bound]] = {"dual_step": POSITIVE}
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
@@ -85,7 +87,7 @@ def local_exact_diffusion(
     >>> tj.local_exact_diffusion(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'LED ring, 4 local'
     """
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
-    dual_step = 1 / local_steps if dual_step is None else check_number("dual_step", dual_step, exclusive=True)
+    local_steps = check_local_steps(local_steps)
+    dual_step = 1 / local_steps if dual_step is None else POSITIVE.check("dual_step", dual_step)
     mixing = node_mixing(topology, fixed=True, symmetric=True)
     return LocalExactDiffusion(as_optimizer(optimizer), mixing, dual_step, local_steps)

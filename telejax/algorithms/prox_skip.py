@@ -7,6 +7,7 @@
 with y = 0 at the start; one coin for all nodes. K. Mishchenko et al. 2022, arXiv 2202.09357, in its decentralized form.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,11 +19,10 @@ from jaxtyping import Array, Key
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
 from telejax.algorithms.local import combined, zeros
 from telejax.algorithms.parts import local_update
-from telejax.errors import check_number
+from telejax.errors import POSITIVE, PROBABILITY, Bound
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
-from telejax.network.network import check_probability
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import Info, Memory, Params, State, pytree
 from telejax.tasks.base import Task
@@ -37,6 +37,7 @@ class ProxSkip(OnGraph):
     """See :func:`prox_skip`."""
 
     label: ClassVar[str] = "ProxSkip"
+    bounds: ClassVar[Mapping[str, Bound]] = {"probability": PROBABILITY, "chi": Bound(1.0), "dual_step": POSITIVE}
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
@@ -98,8 +99,8 @@ def prox_skip(
     >>> tj.prox_skip(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'ProxSkip ring'
     """
-    check_probability("probability", check_number("probability", probability, exclusive=True))
-    chi = check_number("chi", chi, minimum=1.0)
-    dual_step = None if dual_step is None else check_number("dual_step", dual_step, exclusive=True)
+    given = {"probability": probability, "chi": chi} | ({} if dual_step is None else {"dual_step": dual_step})
+    for name, value in given.items():
+        ProxSkip.bounds[name].check(name, value)
     mixing = node_mixing(topology, fixed=True, symmetric=True)
-    return ProxSkip(as_optimizer(optimizer), mixing, float(probability), chi, dual_step)
+    return ProxSkip(as_optimizer(optimizer), mixing, float(probability), float(chi), dual_step)

@@ -8,6 +8,7 @@ with m = 0 at the start. Its fixed point is that of decentralized SGD at the sam
 arXiv 2102.04761.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Key
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
 from telejax.algorithms.local import combined, per_step_size, with_step_size, zeros
 from telejax.algorithms.parts import apply_gradients, gradients
-from telejax.errors import check_number
+from telejax.errors import FRACTION, Bound
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import Optimizer
@@ -31,6 +32,7 @@ class QuasiGlobalMomentum(OnGraph):
     """See :func:`quasi_global_momentum`."""
 
     label: ClassVar[str] = "QG momentum"
+    bounds: ClassVar[Mapping[str, Bound]] = {"beta": FRACTION, "mu": FRACTION}
 
     optimizer: Optimizer
     mixing: Mixing | NodeTopology
@@ -75,7 +77,6 @@ def quasi_global_momentum(
     'QG momentum ring'
     """
     for name, value in (("beta", beta), ("mu", mu)):
-        if check_number(name, value) >= 1:
-            raise ValueError(f"{name} is {value}; give a number from 0 to below 1")
+        FRACTION.check(name, value)
     optimizer = with_step_size(optimizer, "quasi_global_momentum")
     return QuasiGlobalMomentum(optimizer, node_mixing(topology), float(beta), float(mu))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm
-from telejax.algorithms.local import combined, corrected, per_step_size, with_step_size
+from telejax.algorithms.local import check_local_steps, combined, corrected, per_step_size, with_step_size
 from telejax.algorithms.parts import check_active, data_key, local_update
 from telejax.errors import check_integer
 from telejax.mixing.forms import Mean
@@ -104,5 +104,5 @@ def scaffold(*, clients: int, optimizer: Optimizer, local_steps: int = 1) -> Sca
     'SCAFFOLD k=4, 2 local'
     """
     clients = check_integer("clients", clients, minimum=1)
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    local_steps = check_local_steps(local_steps)
     return Scaffold(with_step_size(optimizer, "scaffold"), clients, local_steps)

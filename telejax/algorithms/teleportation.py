@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
+from telejax.algorithms.local import check_local_steps
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_flag, check_integer
 from telejax.mixing.accounting import Messages
@@ -107,7 +108,7 @@ def teleportation(
     active = check_integer("active", active, minimum=1, remedy=remedy)
     check_integer("active", active, minimum=1, maximum=MAX_NODES)
     state_travels = check_flag("state_travels", state_travels)
-    local_steps = check_integer("local_steps", local_steps, minimum=1)
+    local_steps = check_local_steps(local_steps)
     mixing = resolve(topology, active).mixing()
     compressor = hand_off_compressor
     if compressor is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_array, check_flag, check_integer, check_kind, short
+from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, short
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Dataset:
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
             check_kind(name, getattr(self, name), Split, "give a Split, or make the data set with from_arrays(...)")
+        channels = {1, *self.train.inputs.shape[-1:]}
+        for name, bound in (("mean", Bound(-np.inf)), ("std", Bound(exclusive=True))):
+            given = check_list(name, getattr(self, name), "give a number for each channel")
+            if len(given) not in channels:
+                raise ValueError(f"{name} has {len(given)} numbers for {max(channels)} channels; give one or as many")
+            for number in given:
+                bound.check(name, number)
 
     @property
     def classes(self) -> int:

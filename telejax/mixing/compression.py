@@ -15,10 +15,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
-from telejax.errors import check_flag, check_integer, check_kind, check_number
+from telejax.errors import PROBABILITY, check_flag, check_integer, check_kind, short
 from telejax.random.keys import check_key
 from telejax.random.sampling import sample_distinct
 
+MAX_LEVELS = 2**24  # float32 tells no more apart
 HAND_OFF = np.uint32(2**31 + 2**23)  # folded into the key of a round, as no node is
 STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
@@ -33,22 +34,33 @@ class Compressor(ABC):
     """Whether E C(x) = x, which methods with error feedback do not take."""
 
     def __call__(self, key: Key[Array, ""], x: Tree) -> Tree:
-        """What arrives of x, a pytree of floats like x."""
+        """What arrives of x, a pytree of floats like x.
+
+        Raises:
+            ValueError: a key that is none, or leaves that are no arrays of floats.
+        """
         check_key("key", key)
+        _check_floats(x)
         vector, tree = ravel_pytree(x)
-        return tree(self.compress(key, vector).astype(vector.dtype))
+        return tree(self._arrived(key, vector).astype(vector.dtype))
+
+    def bits(self, d: int, b: int = 32) -> int:
+        """Bits of one message of d floats of b bits."""
+        return self._bits(check_integer("d", d, minimum=1), check_integer("b", b, minimum=1))
+
+    def delta(self, d: int) -> float:
+        """The share of the squared norm that arrives at least, in expectation, of d floats."""
+        return self._delta(check_integer("d", d, minimum=1))
 
     @abstractmethod
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         """What arrives of a vector."""
 
     @abstractmethod
-    def bits(self, d: int, b: int = 32) -> int:
-        """Bits of one message of d floats of b bits."""
+    def _bits(self, d: int, b: int) -> int: ...
 
     @abstractmethod
-    def delta(self, d: int) -> float:
-        """The share of the squared norm that arrives at least, in expectation."""
+    def _delta(self, d: int) -> float: ...
 
     def message_bytes(self, x: Tree) -> int:
         """Bytes of one message, of a pytree of one slot or of its shapes.
@@ -56,8 +68,9 @@ class Compressor(ABC):
         >>> top_k(0.1).message_bytes(jnp.zeros(100))  # 10 numbers of 32 bits, and where they are, of 7 bits
         49
         """
+        _check_floats(x)
         leaves = jax.tree.leaves(x)
-        d, b = sum(leaf.size for leaf in leaves), max((8 * leaf.dtype.itemsize for leaf in leaves), default=0)
+        d, b = sum(leaf.size for leaf in leaves), max(8 * leaf.dtype.itemsize for leaf in leaves)
         return -(-self.bits(d, b) // 8)
 
     def slot_bytes(self, tree: Tree) -> int:
@@ -72,14 +85,14 @@ class TopK(Compressor):
 
     share: float = field(metadata=STATIC)
 
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         _, places = jax.lax.top_k(jnp.abs(x), _count(self.share, x.size))
         return jnp.zeros_like(x).at[places].set(x[places])
 
-    def bits(self, d: int, b: int = 32) -> int:
+    def _bits(self, d: int, b: int) -> int:
         return _count(self.share, d) * (b + max(0, d - 1).bit_length())
 
-    def delta(self, d: int) -> float:
+    def _delta(self, d: int) -> float:
         return _count(self.share, d) / d
 
 
@@ -91,15 +104,15 @@ class RandomK(Compressor):
     share: float = field(metadata=STATIC)
     unbiased: bool = field(metadata=STATIC)
 
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         count = _count(self.share, x.size)
         places = sample_distinct(key, x.size, count)
         return jnp.zeros_like(x).at[places].set(x[places] * (x.size / count if self.unbiased else 1))
 
-    def bits(self, d: int, b: int = 32) -> int:
+    def _bits(self, d: int, b: int) -> int:
         return _count(self.share, d) * b
 
-    def delta(self, d: int) -> float:
+    def _delta(self, d: int) -> float:
         kept = _count(self.share, d) / d
         return 2 - 1 / kept if self.unbiased else kept
 
@@ -112,21 +125,22 @@ class QSGD(Compressor):
     levels: int = field(metadata=STATIC)
     unbiased: bool = field(metadata=STATIC)
 
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
-        norm = jnp.linalg.norm(x)
-        scaled = self.levels * jnp.abs(x) / jnp.where(norm > 0, norm, 1)
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        largest = _largest(x)  # whose squares neither overflow nor vanish
+        norm = largest * jnp.linalg.norm(x / largest)
+        scaled = self.levels * (jnp.abs(x) / jnp.where(norm > 0, norm, 1))
         level = jnp.floor(scaled + jax.random.uniform(key, x.shape, x.dtype))
         shrunk = 1 if self.unbiased else 1 + self.variance(x.size)
-        return norm * jnp.sign(x) * level / (self.levels * shrunk)
+        return norm * (jnp.sign(x) * level / (self.levels * shrunk))
 
     def variance(self, d: int) -> float:
         """w in ``E ||Q(x) - x||^2 <= w ||x||^2`` before it is divided by 1 + w."""
         return min(d / self.levels**2, math.sqrt(d) / self.levels)
 
-    def bits(self, d: int, b: int = 32) -> int:
+    def _bits(self, d: int, b: int) -> int:
         return d * (1 + self.levels.bit_length()) + b
 
-    def delta(self, d: int) -> float:
+    def _delta(self, d: int) -> float:
         return 1 - self.variance(d) if self.unbiased else 1 / (1 + self.variance(d))
 
 
@@ -135,13 +149,14 @@ class QSGD(Compressor):
 class ScaledSign(Compressor):
     """See :func:`scaled_sign`."""
 
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
-        return jnp.mean(jnp.abs(x)) * jnp.where(x < 0, -1, 1)
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+        largest = _largest(x)
+        return largest * jnp.mean(jnp.abs(x) / largest) * jnp.where(x < 0, -1, 1)
 
-    def bits(self, d: int, b: int = 32) -> int:
+    def _bits(self, d: int, b: int) -> int:
         return d + b
 
-    def delta(self, d: int) -> float:
+    def _delta(self, d: int) -> float:
         return 1 / d
 
 
@@ -152,13 +167,13 @@ class Cast(Compressor):
 
     dtype: np.dtype = field(metadata=STATIC)
 
-    def compress(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
+    def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         return x.astype(self.dtype)
 
-    def bits(self, d: int, b: int = 32) -> int:
+    def _bits(self, d: int, b: int) -> int:
         return d * min(b, 8 * self.dtype.itemsize)
 
-    def delta(self, d: int) -> float:
+    def _delta(self, d: int) -> float:
         return 1 - float(jnp.finfo(self.dtype).eps / 2) ** 2
 
 
@@ -199,16 +214,16 @@ def qsgd(levels: int = 16, unbiased: bool = False) -> QSGD:
     d (1 + ceil(log2(s + 1))) + b bits. With w = min(d / s^2, sqrt(d) / s) it is divided by 1 + w, delta = 1 / (1 + w).
 
     Args:
-        levels: s, at least 1.
+        levels: s, from 1 to 2^24.
         unbiased: whether it is not divided; delta is then 1 - w.
 
     Raises:
-        ValueError: ``levels`` below 1.
+        ValueError: ``levels`` out of this range.
 
     >>> qsgd(4).bits(100)
     432
     """
-    return QSGD(check_integer("levels", levels, minimum=1), check_flag("unbiased", unbiased))
+    return QSGD(check_integer("levels", levels, minimum=1, maximum=MAX_LEVELS), check_flag("unbiased", unbiased))
 
 
 def scaled_sign() -> ScaledSign:
@@ -230,11 +245,11 @@ def cast(dtype: Any) -> Cast:
     1600
     """
     try:
-        made = jnp.dtype(dtype)
+        made = jnp.zeros((), dtype).dtype if dtype is not None else None
     except TypeError:
         made = None
-    if made is None or not jnp.issubdtype(made, jnp.floating):
-        raise ValueError(f"dtype is {dtype!r}; give a type of floats, such as jax.numpy.bfloat16")
+    if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
+        raise ValueError(f"dtype is {dtype!r}; give a type of floats with a sign, such as jax.numpy.bfloat16")
     return Cast(made)
 
 
@@ -262,11 +277,21 @@ def check_compressor(name: str, given: Any, unbiased: bool = True) -> Compressor
 
 
 def _share(share: Any) -> float:
-    remedy = "give a number above 0 and at most 1"
-    if check_number("share", share, exclusive=True, remedy=remedy) > 1:
-        raise ValueError(f"share is {share}; {remedy}")
-    return float(share)
+    return PROBABILITY.check("share", share)
 
 
 def _count(share: float, d: int) -> int:
     return max(1, math.ceil(round(share * d, 9)))
+
+
+def _largest(x: Float[Array, " d"]) -> Float[Array, ""]:
+    """The largest absolute value, or 1 where all are 0."""
+    largest = jnp.max(jnp.abs(x))
+    return jnp.where(largest > 0, largest, 1)
+
+
+def _check_floats(x: Tree) -> None:
+    leaves = jax.tree.leaves(x)
+    strange = [leaf for leaf in leaves if not jnp.issubdtype(getattr(leaf, "dtype", None) or bool, jnp.floating)]
+    if strange or not sum(leaf.size for leaf in leaves):
+        raise ValueError(f"x is {short(x)}; give a pytree of arrays of floats, the parameters of one slot")

@@ -48,6 +48,9 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     ours, theirs = jax.tree.structure(kept), jax.tree.structure(sent)
     if ours != theirs:  # type: ignore[operator]
         raise ValueError(f"sent has the structure {theirs} and kept {ours}; give both alike")
+    for x, y in zip(jax.tree.leaves(kept), jax.tree.leaves(sent), strict=True):
+        if x.shape != y.shape:
+            raise ValueError(f"sent has a leaf of shape {y.shape} and kept of {x.shape}; give both alike")
     kept, sent = jax.lax.optimization_barrier((kept, sent))
     return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
 

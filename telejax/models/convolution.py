@@ -16,10 +16,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from telejax.backend.memory import convolution_form
-from telejax.errors import check_integer, check_name, short
+from telejax.errors import check_integer, check_list, check_name, check_number, short
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
+PADDING = "give VALID, SAME, or zeros before and after the rows and the columns, as ((1, 1), (2, 2))"
+MOST = 2**20  # features, and numbers of pixels that a window moves by or is long
 MapLayout = ("CHWN", "HWIO", "CHWN")
 
 
@@ -51,9 +53,13 @@ def convolve(
     if form is not None:
         check_name("form", form, get_args(Form))
     rows, columns, channels, features = kernel.shape
+    strides = _pair("strides", strides, least=1)
     if isinstance(padding, str):
+        check_name("padding", padding, ("VALID", "SAME"))
         padding = jax.lax.padtype_to_pads(maps.shape[1:3], (rows, columns), strides, padding)
-    pads = [(before, after) for before, after in padding]
+    pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]
+    if len(pads) != 2:
+        raise ValueError(f"padding is {short(padding)}; {PADDING}")
     height, width = (size + sum(pad) for size, pad in zip(maps.shape[1:3], pads, strict=True))
     if maps.shape[0] != channels or height < rows or width < columns:
         raise ValueError(
@@ -86,7 +92,9 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, maps: Float[Array, "channels height width batch"]) -> Float[Array, "features h w batch"]:
-        shape = (*self.kernel_size, maps.shape[0], self.features)
+        _check_maps("maps", maps)
+        features = check_integer("features", self.features, minimum=1, maximum=MOST)
+        shape = (*_pair("kernel_size", self.kernel_size, least=1), maps.shape[0], features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return convolve(maps, kernel, self.strides, self.padding, self.form) + bias[:, None, None, None]
@@ -106,6 +114,7 @@ class GroupNorm(nn.Module):
         self, maps: Float[Array, "channels height width batch"]
     ) -> Float[Array, "channels height width batch"]:
         check_integer("groups", self.groups, minimum=1)
+        check_number("epsilon", self.epsilon, exclusive=True)
         channels, batch = maps.shape[0], maps.shape[-1]
         if channels % self.groups:
             raise ValueError(f"groups is {self.groups}, which does not divide {channels} channels; give a divisor")
@@ -127,6 +136,8 @@ def max_pool(maps: Float[Array, "channels height width batch"]) -> Float[Array, 
     """
     _check_maps("maps", maps)
     channels, height, width, batch = maps.shape
+    if min(height, width) < 2:
+        raise ValueError(f"maps has {height} x {width} pixels; give at least 2 x 2, or leave the pooling out")
     even = maps[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(channels, height // 2, 2, width // 2, 2, batch).max((2, 4))
 
@@ -135,3 +146,12 @@ def _check_maps(name: str, given: Any) -> None:
     """Raise a ValueError unless this is an array of four axes."""
     if len(getattr(given, "shape", ())) != 4:
         raise ValueError(f"{name} is {short(given)}; give an array of four axes, as of jnp.ones((1, 28, 28, 32))")
+
+
+def _pair(name: str, given: Any, least: int) -> tuple[int, int]:
+    """Two integers, of rows and columns."""
+    remedy = f"give two integers of at least {least}, such as ({least}, {least})"
+    numbers = [check_integer(name, one, least, remedy, MOST) for one in check_list(name, given, remedy)]
+    if len(numbers) != 2:
+        raise ValueError(f"{name} is {short(given)}; {remedy}")
+    return numbers[0], numbers[1]

@@ -58,6 +58,7 @@ class Network:
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
             check_probability(name, value)
+            object.__setattr__(self, name, float(value))
 
     def check(self) -> None:
         """Raise a ValueError where an array was given that is no probability; not for use inside a program."""

@@ -35,6 +35,12 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
     if isinstance(given, Algorithm):
         given.check()
         check_pytree(argument, given)
+        for name in ("step", "start"):
+            if not _takes(getattr(given, name), 3):
+                raise ValueError(
+                    f"{type(given).__name__}.{name} cannot be called with three arguments; give it key, "
+                    f"{'state' if name == 'step' else 'params'} and task"
+                )
         return given
     remedy = "give an algorithm, such as telejax.teleportation(active=8, topology='ring', optimizer=...)"
     if isinstance(given, Task):
@@ -101,17 +107,17 @@ def check_kinds(
     ):
         if given is not None and (not fits or given == ""):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
-    if callable(on_evaluation) and not _takes_one(on_evaluation):
+    if callable(on_evaluation) and not _takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
             "the new rows"
         )
 
 
-def _takes_one(function: Callable[..., Any]) -> bool:
-    """Whether a function may be called with one argument, as far as one can tell."""
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function may be called with so many arguments, as far as one can tell."""
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*[None] * count)
     except TypeError:
         return False
     except ValueError:  # of a builtin, nobody knows

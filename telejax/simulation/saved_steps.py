@@ -29,6 +29,8 @@ class SavedSteps:
     def __init__(self, folder: Path, identity: Mapping[str, Plain]) -> None:
         check_own_folder("checkpoint", folder)
         self.folder, self.identity = folder.absolute(), dict(identity)
+        if self.folder.is_symlink() and not self.folder.exists():
+            raise ValueError(f"checkpoint is {str(folder)!r}, a symbolic link to nothing; give the folder itself")
         try:
             is_file = self.folder.is_file()
         except OSError as error:  # such as a name that is too long

@@ -33,7 +33,7 @@ def check_task(given: object) -> Task:
         name = getattr(given, "__name__", short(given))
         raise ValueError(f"task is {name}, which was not called; {remedy}")
     if not isinstance(given, Task):
-        missing = [name for name in ("nodes", "init", "loss", "evaluate") if not hasattr(given, name)]
+        missing = [name for name in ("nodes", "init", "loss", "evaluate") if getattr(given, name, None) is None]
         raise ValueError(f"task is {short(given)}, which has no {' and no '.join(missing)}; {remedy}")
     nodes = given.nodes
     if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= MAX_NODES:

@@ -186,6 +186,8 @@ def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
     if isinstance(part, Optimizer):
         check_hyperparameter(part.factory, first, value)
         return replace(part, numbers={**part.numbers, first: value})
+    if not rest and first in getattr(part, "bounds", {}):
+        part.bounds[first].check(f"tune[{first!r}]", value)
     return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
 
 

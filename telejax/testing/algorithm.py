@@ -14,6 +14,7 @@ from telejax.testing import accounting, runs, structure, transformations
 from telejax.testing.transformations import tree_task
 from telejax.testing.trial import Make, Trial
 
+MOST_NODES = 1000  # every one is moved in turn
 MAKE = "give a function of an optimizer that returns an algorithm"
 GIVE = "give a list of tasks, such as [telejax.tasks.quadratic(nodes=12)]"
 
@@ -87,7 +88,7 @@ def check_algorithm(
     >>> make = lambda sgd: tj.teleportation(active=4, topology="ring", optimizer=sgd)
     >>> check_algorithm(make, only=("messages", "gradients"))
     """
-    nodes = check_integer("nodes", nodes, minimum=2)
+    nodes = check_integer("nodes", nodes, minimum=2, maximum=MOST_NODES)
     if not callable(make):
         raise ValueError(f"make is {short(make)}; {MAKE}")
     chosen = _chosen(only, without)
@@ -118,7 +119,8 @@ def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     """The names of the checks to run, in their order."""
     for argument, names in (("only", only), ("without", without)):
         if names is not None:
-            check_list(argument, names, f"give a sequence of names, such as ({names!r},)")
+            such = names if isinstance(names, str) else "mesh"
+            check_list(argument, names, f"give a sequence of names, such as ({such!r},)")
     if only is not None and not list(only):
         raise ValueError(f"only is empty; give a sequence of names, such as {tuple(CHECKS)[:1]}")
     wanted = set(CHECKS) if only is None else {check_name("check", name, CHECKS) for name in only}

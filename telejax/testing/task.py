@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import check_integer, check_kind
+from telejax.errors import check_integer, check_kind, check_list
 from telejax.simulation.task_checks import check_task as check_kind_of_task
 from telejax.simulation.task_checks import check_task_members
 from telejax.tasks.base import Task
@@ -44,7 +44,8 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
     except (TypeError, ValueError) as error:
         raise AssertionError(str(error)) from error
     assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
-    given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else list(nodes)
+    remedy = "give a list of nodes, such as (0, 3)"
+    given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else check_list("nodes", nodes, remedy)
     if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):
         raise ValueError(
             f"nodes is {nodes!r}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}"

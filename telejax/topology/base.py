@@ -114,6 +114,7 @@ class Topology:
         """``W x`` on the host in float64, shape (nodes, ...), also where W has too many entries to write down."""
         remedy = f"give numbers of shape ({self.nodes}, ...), one row a node"
         x = check_array("x", x, remedy)
+        x = x.astype(np.float64) if "float" in x.dtype.name else x  # narrow ones of jax are no floats of NumPy
         if x.shape[:1] != (self.nodes,) or x.dtype.kind not in "biufc":
             raise ValueError(f"x has the shape {x.shape} and type {x.dtype}; {remedy}")
         return spectrum.apply(self._at(round), x)

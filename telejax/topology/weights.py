@@ -138,11 +138,18 @@ def directed(
     Topology('directed', nodes=3, period=1, max_degree=1)
     """
     check_name("stochastic", stochastic, ["column", "row"])
-    connected, given = check_flag("connected", connected), matrix if isinstance(matrix, list | tuple) else [matrix]
+    connected, given = check_flag("connected", connected), _several(matrix)
     if not given:
         raise ValueError("matrix is empty; give a mixing matrix, or a list of at least one")
     rounds = [Sparse.build(_matrix(one), "matrix", stochastic) for one in given]
     return Topology.build(name, rounds, connected, stochastic)
+
+
+def _several(given: Any) -> list[Any]:
+    """The matrices of a list of them; a list of rows is one matrix."""
+    if not isinstance(given, list | tuple) or (given and all(isinstance(row, list | tuple) for row in given)):
+        return [given]
+    return list(given)
 
 
 def _matrix(given: Any) -> Any:

@@ -404,7 +404,10 @@ def test_exact_methods_stay_exact_where_links_fail(name: str, x64: None) -> None
         (lambda o: tj.prox_skip(topology="ring", probability=0, optimizer=o), "probability is 0; give"),
         (lambda o: tj.prox_skip(topology="ring", probability=1.5, optimizer=o), "probability is 1.5; give"),
         (lambda o: tj.prox_skip(topology="ring", chi=0.5, optimizer=o), "chi is 0.5; give"),
-        (lambda o: tj.quasi_global_momentum(topology="ring", beta=1, optimizer=o), "beta is 1; give a number from 0"),
+        (
+            lambda o: tj.quasi_global_momentum(topology="ring", beta=1, optimizer=o),
+            "beta is 1; give a number of at least 0",
+        ),
         (lambda o: tj.scaffold(clients=99, optimizer=o), "clients is 99 and the task has 9 nodes"),
         (lambda o: tj.fedavg(clients=2, proximal=-1, optimizer=o), "proximal is -1; give"),
         (lambda o: tj.decentralized_sgd(topology="ring", local_steps=0, optimizer=o), "local_steps is 0; give"),

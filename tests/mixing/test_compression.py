@@ -46,6 +46,15 @@ def test_a_tree_is_one_vector() -> None:
     assert narrow.dtype == np.float32 and narrow.tolist() == [1.0]
 
 
+def test_numbers_whose_squares_overflow_or_vanish_arrive() -> None:
+    for size in (1e-25, 1e25, 1e37):
+        for compressor in (C.qsgd(2**16), C.scaled_sign()):
+            x = size * jnp.array([3.0, 3.0, -3.0, 3.0])
+            np.testing.assert_allclose(compressor(jax.random.key(0), x), x, rtol=1e-3)
+    network, whole = tj.Network(loss=0), tj.Network(loss=1)
+    assert (network.loss, whole.loss) == (0.0, 1.0)
+
+
 def test_zeros_stay_zeros() -> None:
     for compressor, _ in BITS.values():
         assert (compressor(jax.random.key(0), jnp.zeros(DIM)) == 0).all()
@@ -58,7 +67,7 @@ def test_zeros_stay_zeros() -> None:
         (lambda: C.top_k(1.5), "share is 1.5; give a number above 0 and at most 1"),
         (lambda: C.random_k("x"), "share is 'x'; give a number above 0 and at most 1"),
         (lambda: C.random_k(0.5, unbiased="no"), "unbiased is 'no'; give True or False"),
-        (lambda: C.qsgd(0), "levels is 0; give an integer of at least 1"),
+        (lambda: C.qsgd(0), "levels is 0; give an integer from 1 to"),
         (lambda: C.cast("int8"), "dtype is 'int8'; give a type of floats"),
         (lambda: C.cast("x"), "dtype is 'x'; give a type of floats"),
         (lambda: C.top_k(0.5)(3, X), "key is 3; give a key"),

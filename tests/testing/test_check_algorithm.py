@@ -418,7 +418,7 @@ def test_each_check_says_its_property() -> None:
         ({"only": ("message",)}, "unknown check 'message'; did you mean 'messages'?"),
         ({"without": ("tree",)}, "unknown check 'tree'; did you mean 'trees'?"),
         ({"only": "messages"}, "only is 'messages'; give a sequence of names"),
-        ({"nodes": 1}, "nodes is 1; give an integer of at least 2"),
+        ({"nodes": 1}, "nodes is 1; give an integer from 2 to 1000"),
         ({"nodes": 5, "tasks": [TASK]}, r"tasks have \[6\] nodes and nodes is 5"),
     ],
 )

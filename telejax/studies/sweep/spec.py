@@ -238,6 +238,8 @@ def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = Fals
         if type(value) not in kinds and not whole_number:
             more = "" if single else ", or a list of them"
             raise ValueError(f"{place} is {value!r}; give {' or '.join(WORDS[kind] for kind in kinds)}{more}")
+        if type(value) is int and kinds != (float,) and abs(value) >= 2**63:
+            raise ValueError(f"{place} is {short(value)}; give an integer below 2^63")
         if whole_number and abs(value) > LARGEST:
             raise ValueError(f"{place} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
         values.append(float(value) if whole_number else value)
