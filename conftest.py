@@ -1,12 +1,16 @@
 """What all tests are strict about, the doctests of the package too, what they share, and which of them are slow."""
 
 import os
+import signal
 
 import pytest
 import type_checked
 
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 """Before jax is imported, for the processes that tests start too; users' own code is not forced into it."""
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a script's background; processes of tests inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 type_checked.install()
 

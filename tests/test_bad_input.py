@@ -693,6 +693,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         lambda: models.GroupNorm(epsilon=-1).init(KEY_0, jnp.ones((2, 8, 8, 2))),
         ("epsilon is -1", "give a finite number above 0"),
     ),
+    (lambda: theory.measure(QUADRATIC, np.array(["a"] * 3)), ("params is", "no arrays of numbers")),
+    (
+        lambda: tasks.classification(DATA, nodes=4, augment=lambda key, x: x.astype(int)),
+        ("augment makes int32[2,8,8,1] of a batch float32[2,8,8,1]", "and floats"),
+    ),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
     (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),

@@ -293,7 +293,10 @@ def test_control_c_ends_a_command(name, interrupts, seconds, tmp_path):
     for _ in range(interrupts):
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
-    _, told = process.communicate(timeout=60)
+    try:
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()  # not left to run for ever beside the other tests
     assert time.monotonic() - start < seconds + 1  # a machine that is busy
     assert process.returncode == 130 and "interrupted; nothing is written before all is computed" in told
     assert not (tmp_path / "out").exists()

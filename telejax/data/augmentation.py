@@ -83,8 +83,8 @@ def check_keeps_shape(augment: Augmentation, shape: tuple[int, ...]) -> None:
     inputs = jax.ShapeDtypeStruct((2, *shape), jnp.result_type(float))
     remedy = "leave it out, or give images of shape (height, width, channels) and a function that keeps their shape"
     try:
-        changed = jax.eval_shape(augment, jax.random.key(0), inputs).shape
+        changed = jax.eval_shape(augment, jax.random.key(0), inputs)
     except Exception as error:  # a user's own function may raise anything
         raise ValueError(f"augment does not take inputs of shape {shape} ({error}); {remedy}") from error
-    if changed != inputs.shape:
-        raise ValueError(f"augment makes {changed} of a batch of shape {inputs.shape}; {remedy}")
+    if kind_of(changed) != kind_of(inputs):
+        raise ValueError(f"augment makes {kind_of(changed)} of a batch {kind_of(inputs)}; {remedy} and floats")

@@ -25,7 +25,7 @@ def find(names: Sequence[str], places: Sequence[Path], remedy: str) -> Path:
     """The first existing file of any of these names, or a FileNotFoundError: where it looked, how to get it."""
     for place in places:
         for name in names:
-            if (place / name).is_file():
+            if os.path.isfile(place / name):  # False too where the name is too long
                 return place / name
     looked = f" in {', '.join(map(str, places))}" if places else f": neither a folder is given nor ${VARIABLE} set"
     raise FileNotFoundError(f"no {' or '.join(names)}{looked}; {remedy}")

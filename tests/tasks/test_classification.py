@@ -199,7 +199,7 @@ def cut(key, images):
         ({"nodes": 5, "augment": "crp"}, "did you mean 'crop'"),
         ({"nodes": 5, "augment": 3}, "augment is 3"),
         ({"nodes": 5, "augment": "crop"}, r"augment does not take inputs of shape \(64,\).*leave it out"),
-        ({"nodes": 5, "augment": cut}, r"augment makes \(2, 63\) of a batch of shape \(2, 64\)"),
+        ({"nodes": 5, "augment": cut}, r"augment makes float32\[2,63\] of a batch float32\[2,64\]"),
         ({"nodes": 5, "node_batch": 0}, "node_batch is 0"),
         ({"nodes": 5, "evaluated": 0}, "evaluated is 0"),
         ({"nodes": 5, "evaluated": (5, 5)}, r"evaluated is \(5, 5\); give one number, or three"),

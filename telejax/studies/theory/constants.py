@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telejax.backend.shapes import difference
-from telejax.errors import check_integer, check_number
+from telejax.errors import check_integer, check_number, short
 from telejax.simulation.task_checks import check_task
 from telejax.tasks.base import Task
 
@@ -97,6 +97,8 @@ def measure(
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
     at = start if params is None else params
+    if not all(jnp.issubdtype(getattr(leaf, "dtype", float), jnp.number) for leaf in jax.tree.leaves(at)):
+        raise ValueError(f"params is {short(params)}, no arrays of numbers; give such as result.model")
     if differs := difference(start, at, ""):
         raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(at)):
