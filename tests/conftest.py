@@ -11,6 +11,7 @@ import jaxtyping
 import pytest
 from refusals import ReachedCompilation
 
+from telejax.backend.programs import forget_programs
 from telejax.simulation.program import Program
 
 
@@ -23,6 +24,13 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Program, "start", stop)
     monkeypatch.setattr(Program, "take", stop)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs() -> Iterator[None]:
+    """A process that ran all tests would hold more programs than Linux has maps for, and XLA would crash."""
+    yield
+    forget_programs(share=0.25)
 
 
 @pytest.fixture

@@ -283,9 +283,7 @@ LONG = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "interrupts", "seconds"), [("search", 1, 5.0), ("compare", 1, 5.0), ("compare", 2, 1.5)]
-)
+@pytest.mark.parametrize(("name", "interrupts", "seconds"), [("search", 1, 5.0), ("compare", 2, 1.5)])
 def test_control_c_ends_a_command(name, interrupts, seconds, tmp_path):
     process = command(LONG[name], tmp_path / "out")
     time.sleep(8)  # compiled, and in a round that does not end

@@ -18,9 +18,12 @@ SETTINGS = (
 RUNS = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", "warm_start", "network")
 
 
-LIGHT = ("exact_diffusion", "extra", "k_gt", "local_exact_diffusion", "nids", "quasi_global_momentum")
+LIGHT = (
+    *("all_reduce_sgd", "exact_diffusion", "extra", "gossip_pairs", "gradient_tracking", "k_gt"),
+    *("local_exact_diffusion", "nids", "quasi_global_momentum"),
+)
 """Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
-OF_ENGINE = ("jit", "vmap", "resumes", "mesh", "warm_start")
+OF_ENGINE = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "warm_start")
 
 
 def graph(method: registry.Method) -> str:

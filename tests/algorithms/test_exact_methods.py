@@ -235,6 +235,10 @@ def test_iterates_are_those_of_the_formula(name: str, x64: None) -> None:
 def test_exact_methods_reach_the_optimum_of_heterogeneous_nodes(name: str, x64: None) -> None:
     run = tj.simulate(CASES[name][0](topology="ring", optimizer=SGD), task(), rounds=8000, progress=False)
     assert run.history["loss_slots"][-1] < 1e-10
+
+
+@pytest.mark.slow
+def test_decentralized_sgd_stalls_where_they_do_not(x64: None) -> None:
     biased = tj.decentralized_sgd(topology="ring", optimizer=SGD)
     assert tj.simulate(biased, task(), rounds=8000, progress=False).history["loss_slots"][-1] > 1e-4
 
@@ -378,7 +382,7 @@ def test_a_round_of_pairs_is_one_step_and_one_link(x64: None) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["gradient tracking", "exact diffusion", "NIDS", "EXTRA", "K-GT", "LED", "ProxSkip"])
+@pytest.mark.parametrize("name", ["gradient tracking", "exact diffusion", "ProxSkip"])
 def test_exact_methods_stay_exact_where_links_fail(name: str, x64: None) -> None:
     method = CASES[name][0](topology="ring", optimizer=SGD)
     run = tj.simulate(method, task(), rounds=12_000, network=tj.Network(outage=0.1), progress=False)

@@ -10,6 +10,7 @@ import polars as pl
 
 from telejax.backend.factories import Factory
 from telejax.backend.memory import fitting_memory, tree_bytes
+from telejax.backend.programs import forget_programs
 from telejax.network import IDEAL
 from telejax.optimizers import optimizer
 from telejax.simulation.batching import structure_of
@@ -29,6 +30,7 @@ def run_cell(cell: Cell) -> pl.DataFrame:
         The histories of all its runs, with one column for each parameter that the spec gives, ``cell``,
         ``status`` ("finished", "diverged" or "failed") and ``reason``.
     """
+    forget_programs()  # those of thousands of cells before
     frames: list[pl.DataFrame] = []
     groups: dict[Any, list[Any]] = {}
     build = _Builder(cell)
