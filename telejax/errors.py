@@ -135,7 +135,7 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
 
 def _is_finite(value: Any) -> bool:
     """Whether a number is a finite float, an integer of any size included."""
-    return bool(-MAX_FLOAT <= value <= MAX_FLOAT)
+    return -MAX_FLOAT <= value <= MAX_FLOAT if isinstance(value, int) else bool(np.isfinite(value))
 
 
 def is_real(value: object) -> bool:

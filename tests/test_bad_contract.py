@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, make_dataclass
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Any
 
@@ -623,7 +624,7 @@ jax.tree_util.register_dataclass(Standing)
 @pytest.mark.slow
 @pytest.mark.parametrize("adds", [0, 2])
 def test_rounds_are_counted_by_the_engine(adds) -> None:
-    odd = Standing(TELEPORT.optimizer, TELEPORT.mixing, TELEPORT.active, TELEPORT.state_travels, adds)
+    odd = Standing(*(getattr(TELEPORT, one.name) for one in fields_of(TELEPORT)), adds)
     sound, found = (tj.simulate(one, TASK, rounds=3, progress=False).history for one in (TELEPORT, odd))
     assert found["loss"].to_list() == sound["loss"].to_list()
 
