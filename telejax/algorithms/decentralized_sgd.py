@@ -42,9 +42,6 @@ class DecentralizedSGD(OnGraph):
         told = f", {self.local_steps} local" if self.local_steps > 1 else ""
         return super().name + (", combine first" if self.order == "combine_then_adapt" else told)
 
-    def gradients(self, nodes: int) -> tuple[int, ...]:
-        return (nodes * self.local_steps,)
-
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         holders = self.first_holders(task.nodes)
         params, opt_state = state.params, state.opt_state

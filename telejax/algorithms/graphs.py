@@ -93,6 +93,8 @@ class OnGraph(AllNodes):
     """What tables and plots call it, beside its graph."""
     copies: ClassVar[int] = 1
     """Arrays like the parameters that a message holds; each counts as a message."""
+    local_steps: int = 1
+    """Gradient steps of a node in a round."""
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
@@ -126,6 +128,9 @@ class OnGraph(AllNodes):
         mixing, size = self.graph(state.holders.shape[0]), self.copy_bytes(state)
         state, mixed, _ = network.gossip(key, mixing, kept, state, copies * size, messages=copies, **options)
         return state, mixed
+
+    def gradients(self, nodes: int) -> tuple[int, ...]:
+        return (nodes * self.local_steps,)
 
     def gossip_messages(self, nodes: int) -> tuple[Messages, ...]:
         return (scaled(self.graph(nodes).messages, self.copies),)

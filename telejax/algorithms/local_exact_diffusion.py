@@ -43,9 +43,6 @@ class LocalExactDiffusion(OnGraph):
     def name(self) -> str:
         return f"{super().name}, {self.local_steps} local"
 
-    def gradients(self, nodes: int) -> tuple[int, ...]:
-        return (nodes * self.local_steps,)
-
     def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
         state = super().start(key, params, task)
         return state.replace(memory=Memory(slot=zeros(state.params)))

@@ -86,6 +86,6 @@ def _graph(method: registry.Method) -> str:
     """What a method takes, in a word."""
     if method.graphs != "nodes":
         return {None: "-", "slots": "slots", "walk": "walk"}[method.graphs]
-    return (
-        "tree" if method.tree else "fixed" if method.fixed else "directed" if method.stochastic == "column" else "any"
-    )
+    if method.fixed:
+        return "tree" if method.tree else "fixed"
+    return "directed" if method.stochastic == "column" else "any"

@@ -30,14 +30,10 @@ from telejax.mixing.forms import (
 Out = TypeVar("Out")
 
 
-@pytree
-@dataclass(frozen=True)
-class Permuted(Mixing):
-    """Another mixing in which slot a takes the role of slot ``order[a]``."""
+class OfPart(Mixing):
+    """A mixing made of another, whose name, slots and messages it has."""
 
     part: Mixing
-    order: Int[np.ndarray | Array, " slots"]
-    inverse: Int[np.ndarray | Array, " slots"]
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -55,6 +51,19 @@ class Permuted(Mixing):
     def degree(self) -> int:
         return self.part.degree
 
+    def sharded(self, mesh: Mesh) -> Mixing:
+        return replace(self, part=self.part.sharded(mesh))  # type: ignore[type-var]
+
+
+@pytree
+@dataclass(frozen=True)
+class Permuted(OfPart):
+    """Another mixing in which slot a takes the role of slot ``order[a]``."""
+
+    part: Mixing
+    order: Int[np.ndarray | Array, " slots"]
+    inverse: Int[np.ndarray | Array, " slots"]
+
     def apply(
         self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
     ) -> Float[Array, "slots ..."]:
@@ -70,9 +79,6 @@ class Permuted(Mixing):
         inverse = jnp.asarray(self.inverse)
         part = self.part.delivered(round, renamed(arrives, lambda role: inverse[role]))
         return Delivered(replace(self, part=part.mixing), part.lost[self.order], part.surplus[self.order])
-
-    def sharded(self, mesh: Mesh) -> Mixing:
-        return replace(self, part=self.part.sharded(mesh))
 
 
 @pytree
@@ -121,7 +127,7 @@ class Periodic(Mixing):
 
 @pytree
 @dataclass(frozen=True)
-class FirstSilent(Mixing):
+class FirstSilent(OfPart):
     """Another mixing, but nobody sends anything in round 0: W_0 = I."""
 
     part: Mixing
@@ -129,20 +135,8 @@ class FirstSilent(Mixing):
     """Whether this is round 0, where it was asked for one round alone."""
 
     @property
-    def name(self) -> str:  # type: ignore[override]
-        return self.part.name
-
-    @property
-    def slots(self) -> int:  # type: ignore[override]
-        return self.part.slots
-
-    @property
     def messages(self) -> Messages:  # type: ignore[override]
         return lambda rounds: np.where(rounds == 0, 0, sent(self.part.messages, rounds))
-
-    @property
-    def degree(self) -> int:
-        return self.part.degree
 
     def apply(
         self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
@@ -157,9 +151,6 @@ class FirstSilent(Mixing):
         silent, whole = self._now(round), self.part.delivered(round, arrives)
         lost, surplus = (jnp.where(silent, 0, x) for x in (whole.lost, whole.surplus))
         return Delivered(FirstSilent(whole.mixing, silent), lost, surplus)
-
-    def sharded(self, mesh: Mesh) -> Mixing:
-        return replace(self, part=self.part.sharded(mesh))
 
     def _now(self, round: Int[Array, ""]) -> Bool[Array, ""]:
         return round == 0 if self.silent is None else self.silent

@@ -184,15 +184,13 @@ def _megabytes(count: float) -> str:
 
 def _of_method(tune: Tune, method: Algorithm) -> Tune | None:
     """The numbers of a common grid that a method has."""
-    if not isinstance(tune, Mapping) or not isinstance(method, Algorithm):
+    if not isinstance(tune, Mapping) or not tune or not isinstance(method, Algorithm):
         return tune
     return {name: values for name, values in tune.items() if _has(method, name)} or None
 
 
 def _check_numbers(tune: Tune, methods: Sequence[Algorithm]) -> None:
     """Refuse a number that no method has, in the words of the first; before any of them runs."""
-    if isinstance(tune, Mapping) and not tune:
-        raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
     algorithms = [method for method in methods if isinstance(method, Algorithm)]
     if not isinstance(tune, Mapping) or len(algorithms) < len(methods):
         return
