@@ -84,6 +84,7 @@ def _refused(trial: Trial, faults: dict[str, float]) -> bool:
     """Whether the method refuses such a network by a ValueError that names a fault, as one with replicas may."""
     network = Network(**faults)
     try:
+        trial.algorithm.check_network(network)
         state = network.start(trial.first)
         jax.eval_shape(lambda state: trial.algorithm.step(round_key(0), state, trial.task, network), state)
     except ValueError as error:

@@ -23,8 +23,6 @@ LIGHT = (
     *("local_exact_diffusion", "nids", "quasi_global_momentum"),
 )
 """Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
-STORES_NEIGHBOURS = ("choco_sgd",)
-"""Methods that refuse a network that loses messages, which the check ``network`` gives."""
 OF_ENGINE = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "warm_start")
 
 
@@ -43,7 +41,7 @@ def graph(method: registry.Method) -> str:
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_keeps_the_contract(name: str) -> None:
     spec = name + graph(METHODS[name])
-    left_out = OF_ENGINE if name in LIGHT else ("network",) if name in STORES_NEIGHBOURS else ()
+    left_out = OF_ENGINE if name in LIGHT else ()
     check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9, without=left_out)
 
 
