@@ -35,7 +35,7 @@ PYTREES = {
     "telejax.mixing.compose",
     "telejax.mixing.compression",
     "telejax.mixing.forms",
-    "telejax.mixing.matchings",
+    "telejax.mixing.drawn",
     "telejax.mixing.sharded",
     "telejax.network.network",
     "telejax.optimizers",

@@ -21,12 +21,20 @@ from telejax.topology.compose import block_diagonal, permuted, sequence, with_se
 from telejax.topology.equitopo import d_equistatic, od_equidyn, ou_equidyn, u_equistatic
 from telejax.topology.matrices import Stochastic
 from telejax.topology.needs import ANY, Needs
-from telejax.topology.random_graphs import erdos_renyi, random_matching, random_regular, small_world, stochastic_block
+from telejax.topology.random_graphs import (
+    epidemic,
+    erdos_renyi,
+    random_matching,
+    random_regular,
+    small_world,
+    stochastic_block,
+)
 from telejax.topology.registry import (
     NAMES,
     TopologyLike,
     check_topology,
     from_spec,
+    matcha,
     random_walk,
     resolve,
 )
@@ -50,6 +58,7 @@ __all__ = [
     "d_equistatic",
     "directed",
     "directed_exponential",
+    "epidemic",
     "erdos_renyi",
     "exponential",
     "from_matrix",
@@ -57,6 +66,7 @@ __all__ = [
     "from_spec",
     "grid",
     "hypercube",
+    "matcha",
     "od_equidyn",
     "one_peer_exponential",
     "one_peer_hypercube",

@@ -13,8 +13,9 @@ import numpy as np
 
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
-from telejax.topology.matchings import MatchingDistribution, OffsetMatching, OffsetPeer, RandomMatching
+from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Circulant, Complete
+from telejax.topology.peers import OffsetMatching, OffsetPeer, PeerDistribution
 from telejax.topology.random_graphs import RANDOM_TRIES, check_seed
 from telejax.topology.sizes import check_nodes
 
@@ -69,7 +70,7 @@ def od_equidyn(nodes: int, eta: float = 0.5, seed: int = 0) -> Topology:
 def ou_equidyn(nodes: int, eta: float = 0.5, seed: int = 0) -> Topology:
     """One peer, undirected: every round (1 - eta) I + eta A, A a symmetric matching at a distance u drawn anew.
 
-    Nodes left over by the matching keep their own; see :class:`telejax.topology.matchings.OffsetMatching`.
+    Nodes left over by the matching keep their own; see :class:`telejax.topology.peers.OffsetMatching`.
 
     Args:
         nodes: number of nodes.
@@ -109,9 +110,7 @@ def _static(name: str, nodes: int, m: int | None, seed: int, symmetric: bool) ->
     return Topology.build(name, [Circulant.build(nodes, [0, *offsets], [1 / nodes, *[share] * len(offsets)])])
 
 
-def _dynamic(
-    name: str, nodes: int, eta: float, seed: int, distribution: Callable[[int], MatchingDistribution]
-) -> Topology:
+def _dynamic(name: str, nodes: int, eta: float, seed: int, distribution: Callable[[int], PeerDistribution]) -> Topology:
     nodes = check_nodes(nodes)
     remedy = "give a number above 0 and at most 1"
     eta = check_number("eta", eta, exclusive=True, remedy=remedy)
@@ -121,4 +120,4 @@ def _dynamic(
     name = f"{name}:eta={eta:g}"
     if nodes == 1:
         return Topology.build(name, [Complete(1)])
-    return Topology.build(name, [RandomMatching(distribution(nodes), eta * (nodes - 1) / nodes, seed)])
+    return Topology.build(name, [RandomPeers(distribution(nodes), eta * (nodes - 1) / nodes, seed)])

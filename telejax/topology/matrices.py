@@ -1,7 +1,7 @@
 """The mixing matrix of one round on the host, stored in memory of order nodes times degree.
 
 It is either a fixed matrix (:class:`Circulant`, :class:`Complete`, :class:`Sparse`), or is drawn anew every
-time (:class:`telejax.topology.matchings.RandomMatching`), or is made of others (:class:`Blocks`, :class:`Permuted`).
+time (:class:`telejax.topology.drawn.RandomPeers`), or is made of others (:class:`Blocks`, :class:`Permuted`).
 """
 
 import warnings

@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import connected_components
 
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
-from telejax.topology.matchings import RandomMatching, UniformMatching
+from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Complete
+from telejax.topology.peers import UniformMatching, UniformPermutations
 from telejax.topology.sizes import check_entries, check_nodes
 from telejax.topology.weights import Weights, adjacency, from_edges
 
@@ -171,8 +172,38 @@ def random_matching(nodes: int, seed: int = 0) -> Topology:
     nodes = check_nodes(nodes)
     seed = check_seed(seed)
     return Topology.build(
-        "random_matching", [RandomMatching(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)]
+        "random_matching", [RandomPeers(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)]
     )
+
+
+def epidemic(nodes: int, peers: int = 1, seed: int = 0) -> Topology:
+    """Every round W is the mean of the identity and ``peers`` permutations drawn anew, uniformly over all.
+
+    A node thus hears from, and tells, ``peers`` others or a few less: a fixed point is no message, and what two
+    permutations have in common is one. The consensus rate p = peers / (peers + 1) depends on no number of nodes.
+
+    Args:
+        nodes: number of nodes.
+        peers: permutations, at most nodes - 1.
+        seed: decides the draws of all rounds of a run.
+
+    Raises:
+        ValueError: ``peers`` below 1 or above nodes - 1.
+
+    Source: M. de Vos, S. Farhadkhani, R. Guerraoui, A.-M. Kermarrec, R. Pires, R. Sharma 2023, arXiv 2310.01972.
+
+    >>> import telejax as tj
+    >>> tj.topology.epidemic(10**6, peers=3).consensus_rate()
+    0.75
+    """
+    nodes, seed = check_nodes(nodes), check_seed(seed)
+    peers = check_integer("peers", peers, minimum=1)
+    if peers > max(nodes - 1, 1):
+        raise ValueError(f"peers is {peers} with {nodes} nodes; give at most one less than there are nodes")
+    name = f"epidemic:peers={peers}"
+    if nodes == 1:
+        return Topology.build(name, [Complete(1)])
+    return Topology.build(name, [RandomPeers(UniformPermutations(nodes, peers), peers / (peers + 1), seed)])
 
 
 def first_connected(

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from telejax.errors import check_kind, check_name, short
+from telejax.errors import check_kind, check_name, check_number, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
+from telejax.topology.matcha import MAX_NODES as MATCHA_NODES
+from telejax.topology.matcha import activation
+from telejax.topology.matrices import Complete
 from telejax.topology.needs import ANY, Needs
 from telejax.topology.sizes import check_nodes
 from telejax.topology.weights import reweighted
@@ -33,6 +36,40 @@ def random_walk(nodes: int, graph: TopologyLike = "ring") -> Topology:
     return reweighted(resolve(graph, nodes, argument="graph"), "random_walk")
 
 
+def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: int = 0) -> Topology:
+    """MATCHA: every round uses some links of a graph, drawn so that few messages connect the nodes well.
+
+    The links are split into matchings, each active in a round with a probability p_j of its own, and ``W = I - alpha
+    L(active)`` with L the Laplacian. The p_j maximise the algebraic connectivity of the mean graph, so that links
+    that hold the graph together are used most, and alpha minimises the second eigenvalue of E[W^T W].
+
+    Args:
+        nodes: number of nodes, at most 1024.
+        graph: any undirected topology, as :func:`resolve` takes it; only its links matter.
+        budget: the mean share of matchings that are active, above 0 and at most 1.
+        seed: decides the draws of all rounds of a run.
+
+    Raises:
+        ValueError: a directed graph, one of several rounds or drawn ones, too many nodes, or a budget out of range;
+            or no package rustworkx, which finds the matchings, and comes with ``telejax[matcha]``.
+
+    Source: J. Wang, A. K. Sahu, Z. Yang, G. Joshi, S. Kar 2019, arXiv 1905.09435.
+
+    >>> path, half = resolve("path", 8), matcha(8, graph="path", budget=0.5)
+    >>> path.mean_messages, round(half.mean_messages, 1)
+    (14.0, 7.0)
+    """
+    remedy = "give a number above 0 and at most 1, the share of matchings that are active"
+    if check_number("budget", budget, exclusive=True, remedy=remedy) > 1:
+        raise ValueError(f"budget is {budget!r}; {remedy}")
+    seed = random_graphs.check_seed(seed)
+    if check_nodes(nodes) > MATCHA_NODES:
+        raise ValueError(f"nodes is {nodes}; matcha finds its matchings for at most {MATCHA_NODES} nodes, give fewer")
+    links = resolve(graph, nodes, Needs(fixed=True, symmetric=True), argument="graph")
+    name = f"matcha:graph={links.name},budget={budget:g}"
+    return Topology.build(name, [activation(links, float(budget), seed)] if nodes > 1 else [Complete(1)])
+
+
 GIVE = "give a Topology, a name or a function of the number of nodes"
 
 NAMES: dict[str, Callable[..., Topology]] = {
@@ -55,6 +92,8 @@ NAMES: dict[str, Callable[..., Topology]] = {
     "u_equistatic": equitopo.u_equistatic,
     "od_equidyn": equitopo.od_equidyn,
     "ou_equidyn": equitopo.ou_equidyn,
+    "epidemic": random_graphs.epidemic,
+    "matcha": matcha,
     "random_matching": random_graphs.random_matching,
     "random_regular": random_graphs.random_regular,
     "erdos_renyi": random_graphs.erdos_renyi,

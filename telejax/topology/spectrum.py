@@ -19,7 +19,7 @@ import scipy.sparse.linalg
 from scipy.sparse.csgraph import connected_components
 
 from telejax.topology import lanczos
-from telejax.topology.matchings import RandomMatching
+from telejax.topology.drawn import DrawnMatrix
 from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix, Permuted
 from telejax.topology.sizes import check_entries
 
@@ -100,7 +100,7 @@ def _drawn(rounds: Sequence[MixingMatrix]) -> Bounds:
     if len(rounds) == 1:
         while isinstance(first, Permuted):  # names do not change eigenvalues
             first = first.part
-        assert isinstance(first, RandomMatching), "drawn blocks side by side are not connected"
+        assert isinstance(first, DrawnMatrix), "drawn blocks side by side are not connected"
         rate = first.consensus_rate()
         return Bounds(rate, rate)
     kept = float(np.prod([1 - consensus_bounds([one]).low for one in rounds]))

@@ -12,7 +12,7 @@ import pytest
 import telejax as tj
 from telejax.mixing import forms
 from telejax.mixing.compose import Blocks, Periodic, Permuted
-from telejax.mixing.matchings import RandomMatching
+from telejax.mixing.drawn import RandomActivation, RandomPeers
 from telejax.topology import lower
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
@@ -97,9 +97,11 @@ FORMS = {
     "mean over a server": Form(forms.Mean, lambda: mean("server"), hides=False),
     "mean by all-reduce": Form(forms.Mean, lambda: mean("all_reduce"), hides=False),
     "edges": Form(forms.Edges, edges),
-    "offset peers": Form(RandomMatching, lambda: of(T.od_equidyn(9, seed=1))),
-    "offset matchings": Form(RandomMatching, lambda: of(T.ou_equidyn(9, seed=1))),
-    "uniform matchings": Form(RandomMatching, lambda: of(T.random_matching(9, seed=1))),
+    "offset peers": Form(RandomPeers, lambda: of(T.od_equidyn(9, seed=1))),
+    "offset matchings": Form(RandomPeers, lambda: of(T.ou_equidyn(9, seed=1))),
+    "uniform matchings": Form(RandomPeers, lambda: of(T.random_matching(9, seed=1))),
+    "several peers": Form(RandomPeers, lambda: of(T.epidemic(9, peers=3, seed=1))),
+    "active matchings": Form(RandomActivation, lambda: of(T.matcha(9, seed=1))),
     "permuted": Form(Permuted, permuted),
     "permuted server": Form(Permuted, permuted_server, hides=False),
     "permuted blocks": Form(Permuted, lambda: of(T.permuted(blocks(), np.arange(53)[::-1])), hides=False),

@@ -1,32 +1,22 @@
-"""Rounds without a period: in each, every node hears from at most one partner, drawn anew.
+"""Whom each node hears in a round, drawn so that all nodes are treated alike."""
 
-The partners of round t follow from ``fold_in(key(seed), t)``, on the device
-(:class:`telejax.mixing.matchings.RandomMatching`) and on the host alike, so that ``Topology.matrix(t)`` is what a
-simulation mixes with in round t.
-"""
-
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from functools import cache
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import scipy.sparse
 
-from telejax.topology.matrices import Permuted, Sparse, cycle
 from telejax.topology.sizes import check_entries
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Int, Key
 
-    from telejax.mixing.forms import Mixing
-
-
 DISTANCE_BYTES = 64  # in arrays over all distances, and their FFT
 
 
-class MatchingDistribution(Hashable, Protocol):
-    """A distribution of partners: a permutation Q of the nodes, drawn so that all nodes are treated alike.
+class PeerDistribution(Hashable, Protocol):
+    """A distribution of the mean Q of so many permutations of the nodes.
 
     Hashable, so that it is structure to the compiler; only the seed is data.
     """
@@ -37,30 +27,55 @@ class MatchingDistribution(Hashable, Protocol):
         ...
 
     @property
+    def peers(self) -> int:
+        """Number of permutations: of nodes that each node hears, if it does not hear itself or one of them twice."""
+        ...
+
+    @property
     def messages(self) -> float:
-        """Mean number of nodes that have a partner."""
+        """Mean number of pairs of nodes of which one hears the other."""
         ...
 
     @property
     def constant(self) -> bool:
-        """Whether the number of nodes with a partner is the same in every draw."""
+        """Whether this number is the same in every draw."""
         ...
 
-    def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
-        """The node that each node hears from, int32; a node without a partner hears itself."""
+    def draw(self, key: "Key[Array, '']") -> "Int[Array, 'peers nodes']":
+        """The nodes that each node hears, int32; one that hears fewer hears itself."""
         ...
 
     def count(self, key: "Key[Array, '']") -> "Int[Array, '']":
-        """How many nodes have a partner in the draw of ``partners(key)``."""
+        """How many pairs of nodes there are of which one hears the other in ``draw(key)``."""
         ...
+
+    def consensus_rate(self, weight: float) -> float:
+        """1 - lambda_2(E[W^T W]) of ``W = (1 - weight) I + weight Q``."""
+        ...
+
+
+class OnePeer:
+    """One permutation Q: as Q^T Q = I, the rate is 2 weight (1 - weight) (1 - lambda_2(E[Q]))."""
+
+    peers = 1
+
+    def draw(self, key: "Key[Array, '']") -> "Int[Array, '1 nodes']":
+        return self.partners(key)[None]
+
+    def consensus_rate(self, weight: float) -> float:
+        return 2 * weight * (1 - weight) * self.spectral_gap()
+
+    def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
+        """The node that each node hears, int32; a node without a partner hears itself."""
+        raise NotImplementedError
 
     def spectral_gap(self) -> float:
         """1 - the second largest real part of the eigenvalues of E[Q]."""
-        ...
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class OffsetPeer:
+class OffsetPeer(OnePeer):
     """Every node hears the node u further round, u uniform over 1 .. nodes - 1."""
 
     nodes: int
@@ -87,7 +102,7 @@ class OffsetPeer:
 
 
 @dataclass(frozen=True)
-class OffsetMatching:
+class OffsetMatching(OnePeer):
     """A matching at cyclic distance d = min(u, nodes - u), u uniform over 1 .. nodes - 1.
 
     From a uniform start, the next free node is matched with the one d further while that is free: blocks of d
@@ -147,7 +162,7 @@ class OffsetMatching:
 
 
 @dataclass(frozen=True)
-class UniformMatching:
+class UniformMatching(OnePeer):
     """Uniform over all matchings of floor(nodes / 2) pairs."""
 
     nodes: int
@@ -175,55 +190,34 @@ class UniformMatching:
         return 1.0 if self.nodes % 2 else self.nodes / (self.nodes - 1)
 
 
-@cache
-def _draw(distribution: MatchingDistribution) -> "Callable[[np.uint32, np.int32], Array]":
-    """The compiled draw of a round on the host, from the seed and the round."""
-    import jax  # here, so that graphs can be studied without importing it
+@dataclass(frozen=True)
+class UniformPermutations:
+    """So many permutations, each uniform over all of them, fixed points included."""
 
-    return jax.jit(lambda seed, round: distribution.partners(jax.random.fold_in(jax.random.key(seed), round)))
-
-
-@dataclass(frozen=True, eq=False)
-class RandomMatching:
-    """``x_new = (1 - weight) x + weight Q x`` with the partners Q drawn anew every round."""
-
-    distribution: MatchingDistribution
-    weight: float
-    seed: int
-    fixed = False
-    listable = False
-    max_degree = 1
-    strides = (1,)  # every pair may meet
-
-    def lower(self, name: str) -> "Mixing":
-        from telejax.mixing.matchings import RandomMatching as Matching
-
-        return Matching(name, self.distribution, self.weight, np.asarray(self.seed, np.uint32))
-
-    @property
-    def nodes(self) -> int:
-        return self.distribution.nodes
+    nodes: int
+    peers: int
+    constant = False
 
     @property
     def messages(self) -> float:
-        return self.distribution.messages
+        pairs = self.nodes * (self.nodes - 1)  # each of which one permutation leaves out with probability 1 - 1/n
+        return -pairs * math.expm1(self.peers * math.log1p(-1 / self.nodes))
 
-    def at(self, round: int) -> Sparse:
-        check_entries("a matching", self.nodes, 2 * self.nodes)
-        partners = np.asarray(_draw(self.distribution)(np.uint32(self.seed), np.int32(round)))
-        index = np.arange(self.nodes)
-        heard = scipy.sparse.csr_array((np.full(self.nodes, self.weight), (index, partners)), shape=(self.nodes,) * 2)
-        return Sparse(scipy.sparse.csr_array(heard + scipy.sparse.diags_array(np.full(self.nodes, 1 - self.weight))))
+    def draw(self, key: "Key[Array, '']") -> "Int[Array, 'peers nodes']":
+        import jax
+        import jax.numpy as jnp
 
-    def links(self) -> scipy.sparse.csr_array:
-        return cycle(self.nodes)  # every pair may meet
+        index = jnp.arange(self.nodes, dtype=jnp.int32)
+        return jax.vmap(lambda one: jax.random.permutation(one, index))(jax.random.split(key, self.peers))
 
-    def permuted(self, order: np.ndarray) -> Permuted:
-        return Permuted(self, order)
+    def count(self, key: "Key[Array, '']") -> "Int[Array, '']":
+        import jax.numpy as jnp
 
-    def lazier(self, kept: float) -> "RandomMatching":
-        return replace(self, weight=(1 - kept) * self.weight)
+        in_order = jnp.sort(self.draw(key), axis=0)
+        others = in_order != jnp.arange(self.nodes, dtype=jnp.int32)[None]
+        again = in_order[1:] == in_order[:-1]
+        return jnp.sum(others.at[1:].set(others[1:] & ~again), dtype=jnp.int32)
 
-    def consensus_rate(self) -> float:
-        """1 - lambda_2(E[W^T W]); Q^T Q = I, so it is 2 weight (1 - weight) (1 - lambda_2(E[Q]))."""
-        return 2 * self.weight * (1 - self.weight) * self.distribution.spectral_gap()
+    def consensus_rate(self, weight: float) -> float:
+        """Where consensus is left out, E[Q] = 0 and E[Q^T Q] = I / peers."""
+        return weight * (2 - weight - weight / self.peers)

@@ -1,5 +1,7 @@
 """Rounds drawn anew: the host's matrices are the device's, with the promised distribution and exact counts."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,11 +12,12 @@ from hypothesis import strategies as st
 
 import telejax as tj
 from telejax.mixing.accounting import sent, total
+from telejax.topology.matcha import CLOSE, activation, kept_square, laplacian, moments
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
 T = tj.topology
-BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching]
+BUILDS = [T.od_equidyn, T.ou_equidyn, T.random_matching, T.epidemic, T.matcha]
 
 
 @pytest.mark.slow
@@ -26,9 +29,9 @@ def test_device_and_host_draw_the_same(build, nodes, seed, round):
     matrix = topology.matrix(round)
     np.testing.assert_allclose(matrix.sum(axis=0), 1, atol=1e-12)
     np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-12)
-    assert matrix.min() >= 0
-    assert ((matrix > 0) & ~np.eye(nodes, dtype=bool)).sum(axis=1).max() <= 1
-    if build is not T.od_equidyn:
+    assert matrix.min() >= 0 or build is T.matcha
+    assert ((matrix > 0) & ~np.eye(nodes, dtype=bool)).sum(axis=1).max() <= topology.max_degree
+    if build not in (T.od_equidyn, T.epidemic):
         np.testing.assert_array_equal(matrix, matrix.T)
     mixed = tj.mix(topology.mixing(), jnp.eye(nodes), round)
     np.testing.assert_allclose(mixed, matrix, atol=1e-6)  # float32
@@ -91,6 +94,101 @@ def test_matching_is_the_papers():
             assert any((ours == one).all() for one in of_paper)
 
 
+def test_epidemic_peers_are_a_mean_of_permutations_heard_once():
+    topology = T.epidemic(7, peers=3, seed=2)
+    rate = 1 - np.linalg.eigvalsh(np.mean([topology.matrix(t).T @ topology.matrix(t) for t in range(900)], 0) - 1 / 7)
+    assert topology.consensus_rate() == 0.75 == pytest.approx(rate[-1], abs=0.03)
+    assert topology.mean_messages == pytest.approx(np.mean([topology.messages(t) for t in range(300)]), abs=0.3)
+    for t in range(5):
+        matrix = topology.matrix(t)
+        assert np.isin(
+            np.round(4 * matrix, 9), range(5)
+        ).all()  # each of the identity and three permutations counts 1/4
+        indices, weights = tj.neighbours(topology.mixing(), t)
+        for slot in range(7):
+            heard = indices[:, slot][np.asarray(weights[:, slot]) > 0].tolist()
+            assert len(set(heard)) == len(heard)
+
+
+def test_many_peers_in_one_loop():
+    topology = T.epidemic(50, peers=40)
+    mixed = tj.mix(topology.mixing(), jnp.eye(50), 3)
+    np.testing.assert_allclose(mixed, topology.matrix(3), atol=1e-6)
+
+
+def test_matcha_splits_the_links_into_matchings():
+    graph, top = T.stochastic_block(20, seed=1), T.matcha(20, graph=lambda n: T.stochastic_block(n, seed=1), budget=0.6)
+    one = top.rounds[0]
+    assert len(one.matchings) <= graph.max_degree + 1
+    linked = np.zeros((20, 20), int)
+    for matching in one.matchings:
+        np.testing.assert_array_equal(matching[matching], np.arange(20))
+        linked += np.eye(20, dtype=int)[matching] * (matching != np.arange(20))[:, None]
+    assert ((linked == 1) <= (graph.matrix() > 0)).all() and linked.max() == 1
+    assert one.probabilities.sum() <= 0.6 * (graph.max_degree + 1) + 1e-9
+
+
+def test_matcha_uses_more_what_holds_a_graph_together():
+    """A barbell's bridge is in one matching; without it there are two parts."""
+    top = T.matcha(12, graph="barbell", budget=0.4)
+    one = top.rounds[0]
+    with_bridge = one.matchings[:, 5] == 6
+    assert one.probabilities[with_bridge][0] == one.probabilities.max() > 0.9
+
+
+@pytest.mark.parametrize("graph", ["barbell", "path", "torus"])
+def test_matcha_is_at_an_optimum(graph):
+    """No random probabilities of the budget connect better, and no other weight contracts more."""
+    one = activation(T.resolve(graph, 12), 0.4, 0)
+    count = len(one.matchings)
+    connected = np.linalg.eigvalsh(laplacian(one.matchings, one.probabilities))[1]
+    for seed in range(50):
+        drawn = np.random.default_rng(seed).random(count)
+        drawn = np.minimum(drawn * one.probabilities.sum() / drawn.sum(), 1)
+        assert np.linalg.eigvalsh(laplacian(one.matchings, drawn))[1] <= connected * (1 + 2 * CLOSE)
+    mean, square = moments(one.matchings, one.probabilities)
+    kept = [kept_square(mean, square, change * one.weight / count) for change in (0.97, 1, 1.03)]
+    assert kept[1] == min(kept)
+    assert one.consensus_rate() == pytest.approx(1 - kept[1])
+
+
+def test_matcha_with_all_matchings_is_fixed():
+    top = T.matcha(6, graph="ring", budget=1)
+    np.testing.assert_array_equal(top.matrix(0), top.matrix(9))
+    assert top.messages(4) == T.ring(6).messages()
+
+
+def test_matcha_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rustworkx", None)
+    with pytest.raises(ValueError, match=r"install telejax\[matcha\]"):
+        T.matcha(4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"budget": 0}, "budget is 0; give a number above 0 and at most 1"),
+        ({"budget": 1.5}, "budget is 1.5"),
+        ({"budget": "half"}, "budget is 'half'"),
+        ({"graph": "exponential"}, "'exponential' is directed"),
+        ({"graph": "base"}, "period of"),
+        ({"graph": "epidemic"}, "drawn anew every round"),
+        ({"graph": "rnig"}, "did you mean 'ring'"),
+        ({"nodes": 5000}, "at most 1024 nodes"),
+        ({"nodes": 0}, "nodes is 0"),
+    ],
+)
+def test_what_matcha_refuses(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        T.matcha(**{"nodes": 25, **arguments})
+
+
+@pytest.mark.parametrize("peers", [0, -1, 9, 1.5, "all"])
+def test_peers_in_range(peers):
+    with pytest.raises(ValueError, match=f"peers is {peers!r}"):
+        T.epidemic(9, peers=peers)
+
+
 def test_seeds_are_data():
     traces = []
 
@@ -117,6 +215,8 @@ def test_composed():
         side,
         T.permuted(T.with_self_loops(side, 0.5), np.arange(11)[::-1]),
         T.permuted(T.permuted(drawn, order), order),
+        T.with_self_loops(T.permuted(T.epidemic(7, peers=3), order), 0.25),
+        T.with_self_loops(T.matcha(7, graph="path"), 0.25),
     ]
     mix = jax.jit(tj.mix)
     for topology in cases:
