@@ -1,11 +1,16 @@
 """``telejax methods``: every method, what a round costs, and what it asks of its graph, as a table."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telejax.algorithms import registry
 from telejax.cli.interrupt import Command
 from telejax.errors import check_integer
+
+if TYPE_CHECKING:
+    from telejax.algorithms.base import Algorithm
+    from telejax.state import State
+    from telejax.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -55,31 +60,47 @@ class Methods(Command):
 
     def _costs(self, method: registry.Method) -> tuple[str, str, str]:
         """Messages and gradients of a later round, and what a slot remembers in copies of the parameters."""
+        import jax
         import optax
 
         from telejax.optimizers import optimizer
-        from telejax.simulation.simulate import simulate
         from telejax.tasks.quadratic import quadratic
 
-        task = quadratic(nodes=self.nodes, dim=100)
-        made = registry.build(method.spec, optimizer(optax.sgd, learning_rate=0.01), workers=self.active)
-        run = simulate(made, task, rounds=ROUNDS, eval_every=1, progress=False)
-        first, last = run.history.row(1, named=True), run.history.row(-1, named=True)
-        a_round = {name: (last[name] - first[name]) / (ROUNDS - 1) for name in ("messages", "gradients")}
-        assert run.state is not None
-        memory = run.state.memory
-        held = sum(leaf.size for part in (memory.slot, memory.node) for leaf in _leaves(part))
-        copies = held / (100 * (self.nodes if _leaves(memory.node) else run.state.holders.size))
-        return f"{a_round['messages']:.4g}", f"{a_round['gradients']:g}", f"{copies:.3g}"
+        task = quadratic(nodes=self.nodes, dim=DIM)
+        made = registry.build(method.spec, optimizer(optax.sgd, learning_rate=0.01), workers=self.active).bind(task)
+        state = jax.eval_shape(lambda: made.init(jax.random.key(0), task))
+        info = jax.eval_shape(lambda state: made.step(jax.random.key(0), state, task)[1], state)
+        messages = _counted_messages(made, task) if info.counters else _declared_messages(made, self.nodes)
+        by_slot, by_node = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in _memories(state))
+        copies = by_slot / (DIM * state.holders.size) + by_node / (DIM * self.nodes)
+        return f"{messages:.4g}", f"{sum(made.gradients(self.nodes)):g}", f"{copies:.3g}"
 
 
+DIM = 100
 ROUNDS = 40
 
 
-def _leaves(tree: object) -> list[Any]:
-    import jax
+def _memories(state: "State") -> tuple[Any, Any]:
+    """What is kept by slot and by node."""
+    return state.memory.slot, state.memory.node
 
-    return jax.tree.leaves(tree)
+
+def _declared_messages(made: "Algorithm", nodes: int) -> float:
+    """Of a round after the first, where their number follows from the graph."""
+    import numpy as np
+
+    from telejax.mixing.accounting import sent
+
+    later = np.arange(1, ROUNDS)
+    return float(sum(sent(messages, later).mean() for messages in made.gossip_messages(nodes)))
+
+
+def _counted_messages(made: "Algorithm", task: "Task") -> float:
+    """Of a round after the first, where some of them are events, such as hand-offs to another node."""
+    from telejax.simulation.simulate import simulate
+
+    count = simulate(made, task, rounds=ROUNDS, eval_every=1, progress=False).history["messages"]
+    return float(count[ROUNDS] - count[1]) / (ROUNDS - 1)
 
 
 def _graph(method: registry.Method) -> str:
