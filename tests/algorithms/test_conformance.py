@@ -23,7 +23,7 @@ LIGHT = (
     *("local_exact_diffusion", "nids", "quasi_global_momentum"),
 )
 """Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
-OF_ENGINE = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "warm_start")
+OF_ENGINE = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", "warm_start")
 
 
 def graph(method: registry.Method) -> str:

@@ -277,6 +277,7 @@ NARROW = {
     *("joint_stays", "sample_distinct", "token_on_a_star", "tokens_anywhere", "tokens_on_a_ring"),
     *("teleportation_adam_stays", "teleportation_digits", "teleportation_of_a_million"),
     *("teleportation_schedule_stays", "teleportation_momentum_stays", "one_of_two_diverges", "dsgd_star_dense"),
+    *("fedavg", "joint", "one_token", "teleportation_seeds_and_step_sizes", "teleportation_adam", "dsgd_complete_adam"),
 }
 """Cases in float32 alone: they take long, and what they have besides the others does not depend on the width."""
 

@@ -117,16 +117,23 @@ ROUNDS = range(5)
 ARRIVALS = {"asymmetric": 0.6, "symmetric": 0.4, "all": 1.0, "none": 0.0}
 
 
-@pytest.fixture(params=["float32", pytest.param("float64", marks=pytest.mark.slow)])
-def width(request):
-    """Both widths of floats."""
-    with jax.enable_x64(request.param == "float64"):
-        yield request.param
+WIDE = ("own weights", "dense", "mean", "mean over a server", "edges", "several peers", "periodic", "blocks")
+"""Forms that are tried in float64 too, one of each kind."""
 
 
 @pytest.fixture(params=FORMS)
 def form(request):
     return FORMS[request.param]
+
+
+@pytest.fixture(
+    params=[(name, "float32") for name in FORMS] + [(name, "float64") for name in WIDE], ids=lambda both: "-".join(both)
+)
+def form_in_width(request):
+    """A form, and a width of floats for the duration of a test."""
+    name, width = request.param
+    with jax.enable_x64(width == "float64"):
+        yield FORMS[name], width
 
 
 def tree(slots: int, seed: int, dtype: str) -> dict[str, np.ndarray]:
@@ -188,7 +195,8 @@ def check_mixed(matrix, kept, sent, mixed, width):
     "edges-float32",
     "uniform matchings-float32",
 )
-def test_what_is_kept_and_what_is_sent(form, width):
+def test_what_is_kept_and_what_is_sent(form_in_width):
+    form, width = form_in_width
     topology, mixing = form.build()
     assert type(mixing) is form.kind
     kept, sent = (tree(topology.nodes, seed, width) for seed in (0, 1))
@@ -265,7 +273,8 @@ def by_hand(mixing: forms.Mixing, matrix: np.ndarray, table: np.ndarray) -> tupl
     "edges-float32",
     "uniform matchings-float32",
 )
-def test_lost_messages_fall_to_their_receivers(form, width):
+def test_lost_messages_fall_to_their_receivers(form_in_width):
+    form, width = form_in_width
     check_delivered(*form.build(), width)
 
 

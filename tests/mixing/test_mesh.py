@@ -17,6 +17,8 @@ from jax.sharding import Mesh
 import telejax as tj
 from telejax.mixing.sharded import circulant_rounds
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 COMMON = """
 import sys, jax, numpy as np, optax, telejax as tj
 from jax.sharding import Mesh
