@@ -571,7 +571,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: topology.stochastic_block(10**7, inside=0.5), ("stochastic_block with", "GB are free; give fewer")),
     (lambda: topology.ring(10**6).matrix(), ("the dense matrix of 'ring' with", "GB are free; give fewer")),
     (lambda: topology.complete(10**6).sparse(), ("the matrix of 'complete' with", "GB are free; give fewer")),
-    (lambda: topology.random_matching(2**31 - 1).sparse(), ("a matching with", "GB are free; give fewer")),
+    (lambda: topology.random_matching(2**31 - 1).sparse(), ("peers of a round with", "GB are free; give fewer")),
     (lambda: topology.ring(10**12).consensus_rate(), ("the consensus rate of a graph with", "GB are free; give fewer")),
     (lambda: topology.ou_equidyn(2**31 - 1).mean_messages, ("the distances of a matching", "give fewer")),
     (lambda: topology.random_walk(2**40), ("a circulant graph with", "GB are free; give fewer")),

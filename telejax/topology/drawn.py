@@ -50,7 +50,7 @@ class DrawnMatrix(ABC):
     def at(self, round: int) -> Sparse:
         from telejax.mixing.drawn import drawn_peers  # here, so that graphs can be studied without importing jax
 
-        check_entries("a drawn round", self.nodes, (self.max_degree + 1) * self.nodes)
+        check_entries("peers of a round", self.nodes, (self.max_degree + 1) * self.nodes)
         peers = np.asarray(drawn_peers(self.lower(""), np.int32(round)))
         index = np.arange(self.nodes)
         shares, rows = np.full(peers.size, self.weight / len(peers)), np.tile(index, len(peers))

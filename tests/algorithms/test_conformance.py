@@ -3,7 +3,9 @@
 import pytest
 
 from telejax.algorithms import registry
+from telejax.tasks import quadratic
 from telejax.testing import CHECKS, check_algorithm
+from telejax.testing.transformations import tree_task
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -23,6 +25,8 @@ LIGHT = (
     *("local_exact_diffusion", "nids", "quasi_global_momentum"),
 )
 """Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
+ON_NESTED = ("structure", "models", "consensus")
+"""What the parameters' structure may change."""
 OF_ENGINE = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", "warm_start")
 
 
@@ -42,7 +46,9 @@ def graph(method: registry.Method) -> str:
 def test_a_method_keeps_the_contract(name: str) -> None:
     spec = name + graph(METHODS[name])
     left_out = OF_ENGINE if name in LIGHT else ()
-    check_algorithm(lambda optimizer: registry.build(spec, optimizer, workers=3), nodes=9, without=left_out)
+    make = lambda optimizer: registry.build(spec, optimizer, workers=3)
+    check_algorithm(make, nodes=9, tasks=[quadratic(nodes=9, dim=4, noise=1.0)], without=left_out)
+    check_algorithm(make, nodes=9, tasks=[tree_task(9)], only=ON_NESTED)
 
 
 @pytest.mark.slow
@@ -52,5 +58,5 @@ def test_another_setting_does_what_it_says(spec: str) -> None:
 
 
 def test_what_is_left_out_there_are_checks() -> None:
-    assert {*RUNS, *OF_ENGINE} < {*CHECKS}
+    assert {*RUNS, *OF_ENGINE, *ON_NESTED} < {*CHECKS}
     assert {*LIGHT} < {*METHODS}

@@ -103,11 +103,9 @@ task = tj.tasks.quadratic(nodes=32, dim=6, noise=1.0)
 momentum = tj.optimizer(optax.sgd, learning_rate=0.05, momentum=0.5)
 methods = [
     tj.decentralized_sgd(topology="ring", optimizer=momentum),
-    tj.decentralized_sgd(topology="one_peer_exponential", optimizer=momentum),
     tj.teleportation(active=8, topology="ring", optimizer=momentum),
     tj.teleportation(active=8, topology="complete", optimizer=momentum, state_travels=False),
     tj.fedavg(clients=8, optimizer=momentum),
-    tj.joint_teleportation(active=(4, 8), topology="ring", optimizer=momentum),
 ]
 networks = [tj.Network(loss=0.2), tj.Network(loss=0.1, outage=0.1)]
 for method, network in [(method, networks[0]) for method in methods] + [(methods[0], networks[1])]:

@@ -97,13 +97,13 @@ def test_a_candidate_is_teleportation_with_the_same_holders(topology, task, tole
     single = [tj.teleportation(active=k, topology=topology, optimizer=sgd, state_travels=travels) for k in sizes]
     states = [one.init(jax.random.key(0), task) for one in single]
     step_both = jax.jit(lambda key, state: both.step(key, state, task))
-    steps = [jax.jit(lambda key, x, holders, one=one: one.step(key, x, task, Chosen(holders=holders))) for one in single]
+    step_one = jax.jit(lambda one, key, state, holders: one.step(key, state, task, Chosen(holders=holders)))
     for round in range(4):
         key = jax.random.fold_in(jax.random.key(3), round)
         state, info = step_both(key, state)
-        for place, (step, start, end) in enumerate(zip(steps, ends[:-1], ends[1:], strict=True)):
+        for place, (one, start, end) in enumerate(zip(single, ends[:-1], ends[1:], strict=True)):
             mine = state.holders[start:end]
-            states[place], told = step(key, states[place], mine)
+            states[place], told = step_one(one, key, states[place], mine)
             assert int(told.counters["handoffs"][0]) == int(info.counters["handoffs"][place])
             theirs = jax.tree.map(lambda x, a=start, b=end: x[a:b], (state.params, state.opt_state))
             alone = jax.tree.leaves((states[place].params, states[place].opt_state))
