@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import polars as pl
@@ -130,3 +131,58 @@ def test_drawing_without_replacement_has_the_hypergeometric_variance(active: int
     # 1e-5 of numbers of order 20, squared
     assert np.mean(squares) == pytest.approx(expected, rel=0.035, abs=1e-8)
     assert (squares.max() < 1e-8) == (active == 16)
+
+
+def fixed_point(task: tj.tasks.Quadratic, matrix: np.ndarray, eta: float) -> np.ndarray:
+    """Where x <- W (x - eta g(x)) stays, from gradients that are affine: g_i(x) = a_i x + c_i. (nodes, dim)."""
+    nodes = jnp.arange(task.nodes, dtype=jnp.int32)
+    at = lambda x: np.asarray(tj.gradients(jax.random.key(0), jnp.full((task.nodes, task.dim), x), nodes, task))
+    constant = at(0.0)
+    curvature = (at(1.0) - constant)[:, 0]
+    system = np.eye(task.nodes) - matrix @ np.diag(1 - eta * curvature)
+    return np.linalg.solve(system, -eta * matrix @ constant)
+
+
+def test_bias_of_decentralized_sgd_has_the_orders_of_step_size_and_consensus_rate(x64: None) -> None:
+    """The squared distance of the nodes from the optimum is of the order eta^2 / p^2, where eta is far below p."""
+    rates, sizes = [1e-4, 5e-5, 2.5e-5], [16, 32, 64]
+    errors = {}
+    for nodes in sizes:
+        task = tj.tasks.quadratic(nodes=nodes, dim=3, heterogeneity=3.0, placement="sorted")
+        ring = tj.topology.ring(nodes)
+        for eta in rates:
+            point = fixed_point(task, ring.matrix(), eta)
+            method = tj.decentralized_sgd(topology=ring, optimizer=tj.optimizer(optax.sgd, learning_rate=eta))
+            state = method.init(jax.random.key(0), task).replace(params=jnp.asarray(point))
+            after, _ = method.step(jax.random.key(1), state, task)
+            np.testing.assert_allclose(after.params, point, rtol=0, atol=1e-13)  # telejax stays there
+            errors[nodes, eta] = float(np.mean(np.sum((point - np.asarray(task.optimum)) ** 2, axis=1)))
+    for nodes in sizes:  # at n = 64, eta / p is 0.02 still
+        assert slope(rates, [errors[nodes, eta] for eta in rates]) == pytest.approx(2.0, abs=0.1)
+    gaps = [tj.topology.ring(nodes).consensus_rate() for nodes in sizes]
+    assert slope(gaps, [errors[nodes, rates[-1]] for nodes in sizes]) == pytest.approx(-2.0, abs=0.15)
+
+
+def test_compressed_gossip_reaches_consensus_linearly() -> None:
+    """CHOCO-SGD with step size 0 and 5 % of the numbers: each 500 rounds shrink the consensus distance alike."""
+    task = tj.tasks.quadratic(nodes=8, dim=100)
+    method = tj.choco_sgd(
+        topology="ring",
+        compressor=tj.compression.top_k(0.05),
+        consensus_step=0.02,
+        optimizer=tj.optimizer(optax.sgd, learning_rate=0.0),
+    ).bind(task)
+    state = method.init(jax.random.key(0), task)
+    state = state.replace(params=jax.random.normal(jax.random.key(1), (8, 100)))
+
+    @jax.jit
+    def later(state: tj.State) -> tj.State:
+        return jax.lax.fori_loop(0, 500, lambda _, x: method.step(jax.random.key(2), x, task)[0], state)
+
+    distances = []
+    for _ in range(6):
+        x = np.asarray(state.params, np.float64)
+        distances.append(np.sum((x - x.mean(axis=0)) ** 2))
+        state = later(state)
+    shrunk = np.log(np.divide(distances[1:-1], distances[2:]))  # the first rounds tell the neighbours of the start
+    assert shrunk.min() > 1 and shrunk.min() > 0.95 * shrunk.max()

@@ -287,6 +287,15 @@ FAST = {
 }
 """Cases whose float32 is in the fast loop."""
 
+LONG = {
+    *("auto", "checkpointed", "dsgd_equidyn", "search_gradients", "search_rounds", "sweep", "teleportation_digits"),
+    *("tokens_on_a_ring", "fedavg_state_travels", "diverging", "dsgd_seeds_and_step_sizes"),
+}
+"""Cases that ``two_checkouts.py`` runs and the tests do not: the tests of their parts say what must be."""
+
+WIDE = {"dsgd_ring", "teleportation", "local_update", "mix_own_weights", "mix_dense"}
+"""Cases that the tests run in float64, too; ``two_checkouts.py`` runs all that are not narrow."""
+
 RUNS = [(name, width) for name in CASES for width in WIDTHS if width == "float32" or name not in NARROW]
 """Every case in its widths."""
 

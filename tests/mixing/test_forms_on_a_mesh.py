@@ -27,9 +27,7 @@ lists = [T.ring(8), T.path(4), T.star(4)]
 FORMS = {
     "ring": T.ring(16),
     "exponential": T.exponential(16),
-    "lazy ring": T.with_self_loops(T.ring(16), 0.5),
     "one-peer exponential": T.one_peer_exponential(16),
-    "torus": T.torus(16),
     "directed": T.directed(links / links.sum(axis=0), stochastic="column"),
     "mean": T.complete(16),
     "matchings": T.ou_equidyn(16),
@@ -41,7 +39,7 @@ FORMS = {
     "blocks with periods": tj.block_diagonal([T.one_peer_exponential(8).mixing(), T.ring(8).mixing()]),
     "server": forms.Mean("server", 16, (32,), transport="server"),
 }
-SHIFTS = ("ring", "exponential", "lazy ring", "one-peer exponential")
+SHIFTS = ("ring", "exponential", "one-peer exponential")
 TABLE = np.random.default_rng(0).random((41, 41)) < 0.6
 
 

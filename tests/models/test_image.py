@@ -16,7 +16,7 @@ def test_forms_give_the_same_gradients_with_weights_per_node(model):
     labels = jnp.arange(3)
 
     def gradients(form):
-        net = model(10, form=form) if model is models.LeNet else model(10, stages=((4,), (6,)), form=form)
+        net = model(10, form=form) if model is models.LeNet else model(10, stages=((4,),), form=form)
         init = jax.jit(jax.vmap(lambda key: net.init(key, inputs[0])["params"]))
         loss = lambda p, x: -jnp.mean(jax.nn.log_softmax(net.apply({"params": p}, x))[labels, labels])
         return jax.jit(jax.vmap(jax.grad(loss)))(init(jax.random.split(jax.random.key(1))), inputs)
