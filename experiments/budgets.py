@@ -19,8 +19,8 @@ class Best:
     def __str__(self) -> str:
         if not math.isfinite(self.mean):
             return "diverged"
-        spread = "" if math.isnan(self.spread) else f" ±{self.spread:.0e}"
-        return f"{self.mean:.2e}{spread}{'*' if self.at_edge else ''}"
+        spread = "" if math.isnan(self.spread) else f"\n±{self.spread:.0e}"
+        return f"{self.mean:.2e}{'*' if self.at_edge else ''}{spread}"
 
 
 def best(values: pl.DataFrame, names: Sequence[str], column: str) -> Best:

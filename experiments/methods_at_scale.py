@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 import polars as pl
+import rich.box
 import tyro
 from budgets import Best, best
 from kept_runs import KeptRuns
@@ -119,11 +120,13 @@ def main(options: Options) -> None:
     for nodes, spec in tqdm(cells, desc="methods at scale"):
         found |= {(spec, nodes, budget): one for budget, one in outcomes(options, spec, nodes, kept)}
     for budget in BUDGETS:
-        table = Table(
-            "method", *(f"n={nodes}" for nodes in options.nodes), title=f"equal {budget}", padding=(0, 1, 0, 0)
-        )
+        table = Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, title=f"equal {budget}")
+        table.add_column("method", min_width=21)
+        for nodes in options.nodes:
+            table.add_column(f"n = {nodes}", justify="right")
         for spec in specs():
-            table.add_row(spec, *(str(found[spec, nodes, budget] or "-") for nodes in options.nodes))
+            row = (str(found[spec, nodes, budget] or "-") for nodes in options.nodes)
+            table.add_row(spec.replace("/", "\n  ") if len(spec) > 21 else spec, *row)
         console.print(table)
     figure, axes = plt.subplots(1, 3, figsize=(15, 5.5), sharey=True, layout="constrained")
     colours = plt.get_cmap("tab20")
