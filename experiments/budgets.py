@@ -9,11 +9,10 @@ import polars as pl
 
 @dataclass(frozen=True)
 class Best:
-    """The setting with the lowest mean over seeds, and whether the grid ends there."""
+    """The lowest mean over seeds of a setting, its spread, and the numbers of which the grid ends there."""
 
     mean: float
     spread: float
-    setting: dict[str, float]
     at_edge: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -38,10 +37,10 @@ def best(values: pl.DataFrame, names: Sequence[str], column: str) -> Best:
     )
     table = table.filter("sound")
     if table.is_empty():
-        return Best(math.inf, math.nan, {}, ())
+        return Best(math.inf, math.nan, ())
     row = table.sort("mean").row(0, named=True)
     edges = [
         name for name in names if values[name].n_unique() > 2 and row[name] in (values[name].min(), values[name].max())
     ]
     spread_of_best = math.nan if row["spread"] is None else row["spread"]
-    return Best(row["mean"], spread_of_best, {name: row[name] for name in names}, tuple(edges))
+    return Best(row["mean"], spread_of_best, tuple(edges))

@@ -16,6 +16,7 @@ import optax
 import polars as pl
 import rich.box
 import tyro
+from pictures import add_line, legend_beside
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -23,7 +24,6 @@ from tqdm import tqdm
 import telejax as tj
 from telejax.errors import check_integer
 from telejax.results.files import check_free, new_folder
-from telejax.results.plots import plot_histories
 
 RATES = [0.003, 0.01, 0.03, 0.1, 0.3, 0.6]
 CONSENSUS_STEPS = [0.01, 0.03, 0.1, 0.3, 0.6, 1.0]
@@ -125,13 +125,10 @@ def main(options: Options) -> None:
     Console(width=80).print(table)
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
     for number, (name, history) in enumerate(shown.items()):
-        plot_histories({name: history}, "loss_slots", x="bytes", axes=axes)
         style = "-" if name.startswith("CHOCO") else "--"
-        axes.lines[-1].set(color=plt.get_cmap("tab20")(number), linestyle=style)
-        axes.collections[-1].set_color(plt.get_cmap("tab20")(number))
-    axes.get_legend().remove()
+        add_line(axes, number, name, history, "loss_slots", "bytes", linestyle=style)
     axes.set(xscale="log", ylabel="mean over nodes of f(own model) - f*")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    legend_beside(figure, axes)
     with new_folder(options.out, options.force) as folder:
         pl.concat(frames, how="diagonal_relaxed").write_parquet(folder / "compressed.parquet")
         figure.savefig(folder / "compressed.png", dpi=120)

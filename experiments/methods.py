@@ -14,15 +14,14 @@ import matplotlib.pyplot as plt
 import optax
 import polars as pl
 import tyro
+from pictures import add_line, legend_beside
 from rich.console import Console
 
 import telejax as tj
 from telejax.errors import check_integer
 from telejax.results.files import check_free, new_folder
-from telejax.results.plots import plot_histories
 
 GRID = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-COLORS = plt.get_cmap("tab20")
 BIASED = ("DSGD", "QG momentum", "CHOCO-SGD", "FedAvg", "TELEPORTATION")
 
 
@@ -86,13 +85,10 @@ def main(options: Options) -> None:
     figure, grid = plt.subplots(1, 2, figsize=(13, 5.5), layout="constrained")
     for axes, (title, outcome) in zip(grid, outcomes.items(), strict=True):
         for number, (name, run) in enumerate(outcome.tuned.items()):
-            plot_histories({name: run.history}, "loss_slots", axes=axes)
-            axes.lines[-1].set(color=COLORS(number), linestyle="--" if name.startswith(BIASED) else "-")
-            axes.collections[-1].set_color(COLORS(number))
+            style = "--" if name.startswith(BIASED) else "-"
+            add_line(axes, number, name, run.history, "loss_slots", linestyle=style)
         axes.set(title=title, ylabel="mean over nodes of f(own model) - f*")
-        axes.get_legend().remove()
-    handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize="small")
+    legend_beside(figure, grid[0])
     console = Console(width=80)
     for title, outcome in outcomes.items():
         console.print(f"\n[bold]{title}[/bold]")

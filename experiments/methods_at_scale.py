@@ -23,6 +23,7 @@ import rich.box
 import tyro
 from budgets import Best, best
 from kept_runs import KeptRuns
+from pictures import COLOURS, legend_beside
 from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
@@ -129,16 +130,17 @@ def main(options: Options) -> None:
             table.add_row(spec.replace("/", "\n  ") if len(spec) > 21 else spec, *row)
         console.print(table)
     figure, axes = plt.subplots(1, 3, figsize=(15, 5.5), sharey=True, layout="constrained")
-    colours = plt.get_cmap("tab20")
     for one, budget in zip(axes, BUDGETS, strict=True):
         for number, spec in enumerate(specs()):
             means = [found[spec, nodes, budget] for nodes in options.nodes]
             bold = 3 if spec.startswith("teleportation") else 1
             values = [np.nan if x is None or not np.isfinite(x.mean) else x.mean for x in means]
-            one.plot(options.nodes, values, "o-", label=spec, color=colours(number % 20), linewidth=bold, markersize=3)
+            one.plot(
+                options.nodes, values, "o-", label=spec, color=COLOURS(number % COLOURS.N), linewidth=bold, markersize=3
+            )
         one.set(xscale="log", yscale="log", xlabel="nodes n", title=f"equal {budget}")
     axes[0].set_ylabel("mean over nodes of f(own model) - f*")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    legend_beside(figure, axes[0])
     options.figure.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(options.figure, dpi=120)
     print(f"Written: {options.figure}; finished runs are in {options.out}")

@@ -13,12 +13,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import optax
 import tyro
+from pictures import add_line, legend_beside
 from rich.console import Console
 
 import telejax as tj
 from telejax.errors import check_integer
 from telejax.results.files import check_free, new_folder
-from telejax.results.plots import plot_histories
 
 GRID = {
     "learning_rate": (0.02, 0.05, 0.1, 0.25, 0.6, 1.5),
@@ -26,7 +26,6 @@ GRID = {
     "communication_step": (0.5, 1.0),
     "probability": (0.25, 0.5),
 }
-COLOURS = plt.get_cmap("tab20")
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,10 @@ def main(options: Options) -> None:
     figure, grid = plt.subplots(1, 2, figsize=(13, 5.5), sharey=True, layout="constrained")
     for axes, x in zip(grid, ("round", "bytes"), strict=True):
         for number, (name, history) in enumerate(histories.items()):
-            plot_histories({name: history}, "accuracy_slots", x=x, axes=axes)
-            axes.lines[-1].set(color=COLOURS(number % 20), linewidth=3 if name.startswith("TELE") else 1)
-            axes.collections[-1].set_color(COLOURS(number % 20))
-        axes.get_legend().remove()
+            width = 3 if name.startswith("TELE") else 1
+            add_line(axes, number, name, history, "accuracy_slots", x, linewidth=width)
     grid[1].set_xscale("log")
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    legend_beside(figure, grid[0])
     with new_folder(options.out, options.force) as folder:
         plain.history().write_parquet(folder / "methods_on_digits.parquet")
         with_momentum.history().write_parquet(folder / "with_momentum.parquet")

@@ -1,7 +1,7 @@
 """``telejax methods``: every method, what a round costs, and what it asks of its graph, as a table."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from telejax.algorithms import registry
 from telejax.cli.interrupt import Command
@@ -9,7 +9,6 @@ from telejax.errors import check_integer
 
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
-    from telejax.state import State
     from telejax.tasks.base import Task
 
 
@@ -71,18 +70,14 @@ class Methods(Command):
         state = jax.eval_shape(lambda: made.init(jax.random.key(0), task))
         info = jax.eval_shape(lambda state: made.step(jax.random.key(0), state, task)[1], state)
         messages = _counted_messages(made, task) if info.counters else _declared_messages(made, self.nodes)
-        by_slot, by_node = (sum(leaf.size for leaf in jax.tree.leaves(part)) for part in _memories(state))
-        copies = by_slot / (DIM * state.holders.size) + by_node / (DIM * self.nodes)
+        numbers = lambda part: sum(leaf.size for leaf in jax.tree.leaves(part))
+        memory = state.memory
+        copies = numbers(memory.slot) / (DIM * state.holders.size) + numbers(memory.node) / (DIM * self.nodes)
         return f"{messages:.4g}", f"{sum(made.gradients(self.nodes)):g}", f"{copies:.3g}"
 
 
 DIM = 100
 ROUNDS = 40
-
-
-def _memories(state: "State") -> tuple[Any, Any]:
-    """What is kept by slot and by node."""
-    return state.memory.slot, state.memory.node
 
 
 def _declared_messages(made: "Algorithm", nodes: int) -> float:

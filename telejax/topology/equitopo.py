@@ -13,10 +13,9 @@ import numpy as np
 
 from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
-from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Circulant, Complete
 from telejax.topology.peers import OffsetMatching, OffsetPeer, PeerDistribution
-from telejax.topology.random_graphs import RANDOM_TRIES, check_seed
+from telejax.topology.random_graphs import RANDOM_TRIES, check_seed, of_peers
 from telejax.topology.sizes import check_nodes
 
 
@@ -117,7 +116,4 @@ def _dynamic(name: str, nodes: int, eta: float, seed: int, distribution: Callabl
     if eta > 1:
         raise ValueError(f"eta is {eta}; {remedy}")
     seed = check_seed(seed)
-    name = f"{name}:eta={eta:g}"
-    if nodes == 1:
-        return Topology.build(name, [Complete(1)])
-    return Topology.build(name, [RandomPeers(distribution(nodes), eta * (nodes - 1) / nodes, seed)])
+    return of_peers(f"{name}:eta={eta:g}", distribution(nodes), eta * (nodes - 1) / nodes, seed)

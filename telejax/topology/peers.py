@@ -1,6 +1,7 @@
 """Whom each node hears in a round, drawn so that all nodes are treated alike."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -54,7 +55,7 @@ class PeerDistribution(Hashable, Protocol):
         ...
 
 
-class OnePeer:
+class OnePeer(ABC):
     """One permutation Q: as Q^T Q = I, the rate is 2 weight (1 - weight) (1 - lambda_2(E[Q]))."""
 
     peers = 1
@@ -65,13 +66,13 @@ class OnePeer:
     def consensus_rate(self, weight: float) -> float:
         return 2 * weight * (1 - weight) * self.spectral_gap()
 
+    @abstractmethod
     def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
         """The node that each node hears, int32; a node without a partner hears itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spectral_gap(self) -> float:
         """1 - the second largest real part of the eigenvalues of E[Q]."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

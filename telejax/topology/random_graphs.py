@@ -11,7 +11,7 @@ from telejax.errors import check_integer, check_number
 from telejax.topology.base import Topology
 from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Complete
-from telejax.topology.peers import UniformMatching, UniformPermutations
+from telejax.topology.peers import PeerDistribution, UniformMatching, UniformPermutations
 from telejax.topology.sizes import check_entries, check_nodes
 from telejax.topology.weights import Weights, adjacency, from_edges
 
@@ -169,11 +169,7 @@ def random_matching(nodes: int, seed: int = 0) -> Topology:
     >>> tj.topology.random_matching(5).messages(round=3)
     4
     """
-    nodes = check_nodes(nodes)
-    seed = check_seed(seed)
-    return Topology.build(
-        "random_matching", [RandomPeers(UniformMatching(nodes), 0.5, seed) if nodes > 1 else Complete(1)]
-    )
+    return of_peers("random_matching", UniformMatching(check_nodes(nodes)), 0.5, check_seed(seed))
 
 
 def epidemic(nodes: int, peers: int = 1, seed: int = 0) -> Topology:
@@ -200,10 +196,12 @@ def epidemic(nodes: int, peers: int = 1, seed: int = 0) -> Topology:
     peers = check_integer("peers", peers, minimum=1)
     if peers > max(nodes - 1, 1):
         raise ValueError(f"peers is {peers} with {nodes} nodes; give at most one less than there are nodes")
-    name = f"epidemic:peers={peers}"
-    if nodes == 1:
-        return Topology.build(name, [Complete(1)])
-    return Topology.build(name, [RandomPeers(UniformPermutations(nodes, peers), peers / (peers + 1), seed)])
+    return of_peers(f"epidemic:peers={peers}", UniformPermutations(nodes, peers), peers / (peers + 1), seed)
+
+
+def of_peers(name: str, distribution: PeerDistribution, weight: float, seed: int) -> Topology:
+    """Rounds in which the nodes give ``weight`` to peers of this distribution; one node has none."""
+    return Topology.build(name, [RandomPeers(distribution, weight, seed) if distribution.nodes > 1 else Complete(1)])
 
 
 def first_connected(

@@ -107,9 +107,7 @@ def test_epidemic_peers_are_a_mean_of_permutations_heard_once():
     assert topology.mean_messages == pytest.approx(counted, abs=0.1)
     for t in range(5):
         matrix = topology.matrix(t)
-        assert np.isin(
-            np.round(4 * matrix, 9), range(5)
-        ).all()  # each of the identity and three permutations counts 1/4
+        assert np.isin(np.round(4 * matrix, 9), range(5)).all()  # the identity and three permutations, 1/4 each
         indices, weights = tj.neighbours(topology.mixing(), t)
         for slot in range(7):
             heard = indices[:, slot][np.asarray(weights[:, slot]) > 0].tolist()
