@@ -1,11 +1,12 @@
 """One SGD step of 25 LeNets with their own weights, batch 32: telejax, other forms of the same in jax, and torch.
 
-    python experiments/benchmarks/gradients.py
+    python experiments/benchmarks/gradients.py [--nodes 1000]
 
 All take the same step on the same shapes (28 x 28 x 1, 44 470 parameters, GroupNorm). They run in turn, so that a
 drift of the machine's speed meets them all, and the shortest time counts. The lines of torch need torch
 (``pip install torch==2.13.0`` for the version reported) and are left out without it. As in ``telejax compare`` with
-this model, each core of the CPU is a jax device, over which telejax divides the nodes.
+this model, each core of the CPU is a jax device, over which telejax divides the nodes. On an accelerator all run there,
+torch's vmap (torch.func) in place of its loop on a CPU.
 """
 
 import importlib.util
@@ -16,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+import tyro
 from rich.console import Console
 from rich.table import Table
 from timing import interleaved
@@ -24,7 +26,7 @@ from telejax import models
 from telejax.backend import batched_map as execution
 from telejax.backend.sharding import one_device_a_core
 
-NODES, BATCH, RATE, REPEATS = 25, 32, 0.1, 15
+BATCH, RATE, REPEATS = 32, 0.1, 15
 
 
 class PlainLeNet(nn.Module):
@@ -41,7 +43,7 @@ class PlainLeNet(nn.Module):
         return nn.Dense(10)(x)
 
 
-def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
+def jax_step(model: nn.Module, how: str, nodes: int) -> Callable[[], Any]:
     """A compiled step of all models; ``how`` is vmap, loop (a map), telejax (its own choice) or this on one device."""
 
     def one(params: Any, inputs: jax.Array, labels: jax.Array) -> Any:
@@ -61,55 +63,95 @@ def jax_step(model: nn.Module, how: str) -> Callable[[], Any]:
         "one device": on_one_device,
     }
     step = jax.jit(ways[how])
-    keys = jax.random.split(jax.random.key(0), NODES)
+    keys = jax.random.split(jax.random.key(0), nodes)
     params = jax.vmap(lambda key: model.init(key, jnp.zeros((1, 28, 28, 1)))["params"])(keys)
-    inputs = jax.random.normal(jax.random.key(1), (NODES, BATCH, 28, 28, 1))
-    labels = jax.random.randint(jax.random.key(2), (NODES, BATCH), 0, 10)
+    inputs = jax.random.normal(jax.random.key(1), (nodes, BATCH, 28, 28, 1))
+    labels = jax.random.randint(jax.random.key(2), (nodes, BATCH), 0, 10)
     return lambda: step(params, inputs, labels)
 
 
-def torch_step(threads: int) -> Callable[[], Any]:
-    """A Python loop over torch modules, each with its own optimizer."""
-    import torch
+def torch_lenet() -> Any:
     from torch import nn as tnn
 
-    def lenet() -> tnn.Module:
-        return tnn.Sequential(
-            *(tnn.Conv2d(1, 6, 5), tnn.GroupNorm(2, 6), tnn.ReLU(), tnn.MaxPool2d(2)),
-            *(tnn.Conv2d(6, 16, 5), tnn.GroupNorm(2, 16), tnn.ReLU(), tnn.MaxPool2d(2)),
-            *(tnn.Flatten(), tnn.Linear(256, 120), tnn.ReLU(), tnn.Linear(120, 84), tnn.ReLU(), tnn.Linear(84, 10)),
-        )
+    return tnn.Sequential(
+        *(tnn.Conv2d(1, 6, 5), tnn.GroupNorm(2, 6), tnn.ReLU(), tnn.MaxPool2d(2)),
+        *(tnn.Conv2d(6, 16, 5), tnn.GroupNorm(2, 16), tnn.ReLU(), tnn.MaxPool2d(2)),
+        *(tnn.Flatten(), tnn.Linear(256, 120), tnn.ReLU(), tnn.Linear(120, 84), tnn.ReLU(), tnn.Linear(84, 10)),
+    )
 
-    nets = [lenet() for _ in range(NODES)]
+
+def torch_loop(nodes: int, threads: int) -> Callable[[], Any]:
+    """A Python loop over torch modules on the CPU, each with its own optimizer."""
+    import torch
+
+    nets = [torch_lenet() for _ in range(nodes)]
     optimizers = [torch.optim.SGD(net.parameters(), lr=RATE) for net in nets]
-    inputs = torch.randn(NODES, BATCH, 1, 28, 28)
-    labels = torch.randint(0, 10, (NODES, BATCH))
+    inputs = torch.randn(nodes, BATCH, 1, 28, 28)
+    labels = torch.randint(0, 10, (nodes, BATCH))
 
     def step() -> None:
         torch.set_num_threads(threads)
         for net, optimizer, x, y in zip(nets, optimizers, inputs, labels, strict=True):
             optimizer.zero_grad()
-            tnn.functional.cross_entropy(net(x), y).backward()
+            torch.nn.functional.cross_entropy(net(x), y).backward()
             optimizer.step()
 
     return step
 
 
-def main() -> None:
-    lenet = models.LeNet(10)
-    ours = f"telejax, {one_device_a_core()} devices"
-    steps = {
-        ours: jax_step(lenet, "telejax"),
-        "telejax, one device": jax_step(lenet, "one device"),
-        "telejax's LeNet, one vmap": jax_step(lenet, "vmap"),
-        "plain convolutions, loop": jax_step(models.LeNet(10, form="plain"), "loop"),
-        "flax convolutions, loop": jax_step(PlainLeNet(), "loop"),
-        "flax convolutions, one vmap": jax_step(PlainLeNet(), "vmap"),
-    }
+def torch_vmap(nodes: int) -> Callable[[], Any]:
+    """torch.func.vmap over stacked weights on the GPU, its products in TF32 as jax's are by default there."""
+    import torch
+    from torch.func import functional_call, grad, stack_module_state, vmap
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    nets = [torch_lenet().cuda() for _ in range(nodes)]
+    params, buffers = stack_module_state(nets)
+    params = {name: value.detach() for name, value in params.items()}
+    inputs = torch.randn(nodes, BATCH, 1, 28, 28, device="cuda")
+    labels = torch.randint(0, 10, (nodes, BATCH), device="cuda")
+
+    def loss(params: Any, buffers: Any, x: Any, y: Any) -> Any:
+        return torch.nn.functional.cross_entropy(functional_call(nets[0], (params, buffers), (x,)), y)
+
+    gradients = vmap(grad(loss), in_dims=(0, 0, 0, 0))
+
+    def step() -> None:
+        grads = gradients(params, buffers, inputs, labels)
+        for name, value in params.items():
+            value.sub_(grads[name], alpha=RATE)
+        torch.cuda.synchronize()
+
+    return step
+
+
+def main(nodes: int = 25) -> None:
+    """Time a step.
+
+    Args:
+        nodes: how many networks.
+    """
+    windows, plain = models.LeNet(10, form="windows"), models.LeNet(10, form="plain")
+    cores = one_device_a_core()  # before jax computes anything
+    accelerator = jax.default_backend() != "cpu"
+    device = jax.devices()[0].device_kind if accelerator else f"{cores} devices"
+    ours = f"telejax, {device}"
+    steps = {ours: jax_step(models.LeNet(10), "telejax", nodes)}
+    if not accelerator:
+        steps["telejax, one device"] = jax_step(models.LeNet(10), "one device", nodes)
+    for how in ("vmap",) if accelerator else ("vmap", "loop"):
+        steps |= {
+            f"windows, {how}": jax_step(windows, how, nodes),
+            f"plain convolutions, {how}": jax_step(plain, how, nodes),
+            f"flax convolutions, {how}": jax_step(PlainLeNet(), how, nodes),
+        }
     if importlib.util.find_spec("torch"):
-        steps |= {f"torch, {threads} thread{'s'[: threads - 1]}": torch_step(threads) for threads in (1, 2)}
+        if accelerator:
+            steps["torch.func.vmap"] = torch_vmap(nodes)
+        else:
+            steps |= {f"torch, {threads} thread{'s'[: threads - 1]}": torch_loop(nodes, threads) for threads in (1, 2)}
     times = interleaved(steps, repeats=REPEATS)
-    table = Table("how", "ms", "times telejax", title=f"One SGD step of {NODES} LeNets, batch {BATCH}")
+    table = Table("how", "ms", "times telejax", title=f"One SGD step of {nodes} LeNets, batch {BATCH}")
     for how, time in times.items():
         table.add_row(how, f"{time * 1e3:.1f}", f"{time / times[ours]:.2f}")
     Console().print(table)
@@ -118,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

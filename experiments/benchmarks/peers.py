@@ -68,12 +68,12 @@ class DenseQuadratic:
         return {"loss": 0.5 * params @ mean @ params + jnp.mean(self.linear, axis=0) @ params}
 
 
-def problem(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+def problem(nodes: int, dim: int = DIM) -> tuple[np.ndarray, np.ndarray]:
     """Symmetric positive definite Hessians (nodes, d, d) with eigenvalues around 1, and linear terms (nodes, d)."""
     random = np.random.default_rng(nodes)
-    factors = random.normal(size=(nodes, DIM, DIM)) / np.sqrt(DIM)
+    factors = random.normal(size=(nodes, dim, dim)) / np.sqrt(dim)
     hessians = factors @ factors.transpose(0, 2, 1)
-    return hessians.astype(np.float32), random.normal(size=(nodes, DIM)).astype(np.float32)
+    return hessians.astype(np.float32), random.normal(size=(nodes, dim)).astype(np.float32)
 
 
 def with_numpy(hessians: np.ndarray, linear: np.ndarray, rounds: int) -> np.ndarray:

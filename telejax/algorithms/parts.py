@@ -10,6 +10,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
+from telejax.backend.scopes import scope
 from telejax.errors import check_integer, check_kind, short
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
@@ -76,7 +77,8 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     gradient = gradient_of(task)
     one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
     members = OptionalMembers.of(task)
-    return map_nodes(one, (params, holders), members.node_batch, members.mesh)
+    with scope("gradient"):
+        return map_nodes(one, (params, holders), members.node_batch, members.mesh)
 
 
 def apply_gradients(
@@ -161,7 +163,8 @@ def local_update(
         return carry
 
     members = OptionalMembers.of(task)
-    return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
+    with scope("gradient"):
+        return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
 
 
 def _check_data(key: Key[Array, ""], holders: Int[Array, " slots"], task: Task) -> None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from telejax.backend.scopes import scope
 from telejax.backend.shapes import kind_of
 from telejax.errors import check_integer, check_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
@@ -43,7 +44,8 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     # without the barrier the update that made the tree is computed again for every neighbour that reads it
     if sent is None:
         kept = jax.lax.optimization_barrier(kept)
-        return jax.tree.map(lambda x: mixing.apply(x, x, round), kept)
+        with scope("mixing"):
+            return jax.tree.map(lambda x: mixing.apply(x, x, round), kept)
     _check_leaves("sent", mixing, sent)
     ours, theirs = jax.tree.structure(kept), jax.tree.structure(sent)
     if ours != theirs:  # type: ignore[operator]
@@ -52,7 +54,8 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
         if x.shape != y.shape:
             raise ValueError(f"sent has a leaf of shape {y.shape} and kept of {x.shape}; give both alike")
     kept, sent = jax.lax.optimization_barrier((kept, sent))
-    return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
+    with scope("mixing"):
+        return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
 
 
 def neighbours(

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from telejax.backend.scopes import scope
 from telejax.errors import check_number
 from telejax.mixing.forms import Arrives, Mixing, renamed
 from telejax.mixing.mix import mix
@@ -90,7 +91,8 @@ class Network:
         Returns:
             The state and the nodes that take the slots, int32 (slots,).
         """
-        return state, sample_distinct(jax.random.split(key)[0], nodes, count)
+        with scope("sampling"):
+            return state, sample_distinct(jax.random.split(key)[0], nodes, count)
 
     def hand_off(
         self, key: Key[Array, ""], state: State, holders: Int[Array, " slots"], message_bytes: int

@@ -5,6 +5,7 @@ cycle until it lands below ``nodes``: a bijection that stores nothing of size n.
 neighbours so evenly that the effect of placement vanishes.)
 """
 
+import math
 from dataclasses import dataclass, field
 
 import jax
@@ -12,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from telejax.backend.loops import repeat_while
 from telejax.random.normal import GOLDEN, scramble
 
+LONGEST_WALK = 72  # bits: the longest of 2^31 walks, which is longer once in 2^41 permutations
 FEISTEL_ROUNDS = 4  # Luby & Rackoff 1988: four rounds of a pseudo-random function make a strong permutation
 
 
@@ -30,10 +33,11 @@ class Shuffle:
         bits = max(2, (self.nodes - 1).bit_length())
         # beyond the last node there are cycles that never come below it
         first = self._encrypt(jnp.minimum(node.astype(jnp.uint32), np.uint32(self.nodes - 1)), bits)
-        landed = jax.lax.while_loop(
-            lambda place: place >= self.nodes,
-            lambda place: self._encrypt(place, bits),
-            first,
+        outside = 2**bits - self.nodes
+        # a walk stays outside for j turns with chance (outside / 2^bits)^j, and visits no place twice
+        longest = min(outside, math.ceil(LONGEST_WALK / (bits - math.log2(outside)))) if outside else 0
+        landed = repeat_while(
+            lambda place: place >= self.nodes, lambda place: self._encrypt(place, bits), first, at_most=longest
         )
         return landed.astype(jnp.int32)
 

@@ -4,20 +4,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Key
 
+from telejax.backend.loops import repeat_while
+from telejax.backend.memory import compared_pairwise
 from telejax.errors import check_integer
 from telejax.random.keys import check_key
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
-COMPARED_PAIRWISE = 128  # draws up to which comparing all pairs beats a sort
+SURPLUS = 32
+"""Draws beyond twice the count: with j = count - 1 < n / 4, the chance that all of m = 2 j + 34 draws fall on j nodes
+is at most C(n, j) (j / n)^m <= e^j 4^(j - m) < 2^-68."""
+
+
+Drawn = tuple[Key[Array, ""], Int[Array, " draws"], Int[Array, " count"], Int[Array, ""]]
+"""A key for more draws, the draws, the first distinct ones, and how many of the draws are distinct."""
 
 
 def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, " count"]:
     """Draw ``count`` distinct nodes of 0 .. nodes - 1, uniform over ordered tuples.
 
-    Where ``count`` is at most a quarter of ``nodes``, 2 count nodes are drawn with replacement and the first
-    ``count`` distinct ones kept, drawing again where there are fewer; renaming the nodes changes neither the
-    drawing nor the keeping, so every ordered tuple is equally likely. Otherwise all nodes are permuted, which
-    costs at most four times ``count``.
+    Where ``count`` is at most a quarter of ``nodes``, nodes are drawn with replacement, one after another, and the
+    first ``count`` distinct ones kept; renaming the nodes changes neither the drawing nor the keeping, so every
+    ordered tuple is equally likely. Of 2 count draws mostly enough are distinct, and of 32 more all but once in 2^68
+    times. Otherwise all nodes are permuted, which costs at most four times ``count``.
 
     Args:
         key: typed PRNG key, used once.
@@ -42,24 +50,31 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
     if 4 * count > nodes:
         return jax.random.permutation(key, jnp.arange(nodes, dtype=jnp.int32))[:count]
 
-    def draw(key: Array) -> tuple[Array, Array, Array]:
-        key, draw_key = jax.random.split(key)
-        values = jax.random.randint(draw_key, (2 * count,), 0, nodes, dtype=jnp.int32)
-        return key, values, first_occurrence(values)
+    def draw(key: Key[Array, ""], length: int) -> tuple[Key[Array, ""], Int[Array, " draws"]]:
+        key, now = jax.random.split(key)
+        return key, jax.random.randint(now, (length,), 0, nodes, dtype=jnp.int32)
 
-    def too_few(carry: tuple[Array, Array, Array]) -> Array:
-        return jnp.sum(carry[2]) < count
+    def with_surplus(drawn: Drawn) -> Drawn:
+        key, usual, _, _ = drawn
+        key, surplus = draw(key, SURPLUS)  # the key changes, or XLA would draw ahead of the question
+        return key, usual, *first_distinct(jnp.concatenate([usual, surplus]), count)
 
-    _, values, first = jax.lax.while_loop(too_few, lambda carry: draw(carry[0]), draw(key))
-    # the c-th distinct value goes to place c; repetitions and surplus fall off the end
-    place = jnp.where(first, jnp.cumsum(first) - 1, count)
-    return jnp.zeros(count, jnp.int32).at[place].set(values, mode="drop")
+    key, usual = draw(key, 2 * count)
+    start = key, usual, *first_distinct(usual, count)
+    return repeat_while(lambda drawn: drawn[3] < count, with_surplus, start, at_most=1)[2]
+
+
+def first_distinct(values: Int[Array, " draws"], count: int) -> tuple[Int[Array, " count"], Int[Array, ""]]:
+    """The first ``count`` distinct values, zeros where there are fewer; and how many there are in all."""
+    new = first_occurrence(values)
+    place = jnp.where(new, jnp.cumsum(new) - 1, count)  # repetitions and surplus fall off the end
+    return jnp.zeros(count, jnp.int32).at[place].set(values, mode="drop"), jnp.sum(new)
 
 
 def first_occurrence(values: Int[Array, " count"]) -> Bool[Array, " count"]:
     """Whether each entry is the first of its value."""
     count = values.shape[0]
-    if count <= COMPARED_PAIRWISE:
+    if count <= compared_pairwise():
         earlier = jnp.tril(jnp.ones((count, count), bool), k=-1)
         return ~jnp.any((values[:, None] == values[None, :]) & earlier, axis=1)
     order = jnp.argsort(values, stable=True)

@@ -71,13 +71,13 @@ def run_rounds(
         if saved is not None:
             state, ended = saved.resume(state, recorder)
             bar.update(recorder.round - recorder.start)
-        ahead = list(chunks)[recorder.evaluations :]
+        usual, ahead = max(chunks), list(chunks)[recorder.evaluations :]
         for place, rounds in enumerate(ahead):
             if ended or recorder.all_diverged:
                 break
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
-            state, evaluation = program.advance(state, rounds)
+            state, evaluation = program.advance(state, rounds, usual=rounds == usual)
             program.check_holders(evaluation, recorder.round + rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)

@@ -17,7 +17,9 @@ from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.algorithms.parts import stranger
+from telejax.backend.loops import asks_device
 from telejax.backend.memory import tree_bytes
+from telejax.backend.scopes import scope
 from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
@@ -103,8 +105,12 @@ class Program:
         copied = jax.tree.map(lambda x: jnp.array(x, copy=True), self.sharding.replicate(state))
         return _placed(copied, sharding=self.sharding) if self.sharding.mesh else copied
 
-    def advance(self, state: State, rounds: int) -> tuple[State, Evaluation]:
-        """Advance every run by so many rounds and evaluate it; ``state`` is donated."""
+    def advance(self, state: State, rounds: int, usual: bool = False) -> tuple[State, Evaluation]:
+        """Advance every run by so many rounds and evaluate it; ``state`` is donated.
+
+        Where this is the ``usual`` number of rounds, an accelerator has a program for exactly so many, which it runs
+        without asking after each round whether to go on.
+        """
         return _advance(
             self._batch,
             state,
@@ -114,6 +120,7 @@ class Program:
             sharding=self.sharding,
             metrics=self.metrics,
             same_holders=self._same_holders(state),
+            length=None if asks_device() or not usual else rounds,
         )
 
     def check_holders(self, evaluation: Evaluation, round: int) -> None:
@@ -221,7 +228,7 @@ def _start(
     return _constrained(state.replace(round=jnp.int32(0)), sharding)
 
 
-@partial(jax.jit, static_argnames=("axes", "sharding", "metrics", "same_holders"), donate_argnames=("state",))
+@partial(jax.jit, static_argnames=("axes", "sharding", "metrics", "same_holders", "length"), donate_argnames=("state",))
 def _advance(
     batch: HyperparameterBatch,
     state: State,
@@ -232,8 +239,9 @@ def _advance(
     sharding: SlotSharding,
     metrics: tuple[Metric, ...],
     same_holders: bool,
+    length: int | None = None,
 ) -> tuple[State, Evaluation]:
-    """``rounds`` is traced, so that other lengths compile nothing.
+    """``rounds`` is traced, so that other lengths compile nothing, unless their ``length`` is given.
 
     Where all settings of a seed start from the same holders, they are given once: as long as a method does not make
     them depend on parameters or tuned numbers, they carry no batch axis, and neither do the events counted from them.
@@ -260,8 +268,10 @@ def _advance(
         _, happens = round_shape((algorithm, placed, network), state)
         no_events = {name: (jnp.zeros(groups, jnp.uint32),) * 2 for name in happens.counters}
         at_zero = {name: jnp.zeros(groups, jnp.result_type(gauge)) for name, gauge in happens.gauges.items()}
-        state, counters, gauges = jax.lax.fori_loop(0, rounds, one_round, (state, no_events, at_zero))
-        measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
+        turns = rounds if length is None else length
+        state, counters, gauges = jax.lax.fori_loop(0, turns, one_round, (state, no_events, at_zero))
+        with scope("evaluation"):
+            measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
         gauges = {name: wide(value) for name, value in gauges.items()}
         extremes = jnp.stack([jnp.min(state.holders), jnp.max(state.holders)])
         return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes)

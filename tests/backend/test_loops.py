@@ -1,0 +1,60 @@
+"""What an accelerator runs without asking its device gives what a CPU gives, which asks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import telejax as tj
+from telejax.backend import loops
+from telejax.random.permutation import sorted_or_shuffled
+from telejax.simulation import program
+
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
+
+@pytest.fixture
+def never_asking(monkeypatch):
+    """As on an accelerator."""
+    for module in (loops, program):
+        monkeypatch.setattr(module, "asks_device", lambda: False)
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+def while_loops(function, *arguments) -> int:
+    return str(jax.make_jaxpr(function)(*arguments)).count("while[")
+
+
+def drawn():
+    draw = jax.jit(jax.vmap(lambda key: tj.sample_distinct(key, 8, 2)))
+    return np.asarray(draw(jax.random.split(jax.random.key(4), 2000)))
+
+
+@pytest.mark.parametrize("nodes", [5, 1300, 70_001])
+def test_shuffles_are_the_same(nodes, request):
+    shuffle = jax.vmap(sorted_or_shuffled("shuffled", nodes, 3))
+    every = jnp.arange(nodes, dtype=jnp.int32)
+    asking = np.asarray(jax.jit(shuffle)(every))
+    assert while_loops(shuffle, every) == 1
+    request.getfixturevalue("never_asking")
+    assert (np.asarray(jax.jit(shuffle)(every)) == asking).all()
+    assert while_loops(shuffle, every) == 0
+
+
+def test_draws_are_the_same(request):
+    asking = drawn()
+    request.getfixturevalue("never_asking")
+    assert (drawn() == asking).all()  # four draws are all equal about four times in 2000
+    assert while_loops(lambda key: tj.sample_distinct(key, 8, 2), jax.random.key(0)) == 0
+
+
+def test_chunks_of_the_usual_length_have_a_static_one(never_asking, monkeypatch):
+    lengths = []
+    advance = program._advance
+    monkeypatch.setattr(program, "_advance", lambda *a, length, **o: lengths.append(length) or advance(*a, **o))
+    walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    tj.simulate(walk, tj.tasks.quadratic(nodes=9, dim=2), rounds=25, eval_every=10)
+    assert lengths == [None, 10, 10, None]
