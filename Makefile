@@ -20,7 +20,7 @@ $(2)/bin/python -m pip install --quiet --upgrade pip
 $(2)/bin/python -m pip install --quiet $(3) --editable '.[dev]'
 endef
 
-.PHONY: demo test test-fast lint coverage test-matrix constraints dist clean
+.PHONY: demo test test-fast accelerator lint coverage test-matrix constraints dist clean
 .SECONDARY:
 
 demo: $(INSTALLED)
@@ -31,6 +31,10 @@ test: $(INSTALLED) lint
 
 test-fast: $(INSTALLED)
 	$(BIN)/$(PYTEST) -m "not slow"
+
+# On whatever device the jax of python3 finds; WHEELS= names a folder of wheels of what that Python lacks.
+accelerator:
+	$(PYTHON) experiments/benchmarks/accelerator.py $(WHEELS:%=--wheels %)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -175,7 +175,7 @@ class Served(Mixing):
     ) -> Float[Array, "slots ..."]:
         column = (-1,) + (1,) * (kept.ndim - 1)
         up, share = self.up.reshape(column), self._share().astype(sent.dtype)
-        mean = jnp.tensordot(share, jnp.where(up, sent, 0), axes=1)[None]
+        mean = jnp.tensordot(share, jnp.where(up, sent, 0), axes=1, precision="highest")[None]
         if sent is not kept:
             mean += share.reshape(column) * jnp.where(up, kept - sent, 0)
         return jnp.where(self.down.reshape(column), mean, kept)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from telejax.backend.fusion import stored
 from telejax.backend.scopes import scope
 from telejax.backend.shapes import kind_of
 from telejax.errors import check_integer, check_kind, short
@@ -41,9 +42,8 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     """
     _check_leaves("kept", mixing, kept)
     round = _checked_round(round)
-    # without the barrier the update that made the tree is computed again for every neighbour that reads it
     if sent is None:
-        kept = jax.lax.optimization_barrier(kept)
+        kept = stored(kept, round)
         with scope("mixing"):
             return jax.tree.map(lambda x: mixing.apply(x, x, round), kept)
     _check_leaves("sent", mixing, sent)
@@ -53,7 +53,7 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     for x, y in zip(jax.tree.leaves(kept), jax.tree.leaves(sent), strict=True):
         if x.shape != y.shape:
             raise ValueError(f"sent has a leaf of shape {y.shape} and kept of {x.shape}; give both alike")
-    kept, sent = jax.lax.optimization_barrier((kept, sent))
+    kept, sent = stored((kept, sent), round)
     with scope("mixing"):
         return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
 

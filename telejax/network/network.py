@@ -8,6 +8,7 @@ same seed draws the same faults for every method, and none of them meets a node'
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -139,7 +140,7 @@ class Network:
             return state, mix(mixing, params, state.round, sent), mixing
         delivered = mixing.delivered(state.round, self._arrives(key, state.holders))
         world = state.world or self.start(state).world
-        mixed, surplus = mix(delivered.mixing, params, 0, sent), delivered.surplus
+        mixed, surplus = mix(delivered.mixing, params, state.round, sent), delivered.surplus
         if returned:
             column = lambda x: surplus.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
             mixed, surplus = jax.tree.map(lambda x, kept: x - column(x) * kept, mixed, params), jnp.zeros_like(surplus)
@@ -175,7 +176,8 @@ class Network:
 
         def drift_sq(leaf: Array) -> Float[Array, " groups"]:
             parts = zip(surplus, jnp.split(leaf, _ends(groups)), strict=True)
-            moved = [jnp.tensordot(column.astype(part.dtype), part, axes=1) / len(column) for column, part in parts]
+            summed = partial(jnp.tensordot, axes=1, precision="highest")
+            moved = [summed(column.astype(part.dtype), part) / len(column) for column, part in parts]
             return jnp.stack([jnp.sum(one**2) for one in moved])
 
         return {"mean_drift": jnp.sqrt(sum(map(drift_sq, jax.tree.leaves(models))))}

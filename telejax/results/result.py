@@ -49,6 +49,8 @@ class Result:
     """The final state of the slots, with the axes (seeds, settings) that were asked for; None after loading."""
     progress: Progress | None = None
     """How far the runs have come, from which ``simulate(state=result)`` goes on; None after loading."""
+    profile: pl.DataFrame | None = None
+    """Where the time of a round went: part, us_per_round, share; where ``simulate(profile=)`` asked for it."""
 
     @property
     def tuned_columns(self) -> list[str]:

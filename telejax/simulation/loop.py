@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from telejax.backend.threads import told_to_stop
 from telejax.errors import short
 from telejax.simulation.checkpoint import Checkpoints
+from telejax.simulation.profile import SKIPPED, Profiler
 from telejax.simulation.program import Program
 from telejax.simulation.recorder import Recorder
 from telejax.state import State
@@ -51,6 +52,7 @@ def run_rounds(
     stopping: Stopping,
     checkpoints: Checkpoints | None,
     progress: bool,
+    profiler: Profiler | None = None,
 ) -> State:
     """Advance by one chunk of rounds after another; returns the last state.
 
@@ -62,11 +64,12 @@ def run_rounds(
         stopping: ends the run early.
         checkpoints: to go on from, and to save to.
         progress: show a bar with the time left.
+        profiler: traces the later chunks.
     """
     name = program.members[0][0].name
     bar = rounds_bar(name, sum(chunks), progress)
     context: AbstractContextManager[Checkpoints | None] = nullcontext() if checkpoints is None else checkpoints
-    with bar, context as saved:
+    with bar, context as saved, profiler or nullcontext():
         ended = False
         if saved is not None:
             state, ended = saved.resume(state, recorder)
@@ -77,10 +80,15 @@ def run_rounds(
                 break
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
+            if profiler is not None and place == SKIPPED:
+                profiler.begin(program.lowered(state, rounds, usual=True), recorder.round)
             state, evaluation = program.advance(state, rounds, usual=rounds == usual)
             program.check_holders(evaluation, recorder.round + rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)
+            last = ended or place == len(ahead) - 1
+            if profiler is not None:
+                profiler.after(recorder.round, last)
             if saved is not None:
-                saved.after_evaluation(state, recorder, last=ended or place == len(ahead) - 1, ended=ended)
+                saved.after_evaluation(state, recorder, last=last, ended=ended)
     return state

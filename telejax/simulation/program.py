@@ -7,7 +7,7 @@ so that other ones compile nothing anew. Only ``round`` is shared by all runs.
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -111,17 +111,8 @@ class Program:
         Where this is the ``usual`` number of rounds, an accelerator has a program for exactly so many, which it runs
         without asking after each round whether to go on.
         """
-        return _advance(
-            self._batch,
-            state,
-            self._keys,
-            rounds,
-            axes=self.axes,
-            sharding=self.sharding,
-            metrics=self.metrics,
-            same_holders=self._same_holders(state),
-            length=None if asks_device() or not usual else rounds,
-        )
+        arguments, options = self._call(state, rounds, usual)
+        return _advance(*arguments, **options)
 
     def check_holders(self, evaluation: Evaluation, round: int) -> None:
         """Raise a ValueError where a slot is held by what is no node, which would meet the data of another.
@@ -135,18 +126,21 @@ class Program:
                 f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
             )
 
-    def lowered(self, state: State) -> jax.stages.Lowered:
-        """The program of :meth:`advance` before it is compiled, for tests and benchmarks."""
-        return _advance.lower(
-            self._batch,
-            state,
-            self._keys,
-            1,
-            axes=self.axes,
-            sharding=self.sharding,
-            metrics=self.metrics,
-            same_holders=self._same_holders(state),
-        )
+    def lowered(self, state: State, rounds: int = 1, usual: bool = False) -> jax.stages.Lowered:
+        """The program of :meth:`advance` before it is compiled, for profiles, tests and benchmarks."""
+        arguments, options = self._call(state, rounds, usual)
+        return _advance.lower(*arguments, **options)
+
+    def _call(self, state: State, rounds: int, usual: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of the program that advances so many rounds."""
+        options = {
+            "axes": self.axes,
+            "sharding": self.sharding,
+            "metrics": self.metrics,
+            "same_holders": self._same_holders(state),
+            "length": None if asks_device() or not usual else rounds,
+        }
+        return (self._batch, state, self._keys, rounds), options
 
     def _same_holders(self, state: State) -> bool:
         """Whether all settings of a seed have the same holders."""

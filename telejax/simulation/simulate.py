@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import tree_bytes
+from telejax.backend.precision import check_precision, products_in
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError
 from telejax.network import IDEAL, Network
@@ -23,6 +24,7 @@ from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import OnEvaluation, Stopping, run_rounds
 from telejax.simulation.metrics import directions
+from telejax.simulation.profile import Profiler, check_profile
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.start import StartingPoint, given_start
@@ -62,6 +64,8 @@ def simulate(
     every: int | None = None,
     mesh: Mesh | None = None,
     devices: str | None = None,
+    precision: str | None = None,
+    profile: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Run an algorithm on a task and return its history.
 
@@ -94,6 +98,11 @@ def simulate(
         mesh: a jax mesh of one axis, over whose devices the slots are sharded; they must divide the slots. Rings
             and other circulant graphs then exchange boundary rows only. Or
         devices: such as "cpu:2", for a mesh of two CPU devices (``JAX_NUM_CPU_DEVICES=2`` makes them).
+        precision: of the products of matrices in gradients and evaluation: "bfloat16", "tensorfloat32" or "float32"; by
+            default jax's own, which is tensorfloat32 on recent GPUs. Mixing, sums over slots and all else is float32
+            (or float64) whatever it says.
+        profile: a folder, new or empty, for a trace of jax's profiler (for TensorBoard or Perfetto) and ``parts.csv``:
+            where the time of a round goes. It holds the rounds after the second evaluation, by when all is compiled.
 
     Returns:
         A :class:`telejax.Result` with one history row for each evaluation, seed, step size and group.
@@ -129,6 +138,8 @@ def simulate(
     seed_list = checks.check_seeds(seed, seeds)
     every = checks.check_every(every, checkpoint)
     checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress)
+    check_precision(precision)
+    profiled = check_profile(profile, ahead, eval_every)
     tried, values = settings(tune, algorithm, world)
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
@@ -147,11 +158,18 @@ def simulate(
     )
     labels = {one.name: one.label for one in own_metrics if one.label}
     config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
+    if precision is not None:
+        config["precision"] = precision
     identity = lambda: fingerprint({**config, **run.identity, "until": until, "metrics": own_metrics})
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
-    final = run.advance(ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress)
+    profiler = None if profiled is None else Profiler(profiled)
+    with products_in(precision):
+        final = run.advance(
+            ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress, profiler=profiler
+        )
     recorder = run.recorder
-    result = Result(recorder.table(), config, recorder.params, final, recorder.progress())
+    table = None if profiler is None else profiler.table
+    result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:
         raise _divergence(algorithm, recorder.round, recorder.start, result)
     return result
@@ -292,6 +310,7 @@ class Run:
         stopping: Stopping,
         checkpoints: Checkpoints | None,
         progress: bool,
+        profiler: Profiler | None = None,
     ) -> State:
         """Run so many rounds; the history is in the recorder."""
         state = self.program.start() if self.start.state is None else self.start.placed(self.program)
@@ -304,6 +323,7 @@ class Run:
             stopping=stopping,
             checkpoints=checkpoints,
             progress=progress,
+            profiler=profiler,
         )
 
 

@@ -101,7 +101,7 @@ class Classification:
         labels = self.samples.labels[subset.rows]
         logits = self.network.apply(params, self._read(self.samples.inputs[subset.rows]))
         scores = jnp.stack([_cross_entropy(logits, labels), jnp.argmax(logits, axis=-1) == labels])
-        return scores @ subset.weights
+        return jnp.matmul(scores, subset.weights, precision="highest")
 
     def _read(self, inputs: Array) -> Float[Array, "batch ..."]:
         """Floats, normalised; uint8 is stored as it is and read as 0 to 1."""
