@@ -12,15 +12,17 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HERE = "experiments/benchmarks"
 TESTS = ("random", "backend", "mixing", "models", "network", "tasks", "algorithms", "simulation", "convergence")
 """Folders of the tests of what runs on a device; the others speak of files, words and graphs on the host."""
-ELSEWHERE = "devices or mesh or killed or process"
-"""Tests of CPU devices, and of processes that are."""
+
+
+EXACTLY = {"JAX_DEFAULT_MATMUL_PRECISION": "highest"}
+"""What tests compare is computed in float32 everywhere."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +31,19 @@ class Job:
     command: list[str]
     seconds: int
     """At most."""
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def jobs(accelerator: bool) -> list[Job]:
     workers = max(1, min(8, (os.cpu_count() or 2) // 2))
     side_by_side = ["-n", str(workers)] if importlib.util.find_spec("xdist") else []
-    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", f"not ({ELSEWHERE})"]
+    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not cpu"]
     return [
         Job("roofline", [f"{HERE}/roofline.py"], 150),
         Job("sampling", [f"{HERE}/sampling.py"], 60),
         Job("gradients", [f"{HERE}/gradients.py", "--nodes", "1000" if accelerator else "25"], 100),
         Job("demo", ["-m", "telejax.cli", "compare", "--out", "runs/accelerator/demo", "--force"], 120),
-        Job("tests", [*pytest, *side_by_side, *(f"tests/{one}" for one in TESTS)], 240),
+        Job("tests", [*pytest, *side_by_side, *(f"tests/{one}" for one in TESTS)], 240, EXACTLY),
     ]
 
 
@@ -53,7 +56,7 @@ def run(job: Job, folder: Path, environment: dict[str, str]) -> tuple[str, float
             done = subprocess.run(
                 [sys.executable, *job.command],
                 cwd=ROOT,
-                env=environment,
+                env=environment | job.environment,
                 stdout=written,
                 stderr=subprocess.STDOUT,
                 timeout=job.seconds,
@@ -83,7 +86,9 @@ def main(wheels: Path | None) -> None:
         "COLUMNS": "120",
     }
     asked = "import jax; one = jax.devices()[0]; print(one.platform, one.device_kind, sep='|')"
-    told = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", asked], env=environment | job.environment, capture_output=True, text=True, check=True
+    )
     platform, kind = told.stdout.strip().splitlines()[-1].split("|")
     print(f"{kind} ({platform}); logs in {folder}", flush=True)
     failed = False

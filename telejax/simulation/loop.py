@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from tqdm.auto import tqdm
 from telejax.backend.threads import told_to_stop
 from telejax.errors import short
 from telejax.simulation.checkpoint import Checkpoints
-from telejax.simulation.profile import SKIPPED, Profiler
+from telejax.simulation.profile import Profiler
 from telejax.simulation.program import Program
 from telejax.simulation.recorder import Recorder
 from telejax.state import State
@@ -69,6 +70,7 @@ def run_rounds(
     name = program.members[0][0].name
     bar = rounds_bar(name, sum(chunks), progress)
     context: AbstractContextManager[Checkpoints | None] = nullcontext() if checkpoints is None else checkpoints
+    advance = program.advance if profiler is None else partial(profiler.advance, program)
     with bar, context as saved, profiler or nullcontext():
         ended = False
         if saved is not None:
@@ -80,15 +82,13 @@ def run_rounds(
                 break
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
-            if profiler is not None and place == SKIPPED:
-                profiler.begin(program.lowered(state, rounds, usual=True), recorder.round)
-            state, evaluation = program.advance(state, rounds, usual=rounds == usual)
+            state, evaluation = advance(state, rounds, usual=rounds == usual)
             program.check_holders(evaluation, recorder.round + rounds)
             ended = stopping.after(recorder.add(rounds, evaluation), recorder)
             bar.update(rounds)
             last = ended or place == len(ahead) - 1
             if profiler is not None:
-                profiler.after(recorder.round, last)
+                profiler.after(last)
             if saved is not None:
                 saved.after_evaluation(state, recorder, last=last, ended=ended)
     return state

@@ -13,12 +13,17 @@ import polars as pl
 
 from telejax.backend.scopes import PARTS, PREFIX
 from telejax.errors import check_path
+from telejax.simulation.program import Evaluation, Program
+from telejax.state import State
 
 TABLE = "parts.csv"
 SKIPPED = 2
 """Evaluations before the trace: by then the program of the usual number of rounds has been compiled and run."""
 LONG_ENOUGH = 0.2
 """Seconds after which no more is traced: a trace of many small operations takes long to read."""
+
+KERNELS_APART: dict[str, dict[str, str | bool]] = {"gpu": {"xla_gpu_enable_command_buffer": ""}}
+"""Options of the compiler with which a trace tells one operation from another: kernels are launched one by one."""
 
 Span = tuple[Hashable, float, float, str]
 """What ran an operation (a thread, a stream), its start and end in nanoseconds, and its name."""
@@ -49,8 +54,10 @@ class Profiler:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.table: pl.DataFrame | None = None
+        self._evaluations = 0
         self._begun: float | None = None
-        self._program, self._round = "", 0
+        self._rounds = 0
+        self._program: jax.stages.Compiled | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -60,25 +67,29 @@ class Profiler:
             self._begun = None
             jax.profiler.stop_trace()
 
-    def begin(self, program: jax.stages.Lowered, round: int) -> None:
-        """Trace from this round on.
+    def advance(self, program: Program, state: State, rounds: int, usual: bool = False) -> tuple[State, Evaluation]:
+        """As ``program.advance``, and traced where it is time for that."""
+        if self._evaluations == SKIPPED and usual:
+            self._program = program.lowered(state, rounds, usual).compile(
+                compiler_options=KERNELS_APART.get(jax.default_backend())
+            )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            jax.profiler.start_trace(os.fspath(self.folder))
+            self._begun = time.perf_counter()
+        self._evaluations += 1
+        if self._begun is None or self._program is None or not usual:
+            return program.advance(state, rounds, usual)
+        self._rounds += rounds
+        return program.run(self._program, state, rounds)
 
-        Args:
-            program: that of the rounds to come, whose operations tell to which part they belong.
-            round: the one before them.
-        """
-        self._program, self._round = program.compile().as_text() or "", round
-        self.folder.mkdir(parents=True, exist_ok=True)
-        jax.profiler.start_trace(os.fspath(self.folder))
-        self._begun = time.perf_counter()
-
-    def after(self, round: int, last: bool) -> None:
-        """Stop after this round if it is the last one or the trace is long enough, and write the table."""
+    def after(self, last: bool) -> None:
+        """Stop where this was the last evaluation or the trace is long enough, and write the table."""
         if self._begun is None or not (last or time.perf_counter() - self._begun > LONG_ENOUGH):
             return
+        assert self._program is not None
         seconds = time.perf_counter() - self._begun
         self.__exit__()
-        self.table = parts(spans(self.folder), scopes(self._program), seconds, round - self._round)
+        self.table = parts(spans(self.folder), scopes(self._program.as_text() or ""), seconds, self._rounds)
         self.table.write_csv(self.folder / TABLE)
 
 

@@ -131,6 +131,11 @@ class Program:
         arguments, options = self._call(state, rounds, usual)
         return _advance.lower(*arguments, **options)
 
+    def run(self, compiled: jax.stages.Compiled, state: State, rounds: int) -> tuple[State, Evaluation]:
+        """As :meth:`advance`, by a program that was compiled from :meth:`lowered`."""
+        advanced: tuple[State, Evaluation] = compiled(self._batch, state, self._keys, rounds)
+        return advanced
+
     def _call(self, state: State, rounds: int, usual: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The arguments of the program that advances so many rounds."""
         options = {

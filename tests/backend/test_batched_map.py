@@ -29,6 +29,7 @@ def test_map_nodes_equals_vmap(batch):
         np.testing.assert_allclose(mapped, expected, rtol=1e-5)  # sums in another order, tanh by another program
 
 
+@pytest.mark.cpu
 def test_small_pieces_run_at_once_and_large_ones_in_dividing_batches():
     assert memory.node_batch(100, 10_000) == 10_000
     assert memory.node_batch(8 * 2**20, 25) == 1
@@ -39,6 +40,7 @@ def test_measured_batch_is_a_candidate():
     assert execution.measured_batch(work, XS, repeats=1) in (1, 2, 4, 8, 10)
 
 
+@pytest.mark.cpu
 def test_sum_over_batches_fills_the_last_one_up():
     data = jnp.arange(10_000.0).reshape(-1, 1)
     wide = lambda x: jnp.sum(jnp.tile(x, (1, 1000)), axis=0)[:3]  # 4 kB a row: ten batches or more

@@ -15,12 +15,15 @@ pytestmark = pytest.mark.usefixtures("compiled_fast")
 
 
 @pytest.fixture
-def never_asking(monkeypatch):
-    """As on an accelerator."""
-    for module in (loops, program):
-        monkeypatch.setattr(module, "asks_device", lambda: False)
-    jax.clear_caches()
-    yield
+def asking(monkeypatch):
+    """Sets whether devices are asked: as on a CPU, or as on an accelerator."""
+
+    def set_to(asks):
+        for module in (loops, program):
+            monkeypatch.setattr(module, "asks_device", lambda: asks)
+        jax.clear_caches()
+
+    yield set_to
     jax.clear_caches()
 
 
@@ -34,24 +37,28 @@ def drawn():
 
 
 @pytest.mark.parametrize("nodes", [5, 1300, 70_001])
-def test_shuffles_are_the_same(nodes, request):
+def test_shuffles_are_the_same(nodes, asking):
     shuffle = jax.vmap(sorted_or_shuffled("shuffled", nodes, 3))
     every = jnp.arange(nodes, dtype=jnp.int32)
-    asking = np.asarray(jax.jit(shuffle)(every))
-    assert while_loops(shuffle, every) == 1
-    request.getfixturevalue("never_asking")
-    assert (np.asarray(jax.jit(shuffle)(every)) == asking).all()
-    assert while_loops(shuffle, every) == 0
+    places = []
+    for asks in (True, False):
+        asking(asks)
+        places.append(np.asarray(jax.jit(shuffle)(every)))
+        assert while_loops(shuffle, every) == asks
+    assert (places[0] == places[1]).all()
 
 
-def test_draws_are_the_same(request):
-    asking = drawn()
-    request.getfixturevalue("never_asking")
-    assert (drawn() == asking).all()  # four draws are all equal about four times in 2000
-    assert while_loops(lambda key: tj.sample_distinct(key, 8, 2), jax.random.key(0)) == 0
+def test_draws_are_the_same(asking):
+    both = []
+    for asks in (True, False):
+        asking(asks)
+        both.append(drawn())
+        assert while_loops(lambda key: tj.sample_distinct(key, 8, 2), jax.random.key(0)) == asks
+    assert (both[0] == both[1]).all()  # four draws are all equal about four times in 2000
 
 
-def test_chunks_of_the_usual_length_have_a_static_one(never_asking, monkeypatch):
+def test_chunks_of_the_usual_length_have_a_static_one(asking, monkeypatch):
+    asking(False)
     lengths = []
     advance = program._advance
     monkeypatch.setattr(program, "_advance", lambda *a, length, **o: lengths.append(length) or advance(*a, **o))

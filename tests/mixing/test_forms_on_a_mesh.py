@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.cpu, pytest.mark.usefixtures("compiled_fast")]
 
 FORMS = """
 import jax, jax.numpy as jnp, numpy as np, telejax as tj

@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 import telejax as tj
 from telejax.mixing.sharded import circulant_rounds
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.cpu, pytest.mark.usefixtures("compiled_fast")]
 
 COMMON = """
 import sys, jax, numpy as np, optax, telejax as tj

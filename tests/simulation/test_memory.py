@@ -15,6 +15,7 @@ def refuse(*arguments, **named):
     raise AssertionError("compiled")
 
 
+@pytest.mark.cpu
 def test_what_does_not_fit_is_refused_with_what_it_needs(monkeypatch):
     monkeypatch.setattr(host.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**6}))
     monkeypatch.setattr("telejax.simulation.program.Program.start", refuse)
@@ -28,6 +29,7 @@ def test_what_does_not_fit_is_refused_with_what_it_needs(monkeypatch):
         tj.simulate(TELEPORT, TASK, rounds=1)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("error", [OSError, RuntimeError, NotImplementedError])
 def test_where_free_memory_is_unknown_nobody_is_blocked(monkeypatch, error):
     def unknown():
