@@ -33,7 +33,9 @@ def main() -> None:
         table.add_row(nodes, f"{time / ROUNDS * 1e6:.0f}", f"{ROUNDS / time:.0f}", f"{time / first:.2f}")
     console = Console()
     console.print(table)
-    console.print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
+    last, memory = list(times.values())[-1], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    told = f"n = {sizes[-1]:.0e}: {ROUNDS / last:.0f} rounds/s, {last / first:.2f} times n = {sizes[0]:.0e}"
+    console.print(f"{told}; peak memory {memory / 1e6:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Gossip: apply a round's mixing matrix to every leaf of a pytree of slots, or read the matrix itself."""
 
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from telejax.backend.fusion import stored
+from telejax.backend.fusion import of_stored
 from telejax.backend.scopes import scope
 from telejax.backend.shapes import kind_of
 from telejax.errors import check_integer, check_kind, short
@@ -43,9 +44,8 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     _check_leaves("kept", mixing, kept)
     round = _checked_round(round)
     if sent is None:
-        kept = stored(kept, round)
         with scope("mixing"):
-            return jax.tree.map(lambda x: mixing.apply(x, x, round), kept)
+            return of_stored(partial(jax.tree.map, lambda x: mixing.apply(x, x, round)), kept, round)
     _check_leaves("sent", mixing, sent)
     ours, theirs = jax.tree.structure(kept), jax.tree.structure(sent)
     if ours != theirs:  # type: ignore[operator]
@@ -53,9 +53,9 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
     for x, y in zip(jax.tree.leaves(kept), jax.tree.leaves(sent), strict=True):
         if x.shape != y.shape:
             raise ValueError(f"sent has a leaf of shape {y.shape} and kept of {x.shape}; give both alike")
-    kept, sent = stored((kept, sent), round)
     with scope("mixing"):
-        return jax.tree.map(lambda x, y: mixing.apply(x, y, round), kept, sent)
+        both = lambda both: jax.tree.map(lambda x, y: mixing.apply(x, y, round), *both)
+        return of_stored(both, (kept, sent), round)
 
 
 def neighbours(
