@@ -2,9 +2,10 @@
 
     make accelerator                              # or: python3 experiments/benchmarks/accelerator.py
 
-Runs the tests that hold on any device, ``roofline.py``, ``sampling.py``, ``gradients.py`` and a comparison of methods
-on real digits, one after another, each within its time; all together take less than ten minutes. Nothing needs to be
-installed but python3 with jax: with --wheels, a folder of wheels of what this Python lacks is unpacked beside the logs.
+Runs ``roofline.py``, ``sampling.py``, ``gradients.py``, ``parts.py``, a comparison of methods on real digits and the
+tests that hold on any device, one after another, each within its time; all together take less than ten minutes. Nothing
+needs to be installed but python3 with jax: with --wheels, a folder of wheels of what this Python lacks is unpacked
+beside the logs.
 """
 
 import importlib.util
@@ -43,6 +44,7 @@ def jobs(accelerator: bool) -> list[Job]:
         Job("roofline", [f"{HERE}/roofline.py"], 150),
         Job("sampling", [f"{HERE}/sampling.py"], 60),
         Job("gradients", [f"{HERE}/gradients.py", "--nodes", "1000" if accelerator else "25"], 100),
+        Job("parts", [f"{HERE}/parts.py"], 60),
         Job("demo", ["-c", COMMAND, "compare", "--out", "runs/accelerator/demo", "--force"], 120),
         Job("tests", [*pytest, *side_by_side, *(f"tests/{one}" for one in TESTS)], 240, EXACTLY),
     ]
