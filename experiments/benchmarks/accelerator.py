@@ -42,7 +42,7 @@ def jobs(accelerator: bool) -> list[Job]:
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow and not cpu"]
     return [
         Job("roofline", [f"{HERE}/roofline.py"], 150),
-        Job("sampling", [f"{HERE}/sampling.py"], 60),
+        Job("sampling", [f"{HERE}/sampling.py"], 120),
         Job("gradients", [f"{HERE}/gradients.py", "--nodes", "1000" if accelerator else "25"], 100),
         Job("parts", [f"{HERE}/parts.py"], 60),
         Job("demo", ["-c", COMMAND, "compare", "--out", "runs/accelerator/demo", "--force"], 120),

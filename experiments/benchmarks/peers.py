@@ -1,13 +1,13 @@
-"""One round of Decentralized SGD on the same problem in telejax, NumPy and decent-bench.
+"""One round of every method that telejax shares with decent-bench, on the same problem; DSGD against NumPy too.
 
     python experiments/benchmarks/peers.py
 
-Every node has a quadratic with a dense d x d Hessian, f_i(x) = x^T A_i x / 2 + b_i^T x, d = 50, float32, on a ring
-with weights 1/3, full gradients, step size 0.05: x_i <- sum_j W_ij (x_j - eta grad f_j(x_j)). All three run the
-same rounds from zero and their final models are compared. Set-up, compilation and evaluation are not timed.
-NumPy steps all nodes at once (batched matrix products, neighbours gathered). decent-bench is a framework for
-comparing algorithms under realistic constraints, with an object a node; it runs its own ATC algorithm with its
-NumPy backend, and records states only at the end, which is faster than its default of every round.
+Every node has a quadratic with a dense d x d Hessian, f_i(x) = x^T A_i x / 2 + b_i^T x, d = 50, on a ring with weights
+1/3, or with all nodes as clients of a server; full gradients, step size 0.05, from zero. All run the same rounds, and
+their final models are compared. Set-up, compilation and evaluation are not timed. telejax and NumPy (DSGD, with batched
+matrix products) compute in float32, decent-bench in float64, which takes it hardly longer: its time is that of Python.
+decent-bench is a framework for comparing algorithms under realistic constraints, with an object a node; it runs its own
+algorithms with its NumPy backend, and records states only at the end, which is faster than its default of every round.
 
 decent-bench 0.3.0 needs Python 3.13; where --decent-bench-python has none, its rows are left out:
 
@@ -17,23 +17,27 @@ decent-bench 0.3.0 needs Python 3.13; where --decent-bench-python has none, its 
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
+from peer_methods import PEERS, STEP, Peer
 from rich.console import Console
 from rich.table import Table
-from timing import interleaved
+from timing import interleaved, seconds
 
 import telejax as tj
 
-DIM, STEP = 50, 0.05
-ROUNDS = {10: 2000, 100: 400, 1000: 40}
+DIM = 50
+ROUNDS = {10: 10_000, 100: 2000, 1000: 200}
+FEW = 20
+"""Rounds of decent-bench, and of the models that are compared with its."""
 
 
 @jax.custom_vjp
@@ -87,49 +91,77 @@ def with_numpy(hessians: np.ndarray, linear: np.ndarray, rounds: int) -> np.ndar
     return x
 
 
-def with_decent_bench(python: Path, hessians: np.ndarray, linear: np.ndarray, rounds: int) -> tuple[float, np.ndarray]:
-    """Seconds and final models, from a process of its own."""
+def with_decent_bench(
+    python: Path, peers: Sequence[Peer], hessians: np.ndarray, linear: np.ndarray, rounds: int, repeats: int = 1
+) -> tuple[list[float], np.ndarray]:
+    """Seconds of each method, and final models (methods, nodes, dim), from a process of its own."""
+    methods = [
+        {
+            "theirs": peer.theirs,
+            "arguments": {"step_size": STEP, **peer.arguments},
+            "federated": peer.federated,
+            "rounds": rounds,
+            "repeats": repeats,
+        }
+        for peer in peers
+    ]
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "problem.npz", hessians=hessians, linear=linear)
+        (Path(folder) / "methods.json").write_text(json.dumps(methods))
         worker = Path(__file__).with_name("decent_bench_worker.py")
-        command = [str(python), str(worker), folder, str(rounds), str(STEP)]
+        command = [str(python), str(worker), folder]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return float(json.loads(done.stdout)["seconds"]), np.load(Path(folder) / "models.npy")
+        return json.loads(done.stdout), np.load(Path(folder) / "models.npy")
 
 
-def main(decent_bench_python: Path = Path(".venv-peers/bin/python")) -> None:
+def with_telejax(peer: Peer, task: DenseQuadratic, rounds: int) -> jax.Array:
+    """The final models, (nodes, dim)."""
+    algorithm = peer.make(task.nodes)
+    return tj.simulate(algorithm, task, rounds=rounds, eval_every=rounds, progress=False).state.params
+
+
+def seconds_a_round(peer: Peer, task: DenseQuadratic, rounds: int) -> float:
+    """Without what a run costs whatever its length: two lengths are compared."""
+    times = interleaved({str(r): partial(with_telejax, peer, task, r) for r in (rounds, 2 * rounds)})
+    short, long = times.values()
+    return (long - short) / rounds
+
+
+def main(decent_bench_python: Path = Path(".venv-peers/bin/python"), nodes: tuple[int, ...] = (10, 100, 1000)) -> None:
     """Compare the systems.
 
     Args:
         decent_bench_python: the interpreter of an environment with decent-bench 0.3.0.
+        nodes: how many.
     """
     has_peer = decent_bench_python.exists()
-    table = Table("n", "system", "ms a round", "times telejax", "difference", title=f"DSGD on a ring, d = {DIM}")
-    for nodes, rounds in ROUNDS.items():
-        hessians, linear = problem(nodes)
-        task = DenseQuadratic(nodes, jnp.asarray(hessians), jnp.asarray(linear))
-        algorithm = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=STEP))
-
-        def with_telejax(algorithm=algorithm, task=task, rounds=rounds) -> jax.Array:
-            return tj.simulate(algorithm, task, rounds=rounds, eval_every=rounds, progress=False).state.params
-
-        runs = {"telejax": with_telejax, "NumPy": lambda h=hessians, b=linear, r=rounds: with_numpy(h, b, r)}
-        times = interleaved(runs)
-        models = {name: np.asarray(run()) for name, run in runs.items()}
-        if has_peer:
-            times["decent-bench"], models["decent-bench"] = with_decent_bench(
-                decent_bench_python, hessians, linear, rounds
-            )
-        for name, time in times.items():
-            table.add_row(
-                str(nodes),
-                name,
-                f"{time / rounds * 1e3:.3f}",
-                f"{time / times['telejax']:.1f}",
-                f"{np.abs(models[name] - models['telejax']).max():.0e}",
-            )
     console = Console()
-    console.print(table)
+    for count in nodes:
+        hessians, linear = problem(count)
+        task = DenseQuadratic(count, jnp.asarray(hessians), jnp.asarray(linear))
+        theirs, models = [float("nan")] * len(PEERS), None
+        if has_peer:
+            theirs, models = with_decent_bench(decent_bench_python, PEERS, hessians, linear, FEW)
+        table = Table(title=f"n = {count}, d = {DIM}, ms a round")
+        for column in ("method", "telejax", "NumPy", "decent-bench", "times", "difference"):
+            table.add_column(column, justify="left" if column == "method" else "right")
+        for place, peer in enumerate(PEERS):
+            ours = seconds_a_round(peer, task, ROUNDS[count])
+            numpy, difference = "", ""
+            if peer.theirs == "ATC":
+                numpy = f"{seconds(with_numpy, hessians, linear, ROUNDS[count]) / ROUNDS[count] * 1e3:.3f}"
+            if models is not None and peer.same:
+                difference = f"{np.abs(models[place] - np.asarray(with_telejax(peer, task, FEW))).max():.0e}"
+            told = theirs[place] / FEW
+            table.add_row(
+                peer.name,
+                f"{ours * 1e3:.4f}",
+                numpy,
+                f"{told * 1e3:.2f}" if has_peer else "",
+                f"{told / ours:.0f}" if has_peer else "",
+                difference,
+            )
+        console.print(table)
     if not has_peer:
         console.print(f"decent-bench skipped: no interpreter at {decent_bench_python}; see --help", soft_wrap=True)
 
