@@ -29,8 +29,8 @@ Span = tuple[Hashable, float, float, str]
 """What ran an operation (a thread, a stream), its start and end in nanoseconds, and its name."""
 
 
-def check_profile(profile: object, rounds: int, eval_every: int) -> Path | None:
-    """The folder of a profile, new or empty, or None; a ValueError where it cannot be, or where nothing is traced."""
+def check_profile(profile: object, rounds: int, eval_every: int) -> "Profiler | None":
+    """What traces into a folder, or None; a ValueError where the folder is not new or empty, or nothing is traced."""
     if profile is None:
         return None
     folder = Path(check_path("profile", profile))
@@ -41,7 +41,7 @@ def check_profile(profile: object, rounds: int, eval_every: int) -> Path | None:
             f"profile is {str(folder)!r}, and the run has {rounds} rounds, {eval_every} an evaluation; what follows "
             f"the second evaluation is traced, give at least {SKIPPED * eval_every} rounds or a smaller eval_every"
         )
-    return folder
+    return Profiler(folder)
 
 
 class Profiler:

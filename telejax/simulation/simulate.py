@@ -139,7 +139,7 @@ def simulate(
     every = checks.check_every(every, checkpoint)
     checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress)
     check_precision(precision)
-    profiled = check_profile(profile, ahead, eval_every)
+    profiler = check_profile(profile, ahead, eval_every)
     tried, values = settings(tune, algorithm, world)
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
@@ -156,18 +156,18 @@ def simulate(
         mesh=slot_mesh(mesh, devices),
         start=point,
     )
-    labels = {one.name: one.label for one in own_metrics if one.label}
-    config = {**describe(algorithm, task, seed_list, ahead, eval_every, known), "tune": values, "labels": labels}
-    if precision is not None:
-        config["precision"] = precision
+    config = describe(algorithm, task, seed_list, ahead, eval_every, known, own_metrics, values, precision)
     identity = lambda: fingerprint({**config, **run.identity, "until": until, "metrics": own_metrics})
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
-    profiler = None if profiled is None else Profiler(profiled)
     with products_in(precision):
-        final = run.advance(
-            ahead, eval_every, stopping=stopping, checkpoints=saved, progress=progress, profiler=profiler
-        )
-    recorder = run.recorder
+        final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
+    return _finished(run.recorder, algorithm, config, final, profiler)
+
+
+def _finished(
+    recorder: Recorder, algorithm: Algorithm, config: dict[str, Any], final: State, profiler: Profiler | None
+) -> Result:
+    """The result of a run, or the error that holds it where all runs have diverged."""
     table = None if profiler is None else profiler.table
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:
@@ -240,12 +240,12 @@ def simulate_batch(
         seed_axis=True,
         setting_axis=True,
     )
-    run.advance(ahead, eval_every, stopping=Stopping(), checkpoints=None, progress=progress)
+    run.advance(ahead, eval_every, Stopping(), None, progress)
     results = []
     for index, (table, (algorithm, task)) in enumerate(zip(run.recorder.tables(), members, strict=True)):
         config = describe(algorithm, task, list(seeds), ahead, eval_every, directions(task, ()))
         params = jax.tree.map(lambda x, at=index: x[:, at : at + 1], run.recorder.params)
-        results.append(Result(table, {**config, "tune": None}, params))
+        results.append(Result(table, config, params))
     return results
 
 
@@ -306,7 +306,6 @@ class Run:
         self,
         rounds: int,
         eval_every: int,
-        *,
         stopping: Stopping,
         checkpoints: Checkpoints | None,
         progress: bool,
@@ -328,10 +327,18 @@ class Run:
 
 
 def describe(
-    algorithm: Algorithm, task: Task, seeds: list[int], rounds: int, eval_every: int, known: dict[str, bool]
+    algorithm: Algorithm,
+    task: Task,
+    seeds: list[int],
+    rounds: int,
+    eval_every: int,
+    known: dict[str, bool],
+    metrics: Sequence[Metric] = (),
+    tune: Any = None,
+    precision: str | None = None,
 ) -> dict[str, Any]:
     """What is run, in plain values."""
-    return {
+    config = {
         "algorithm": algorithm.name,
         "task": type(task).__name__,
         "nodes": task.nodes,
@@ -341,4 +348,7 @@ def describe(
         "eval_every": eval_every,
         "seeds": seeds,
         "higher_is_better": known,
+        "tune": tune,
+        "labels": {one.name: one.label for one in metrics if one.label},
     }
+    return config if precision is None else {**config, "precision": precision}

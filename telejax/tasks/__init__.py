@@ -1,17 +1,8 @@
-"""What the nodes compute."""
+"""What the nodes compute.
 
-from telejax.tasks.base import Task
-from telejax.tasks.classification import Classification, classification, digits
-from telejax.tasks.koloskova import KoloskovaQuadratic, koloskova_quadratic
-from telejax.tasks.quadratic import Quadratic, quadratic
+Its parts are imported when they are first used: only classification needs flax and the data sets.
+"""
 
-__all__ = [
-    "Classification",
-    "KoloskovaQuadratic",
-    "Quadratic",
-    "Task",
-    "classification",
-    "digits",
-    "koloskova_quadratic",
-    "quadratic",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
-from scipy.special import i0
 
 from telejax.backend.host import check_host_memory
 from telejax.errors import check_integer, check_name, check_number, check_scale
@@ -120,7 +119,7 @@ def quadratic(
     direction = random.normal(size=dim)
     plane = np.linalg.qr(random.normal(size=(dim, 2)))[0].T
     angles = 2 * np.pi * np.arange(min(nodes, SUMMED_NODES)) / nodes
-    mean_exp = np.mean(np.exp(spread * np.cos(angles))) if nodes <= SUMMED_NODES else i0(spread)
+    mean_exp = np.mean(np.exp(spread * np.cos(angles))) if nodes <= SUMMED_NODES else np.i0(spread)
     number = partial(jnp.asarray, dtype=jnp.result_type(float))
     return Quadratic(
         nodes=nodes,

@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm.auto import tqdm
 
+from telejax.backend.precision import check_precision
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
 from telejax.network import IDEAL, Network
@@ -70,6 +71,7 @@ class Auto(Rule):
         every: int | None = None,
         mesh: Mesh | None = None,
         devices: str | None = None,
+        precision: str | None = None,
         **other: Any,
     ) -> Result:
         """Search while training, with each seed and setting by itself; called by :func:`telejax.simulate`.
@@ -92,6 +94,8 @@ class Auto(Rule):
         tried, values = settings(tune, first, world)
         jobs = len(chosen) * len(tried)
         given = {"metrics": checks.check_metrics(metrics, task), "eval_every": eval_every, "progress": False}
+        if check_precision(precision) is not None:
+            given["precision"] = precision
         bar = rounds_bar(self.name, jobs * rounds, progress)
 
         def one(job: tuple[int, Setting]) -> Result:
