@@ -5,6 +5,7 @@ beside its name and the value. What algorithms, tasks and metrics of a user's ow
 """
 
 import json
+import numbers
 import os
 import pickle
 import re
@@ -69,6 +70,8 @@ DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
 TABLE = data.iid(LABELS, 4)
 BATCH = jnp.zeros((2, 8, 8, 1))
 KEY_0 = jax.random.key(0)
+HISTORY = pl.DataFrame({"round": [0], "group": [0], "active": [8], "loss": [1.0], "name": ["x"]})
+BANDS = pl.DataFrame({"round": [0], "mean": [1.0], "low": [1.0], "high": [1.0]})
 RESULT = tj.Result(pl.DataFrame(), {}, {})
 FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
@@ -86,6 +89,25 @@ def model(outputs: Callable[[Any], Any], dense: bool = True) -> nn.Module:
             return outputs(nn.Dense(4)(flat) if dense else flat[:, :4])
 
     return Model()
+
+
+class Rude:
+    """What answers every question with an error of its own."""
+
+    def _answer(self, *_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("rude")
+
+    __float__ = __abs__ = __iter__ = __len__ = __str__ = __repr__ = __array__ = __fspath__ = __getattr__ = _answer
+
+
+numbers.Real.register(Rude)
+
+
+class Bytes(os.PathLike[Any]):
+    """A path in bytes."""
+
+    def __fspath__(self) -> Any:
+        return b"a"
 
 
 class Dropping(nnx.Module):
@@ -123,10 +145,15 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "spread": ([*NUMBERS, 1e5], "give a"),
             "distance_sq": (NUMBERS, NUMBER),
             "placement": (["x", None, 3], "give one of: shuffled, sorted"),
-            "seed": (SEEDS, SEED),
+            "seed": ([*SEEDS, np.timedelta64(1, "s")], SEED),
         },
     ),
-    (partial(tasks.quadratic, nodes=8), {"dim": ([10**10], "needs 640.0 GB and")}),
+    (
+        partial(tasks.quadratic, nodes=8),
+        {"dim": ([10**10], "needs 640.0 GB and"), "noise": ([np.timedelta64(1, "s")], NUMBER)},
+    ),
+    (partial(tasks.quadratic, nodes=8), {"dim": ([10**400], "needs more than 10^15 GB and")}),
+    (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**400], "needs more than 10^15 GB and")}),
     (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**10], "needs 1920.0 GB and")}),
     (
         partial(tasks.koloskova_quadratic, nodes=8),
@@ -140,7 +167,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         tasks.digits,
-        {"nodes": ([0, 2.5, "8", 10**9], "e"), "batch": ([2**31, 10**9], "GB are free; give fewer samples")},
+        {"nodes": ([0, 2.5, "8", 10**9], "e"), "batch": ([2**31, 10**9, 10**400], "GB are free; give fewer samples")},
     ),
     (
         partial(tasks.classification, data=DATA, nodes=4),
@@ -209,6 +236,45 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(tj.plots.plot_partition, table=TABLE, labels=LABELS),
         {"names": (["x", 3, ["a"]], "give a"), "table": ([None, [1]], "give integers"), "labels": ([None], "give the")},
     ),
+    (
+        partial(tj.plots.plot_histories, metric="loss", histories={"a": HISTORY}),
+        {
+            "histories": ([1, None, "x", HISTORY], "give a mapping of labels to histories"),
+            "metric": (["kept", None, 1], "give one of"),
+            "x": (["kept", None, 1], "give one of"),
+            "axes": ([1, "x"], "give matplotlib axes"),
+            "settings": ([1, "text", range(10**12), None], "give a list of names of columns"),
+            "labels": ([1, "x", ["a"]], "give a mapping of columns to texts"),
+            "log": (["x", 1], FLAG),
+        },
+    ),
+    (
+        partial(tj.plots.plot_bands, table=BANDS, x="round", metric="loss", lines=[]),
+        {
+            "table": ([0, None, HISTORY], "give a "),
+            "x": (["kept", None], "give one of"),
+            "metric": ([None, 3], TEXT),
+            "lines": ([None, 3, "round"], "give a list of names of columns"),
+        },
+    ),
+    (
+        partial(tj.plots.draw_topology, topology=RING),
+        {
+            "topology": ([1, None, "ring", topology.Topology], PLATE),
+            "round": (SEEDS, "give an integer from 0 to"),
+            "axes": ([1], "give matplotlib axes"),
+        },
+    ),
+    (
+        partial(tj.plots.topology_sheet, topologies=[RING]),
+        {
+            "topologies": ([0, None, RING, "ring"], "give a list of Topology"),
+            "columns": ([*COUNTS, None, 10**9], "give an integer from 1 to 100"),
+            "rounds": ([*COUNTS, -1, None, 10**9], "give an integer from 1 to 1000"),
+        },
+    ),
+    (tj.plots.figure_png, {"axes": ([1, None, "x"], "give matplotlib axes")}),
+    (tj.plots.plot_search, {"found": ([1, None, "x", RING], "give what telejax.search returned")}),
     (
         partial(data.random_crop, key=KEY_0, images=BATCH),
         {
@@ -292,11 +358,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(tj.mix, mixing=MIXING, kept=jnp.ones(4)),
         {
             "mixing": ([None, "ring", RING], "give what topology.mixing() returns"),
-            "round": (["x", 0.5, None, True], "give an integer"),
+            "round": (["x", 0.5, None, True, pl.Series([1]), np.timedelta64(1, "s"), np.zeros(2, int)], "give an int"),
         },
     ),
     (tj.neighbours, {"mixing": ([None, "ring", RING], "give what topology.mixing() returns")}),
-    (partial(tj.neighbours, MIXING), {"round": (["x", 0.5, None], "give an integer")}),
+    (partial(tj.neighbours, MIXING), {"round": (["x", 0.5, None, np.array(1, "m8[s]")], "give an integer")}),
     (tj.block_diagonal, {"parts": ([None, MIXING, "ring", 3], "give a list of at least one mixing")}),
     (partial(tj.bind_mixing, nodes=4), {"mixing": ([None, "ring", RING], "give what topology.mixing()")}),
     (partial(tj.bind_mixing, MIXING), {"nodes": (COUNTS, COUNT)}),
@@ -369,7 +435,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         simulate,
         {
             "progress": (FLAGS, FLAG),
-            "seeds": ([10**9, 10**12], "GB are free; give fewer seeds"),
+            "seeds": ([10**9, 10**12, 10**400], "GB are free; give fewer seeds"),
+            "checkpoint": (["a/" * 2000, "a/" * 400, "a" * 300], "longer than a path may be; give a new folder"),
+            "metrics": ([np.array(3)], "give a list of telejax.Metric"),
+            "tune": ([memoryview(b"ab"), jax.ShapeDtypeStruct((2,), "float32"), np.array(3)], "give a list of step"),
+            "until": ([("loss", np.complex64(1)), ("loss", np.timedelta64(1, "s"))], "give a finite number to reach"),
             "devices": (["cpu:0", "cpu:x", "cpu:99", "foo:2", ":"], "e"),
         },
     ),
@@ -383,7 +453,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "rounds": (COUNTS, COUNT),
             "seeds": ([0, 2.0, True, None, [1, 2]], COUNT),
             "seed": (SEEDS, SEED),
-            "target": (["x", NAN, INF, True], "give a finite number"),
+            "target": (["x", NAN, INF, True, np.complex64(1), 1j, np.longdouble("1e4000")], "give a finite number"),
             "progress": (FLAGS, FLAG),
         },
     ),
@@ -392,7 +462,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "task": ([None, 3, "x"], "give a task, such as telejax.tasks.quadratic(nodes=100)"),
             "candidates": ([5, "x"], LIST_OF_K),
-            "tune": ([0.1, "x"], "give a list of step sizes"),
+            "tune": ([0.1, "x", np.array(3)], "give a list of step sizes"),
             "rounds": (COUNTS, COUNT),
             "objective": (["x", None], "give one of: mean, slots"),
             "tolerance": (NUMBERS, NUMBER),
@@ -438,7 +508,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "nodes": ([*COUNTS, 1], "give an integer of at least 2"),
             "draws": ([*COUNTS, 1, 10**12], "give an integer from 2 to"),
             "steps": ([*COUNTS, 10**12], "give an integer from 1 to"),
-            "seed": (SEEDS, SEED),
+            "seed": ([*SEEDS, 2**64], "give an integer "),
         },
     ),
     (theory.measure, {"task": ([None, DSGD, 3], "give a task, such as telejax.tasks.quadratic(nodes=100)")}),
@@ -498,6 +568,18 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: classified(batch=2**31), ("batch is 2147483648", "needs 549.8 GB", "give fewer samples a gradient")),
     (lambda: classified(evaluated=[1, 2]), "evaluated is [1, 2]; give one number, or three"),
     (lambda: classified(augment=len), ("augment does not take", "leave it out")),
+    # pictures
+    (lambda: tj.plots.plot_histories({"a": 1}, "loss"), ("histories['a'] is 1", "give a mapping of labels")),
+    (lambda: tj.plots.plot_histories({1: HISTORY}, "loss"), ("label of histories is 1", "give a mapping of labels")),
+    (lambda: tj.plots.plot_histories({"a": HISTORY}, "name"), ("column 'name' of histories['a'] is of", "of numbers")),
+    (
+        lambda: tj.plots.plot_histories({"a": HISTORY}, "loss", settings=["name"]),
+        ("column 'name' of histories['a'] is of", "give one of numbers"),
+    ),
+    (lambda: tj.plots.plot_histories({"a": HISTORY}, "loss", settings=range(5)), ("settings is 0", "give a list of")),
+    (lambda: tj.plots.plot_histories({"a": BANDS}, "mean"), ("has no column 'group'", "give a table that has")),
+    (lambda: tj.plots.plot_bands(BANDS, "round", "loss", ["x"]), ("unknown lines 'x'", "give one of")),
+    (lambda: tj.plots.topology_sheet([RING, 1]), ("topologies[1] is 1", PLATE)),
     # data
     (lambda: arrays(labels=RAGGED), ("train labels is [[1], [1, 2]]", "one integer class for each")),
     (lambda: arrays(labels=None), ("train labels is None", "one integer class for each")),
@@ -598,7 +680,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.sweep(BASE, "."), ("out is '.', which is the working directory", "give a new folder")),
     (lambda: tj.sweep(BASE, "a\0b"), ("out is 'a\\x00b'", "give the path of a folder")),
     (lambda: RESULT.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
-    (lambda: tj.load("x" * 5000), ("path is a str, which holds no saved result", "File name too long")),
+    (lambda: tj.load("x" * 5000), ("path is a str, which is longer than a path may be", FOLDER)),
     (lambda: tj.sample_distinct(jax.random.split(KEY_0), 8, 2), ("key holds (2,) keys", KEY)),
     (lambda: data.label_counts(TABLE, LABELS, 10**10), ("classes is 10000000000", "give an integer from 1 to")),
     (lambda: topology.from_spec("ring:=", 8), ("topology is 'ring:=', and ring takes no parameters", "leave := out")),
@@ -765,7 +847,23 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
             ([1, 1], "candidates is [1, 1]; give each number of active nodes only once"),
         )
     ),
+    # what cannot be asked
+    (lambda: tasks.quadratic(nodes=8, noise=Rude()), ("noise is a Rude, whose value cannot be read", NUMBER)),
+    (lambda: tasks.quadratic(nodes=Rude()), "nodes is a Rude; give an integer of at least 2"),
+    (lambda: tasks.quadratic(nodes=8, placement=Rude()), "unknown placement a Rude; give one of"),
+    (lambda: tj.load(Rude()), ("path is a Rude", FOLDER)),
+    (lambda: search(candidates=Rude()), ("candidates is a Rude, which cannot be read as a list", LIST_OF_K)),
+    (lambda: search(candidates=range(10**12)), ("candidates is range(0, 1000000000000)", LIST_OF_K)),
+    (lambda: data.iid(Rude(), 4), ("labels is a Rude", LABELS_GIVE)),
+    (lambda: jax.jit(tj.compression.top_k)(0.5), ("share is", "whose value cannot be read here; give a number above")),
+    (lambda: jax.jit(tj.compression.qsgd)(3), ("levels is", "give an integer from 1")),
+    (lambda: tj.load("a\ud800b"), ("path is 'a\\ud800b'", FOLDER)),
+    (lambda: tj.load(Bytes()), ("path is", FOLDER)),
+    (lambda: classified(node_batch=np.array([1, 2])), ("node_batch is array([1, 2])", "give an integer")),
+    (lambda: tasks.classification(DATA, nodes=np.array([1, 2]), partition=TABLE), ("nodes is array([1, 2])", COUNT)),
     # runs
+    (lambda: simulate(seed=1, seeds=[2]), ("seed is 1 and seeds is [2]", "give one of the two")),
+    (lambda: simulate(seeds=[0, [1]]), "seeds is [1]; give an integer of at least 0"),
     (lambda: simulate(seeds=[0.5]), "seeds is 0.5; give an integer of at least 0"),
     (lambda: simulate(seeds=["a"]), "seeds is 'a'; give an integer of at least 0"),
     (lambda: simulate(seeds={1, 2}), "seeds is {1, 2}; give an integer"),
@@ -812,6 +910,10 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tj.fedavg(clients=2, optimizer=SGD, state_travels=np.bool_(True)),
         lambda: tj.auto(optimizer=SGD, candidates=np.array([1, 2])),
         lambda: topology.table(4, ("ring",)),
+        lambda: tasks.digits(nodes=np.uint64(5)),
+        lambda: tasks.classification(DATA, nodes=np.uint8(3), alpha=None),
+        lambda: data.label_counts(TABLE.astype(np.uint64), LABELS.astype(np.uint64), 4),
+        lambda: theory.measure(QUADRATIC, seed=2**32 - 1),
     ],
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:

@@ -91,10 +91,10 @@ def neighbours(
 
 def _checked_round(round: object) -> Array:
     """A round as an int32 scalar."""
-    whole = isinstance(round, int) and not isinstance(round, bool)
-    if not (whole or jnp.issubdtype(getattr(round, "dtype", bool), jnp.integer)) or np.ndim(round):  # type: ignore[arg-type]
-        raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
-    if whole:
+    if isinstance(round, jax.Array | np.ndarray):  # traced, or without axes
+        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim:
+            raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
+    else:
         check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
     return jnp.asarray(round, jnp.int32)
 

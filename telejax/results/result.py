@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_name, check_path, check_target, short
+from telejax.errors import check_integer, check_name, check_path, check_target, short
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -120,11 +120,12 @@ class Result:
         Raises:
             ValueError: an unknown column or group, or a column whose direction nobody knows.
         """
-        by = by or next(name for name in TUNE_BY if name in self.history.columns)
+        by = next(name for name in TUNE_BY if name in self.history.columns) if by is None else by
         higher = self.higher_is_better(by)
         groups = self.history["group"].unique().to_list()
-        if group not in groups:
-            raise ValueError(f"group is {group!r}; this result has the groups {sorted(groups)}")
+        remedy = f"this result has the groups {sorted(groups)}"
+        if check_integer("group", group, minimum=0, remedy=remedy) not in groups:
+            raise ValueError(f"group is {group!r}; {remedy}")
         names = self.tuned_columns
         rows = self.final().filter(pl.col("group") == group)
         scores = rows.group_by(names, maintain_order=True).agg(
@@ -192,8 +193,8 @@ class Result:
         Raises:
             ValueError: a column that the history does not have, or one that names the runs.
         """
-        if isinstance(metrics, str) or not isinstance(metrics, Iterable | None):
-            raise ValueError(f"metrics is {metrics!r}; give a list of columns, such as ['loss']")
+        if isinstance(metrics, str) or not isinstance(metrics, Iterable | None) or getattr(metrics, "ndim", 1) == 0:
+            raise ValueError(f"metrics is {short(metrics)}; give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
         metrics = None if metrics is None else list(metrics)
         if metrics and len({*map(str, metrics)}) < len(metrics):

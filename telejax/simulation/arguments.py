@@ -16,6 +16,7 @@ from telejax.errors import (
     check_kind,
     check_list,
     check_name,
+    check_path,
     check_target,
     short,
 )
@@ -80,7 +81,7 @@ def check_network(given: Any, algorithm: Algorithm) -> Network:
 def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     """The metrics, each with a name of its own."""
     remedy = "give a list of telejax.Metric(name, fn, higher_is_better)"
-    if not isinstance(given, Metric | Iterable) or isinstance(given, str):
+    if not isinstance(given, Metric | Iterable) or isinstance(given, str) or getattr(given, "ndim", 1) == 0:
         raise ValueError(f"metrics is {short(given)}; {remedy}")
     metrics = tuple([given] if isinstance(given, Metric) else given)
     columns = metric_columns(task, (), IDEAL) if metrics else []
@@ -107,6 +108,8 @@ def check_kinds(
     ):
         if given is not None and (not fits or given == ""):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
+    if checkpoint is not None:
+        check_path("checkpoint", checkpoint, "give a new folder")
     if callable(on_evaluation) and not _takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
@@ -182,11 +185,13 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
     seed = check_integer("seed", seed, minimum=0)
     if seeds is None:
         name, chosen = "seed", [seed]
-    elif isinstance(seeds, str | bytes | Mapping) or np.ndim(seeds) == 0:
+    elif isinstance(seeds, str | bytes | Mapping) or not (isinstance(seeds, list | tuple | range) or np.ndim(seeds)):
         count = check_integer("seeds", seeds, minimum=1)
-        check_host_memory(f"seeds is {count}, which", count * RUN_BYTES, "give fewer seeds")
+        check_host_memory(f"seeds is {short(count)}, which", count * RUN_BYTES, "give fewer seeds")
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
+        if seed:
+            raise ValueError(f"seed is {seed} and seeds is {short(seeds)}; give one of the two, or how many seeds")
         name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]
     if max(chosen, default=0) > MAX_SEED:
         raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")

@@ -83,7 +83,9 @@ def fitting(
 def runs_of(seeds: int, tune: Tune | None) -> int:
     """How many runs each candidate has: seeds times settings."""
     lists = tune.values() if isinstance(tune, Mapping) else () if tune is None else (tune,)
-    return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
+    return seeds * math.prod(
+        max(len(one), 1) for one in lists if isinstance(one, Sized) and getattr(one, "ndim", None) != 0
+    )
 
 
 def distinct(candidates: Sequence[int] | np.ndarray) -> list[int]:
