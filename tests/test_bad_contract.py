@@ -202,6 +202,11 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"metrics": tj.Metric("a", gives(jnp.zeros(2)))}, "metric 'a' returned float32[2]; return numbers of shape (1,)"),
     ({"metrics": tj.Metric("a", gives("x"))}, "metric 'a' returned str; return numbers"),
     ({"metrics": tj.Metric("a", gives(None))}, "metric 'a' returned NoneType; return numbers"),
+    (
+        {"metrics": tj.Metric("a", gives(np.array(["x"])))},
+        "metric 'a' returned ndarray of dtype('<U1'); return numbers",
+    ),
+    ({"metrics": tj.Metric("a", gives(np.ma.ones(1)))}, "metric 'a' returned a masked array; return numbers"),
     ({"metrics": tj.Metric("momentum", FN), "tune": {"momentum": [0.1]}}, "['momentum'] would be several columns"),
     ({"state": 5}, "state is a int; give a result of simulate, or its state"),
     ({"state": {"params": 1}}, "state is a dict; give a result of simulate"),

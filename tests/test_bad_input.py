@@ -29,6 +29,7 @@ import pytest
 from flax import nnx
 from picture_files import idx_bytes, write_cifar, write_mnist
 from refusals import ReachedCompilation, check
+from scipy import sparse
 
 import telejax as tj
 from telejax import data, models, tasks, theory, topology
@@ -69,6 +70,7 @@ IMAGES, LABELS = np.zeros((40, 8, 8, 1), np.float32), np.arange(40) % 4
 DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
 TABLE = data.iid(LABELS, 4)
 BATCH = jnp.zeros((2, 8, 8, 1))
+SLOTS = jnp.ones((2, 3))
 KEY_0 = jax.random.key(0)
 HISTORY = pl.DataFrame({"round": [0], "group": [0], "active": [8], "loss": [1.0], "name": ["x"]})
 BANDS = pl.DataFrame({"round": [0], "mean": [1.0], "low": [1.0], "high": [1.0]})
@@ -118,6 +120,10 @@ class Dropping(nnx.Module):
 
     def __call__(self, inputs):
         return self.drop(self.dense(inputs.reshape(len(inputs), -1)))
+
+
+def local_update(key: Any, params: Any, holders: Any, task: Any, opt_state: Any = (), steps: Any = 1) -> Any:
+    return tj.local_update(key, params, opt_state, holders, task, SGD, steps)
 
 
 def simulate(**arguments: Any) -> Any:
@@ -861,6 +867,46 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.load(Bytes()), ("path is", FOLDER)),
     (lambda: classified(node_batch=np.array([1, 2])), ("node_batch is array([1, 2])", "give an integer")),
     (lambda: tasks.classification(DATA, nodes=np.array([1, 2]), partition=TABLE), ("nodes is array([1, 2])", COUNT)),
+    # parts of a step
+    *(
+        (partial(function, KEY_0, SLOTS, holders, QUADRATIC), ("holders is ", "give integers, a node of the task"))
+        for function in (tj.gradients, local_update)
+        for holders in ([0, 3], np.array(["a", "b"]), np.zeros(2, "M8[s]"), np.zeros((2, 1), int), None)
+    ),
+    *(
+        (partial(function, KEY_0, params, np.array([0, 3]), QUADRATIC), ("params ", "a row"))
+        for function in (tj.gradients, local_update)
+        for params in (None, 0, jnp.float32(0), jnp.ones((2, 3), int), jnp.ones((3, 3)), np.array(["a", "b"]))
+    ),
+    *(
+        (partial(tj.apply_gradients, grads, SLOTS, (), SGD), ("grads ", "give "))
+        for grads in (jnp.ones((1, 3)), jnp.ones(3), None, "x", {"a": SLOTS}, np.full((2, 3), "a"))
+    ),
+    *(
+        (partial(tj.apply_gradients, SLOTS, SLOTS, state, SGD), ("opt_state is not that of the optimizer", "give jax"))
+        for state in (None, jax.vmap(optax.adam(0.1).init)(SLOTS)[:1])
+    ),
+    (
+        lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), QUADRATIC, opt_state=None),
+        ("opt_state is not that of the optimizer", "give jax"),
+    ),
+    (
+        lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), QUADRATIC, steps=2**31),
+        ("steps is 2147483648", "give an integer from 1 to"),
+    ),
+    *(
+        (partial(tj.mix, MIXING, leaf), ("kept has a leaf ", "give "))
+        for leaf in (np.ones(4, np.longdouble), sparse.eye_array(4), np.ma.ones(4), np, np.zeros(4, "m8[s]"))
+    ),
+    *(
+        (partial(function, KEY_0, images), ("images is ", "give floats of shape"))
+        for function in (data.random_flip, data.random_crop, data.crop_and_flip)
+        for images in (np.full((1, 2, 2, 1), "a"), np.full((1, 2, 2, 1), None), np.zeros((1, 2, 2, 1), "M8[s]"))
+    ),
+    *(
+        (partial(tj.compression.cast, dtype), ("dtype is ", "give a type of floats with a sign"))
+        for dtype in (jnp.array(2), np, {"a": []}, sparse.eye_array(4), np.float16(0.5))
+    ),
     # runs
     (lambda: simulate(seed=1, seeds=[2]), ("seed is 1 and seeds is [2]", "give one of the two")),
     (lambda: simulate(seeds=[0, [1]]), "seeds is [1]; give an integer of at least 0"),

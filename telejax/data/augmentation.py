@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from telejax.backend.shapes import kind_of
+from telejax.backend.shapes import is_number, kind_of
 from telejax.errors import check_integer, check_name
 from telejax.random.keys import check_key
 
@@ -58,7 +58,7 @@ def crop_and_flip(
 def _check_batch(key: Array, images: Array) -> None:
     """Raise a ValueError unless these are a key and a batch of images."""
     check_key("key", key)
-    if getattr(images, "ndim", 0) != 4:
+    if not is_number(images) or getattr(images, "ndim", 0) != 4:
         raise ValueError(f"images is {kind_of(images)}; give floats of shape (batch, height, width, channels)")
 
 
