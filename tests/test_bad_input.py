@@ -351,10 +351,19 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (partial(topology.permuted, order=[0]), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.permuted, RING), {"order": ([None, "x", [0, 1], RAGGED, 3], "give each of the integers 0 to 3")}),
     (topology.sequence, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
+    (partial(topology.block_diagonal, [RING]), {"name": ([0, None, np.zeros(2)], TEXT)}),
     (topology.block_diagonal, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
     (partial(topology.with_self_loops, weight=0.5), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.with_self_loops, RING), {"weight": ([*NUMBERS, 1.0], "give a number of at least 0 and below 1")}),
-    (topology.Needs, {"stochastic": (["x", None], "give one of: both, column, row")}),
+    (
+        topology.Needs,
+        {
+            "stochastic": (["x", None], "give one of: both, column, row"),
+            "fixed": (FLAGS, FLAG),
+            "symmetric": (FLAGS, FLAG),
+            "above": (["x", True, NAN, 1j], "give a finite number"),
+        },
+    ),
     *(
         (getattr(RING, name), {"round": (SEEDS, "give an integer from 0 to 2147483647")})
         for name in ("matrix", "sparse", "messages", "to_networkx", "draw")
@@ -374,7 +383,13 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (partial(tj.bind_mixing, MIXING), {"nodes": (COUNTS, COUNT)}),
     (
         partial(tj.node_mixing, topology="ring"),
-        {"topology": ([None, 3], PLATE), "stochastic": (["x", None], "give one of: both")},
+        {
+            "topology": ([None, 3], PLATE),
+            "stochastic": (["x", None], "give one of: both"),
+            "fixed": (FLAGS, FLAG),
+            "symmetric": (FLAGS, FLAG),
+            "above": (["x", True, NAN, 1j], "give a finite number"),
+        },
     ),
     (
         partial(tj.optimizer, optax.sgd, learning_rate=0.1),
@@ -788,6 +803,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", 3), ("rounds of topology 'x' is 3", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", ("a",)), ("rounds of topology 'x' holds 'a'", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", RING.rounds + topology.ring(5).rounds), ("rounds over [4, 5] nodes", "the same")),
+    (lambda: topology.Topology("x", RING.rounds, None), ("unknown stochastic None", "give one of: both")),
+    (lambda: topology.from_spec("matcha:graph=", 6), ("has the value ''", "a word, as in name:parameter=word")),
     (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),
     (lambda: topology.table(8, ["ring"], tolerance=1.5), ("tolerance is 1.5", "above 0 and below 1")),
     (lambda: RING.rounds_to_consensus(tolerance=1.0), ("tolerance is 1.0", "above 0 and below 1")),
