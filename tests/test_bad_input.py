@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from telejax import data, models, tasks, theory, topology
 from telejax.algorithms.joint import joint_teleportation
 from telejax.cli import main
 from telejax.errors import short
+from telejax.optimizers import decayed_sgd
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = [0, 2.5, "8", True, NAN, [8]]
@@ -395,8 +397,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(tj.optimizer, optax.sgd, learning_rate=0.1),
         {
             "learning_rate": (NUMBERS, NUMBER),
-            "momentum": ([*FRACTIONS, "x", 2], "give a number from 0 to below 1"),
-            "nesterov": (["x", 1], FLAG),
+            "momentum": ([*FRACTIONS, "x", 2, len, int, jnp.array(2.0), jnp.array(NAN), KEY_0], "from 0 to below 1"),
+            "nesterov": (["x", 1, int, jnp.array(True)], FLAG),
         },
     ),
     (partial(tj.optimizer, learning_rate=0.1), {"factory": ([None, "sgd", 3], "give a function such as optax.sgd")}),
@@ -405,10 +407,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "b1": ([2, 1.0, "x", NAN], "from 0 to below 1"),
             "b2": ([2, 1.5], "below 1"),
-            "eps": (["x", -1.0, NAN], NUMBER),
+            "eps": (["x", -1.0, NAN, None, len], NUMBER),
+            "mu_dtype": ([int, np.bool_, "complex64", "U4", np.longdouble, 3], "give a type of floats with a sign"),
         },
     ),
-    (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x"], NUMBER)}),
+    (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x", None], NUMBER)}),
     (partial(tj.optimizer, optax.rmsprop, learning_rate=0.1), {"decay": ([2.0, "x"], "from 0 to below 1")}),
     *(
         (function, {"optimizer": ([None, "sgd", 3, 0.1], OPTIMIZER)})
@@ -848,6 +851,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.optimizer(optax.adamw, learning_rate=0.1, mask=3), ("mask is 3", "give booleans like the parameters")),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: None), ("returned NoneType", "to one number")),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: jnp.ones(3)), ("returned float32[3]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: True), ("returned bool[]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: np.uint32(1)), ("returned uint32[]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: -1.0), ("learning_rate is -1.0", NUMBER)),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda: 0.1), ("which fails for a step", "to one number")),
     (lambda: tj.optimizer(lambda **numbers: None, learning_rate=0.1), ("returned NoneType", "such as optax.sgd")),
     (lambda: tj.optimizer(optax.sgd(0.1)), ("factory is", "give a function such as optax.sgd, not its result")),
@@ -984,6 +990,18 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
     call()
+
+
+def test_numbers_of_an_optimizer_are_floats_or_small_integers() -> None:
+    given = {"momentum": jnp.array(0.5), "learning_rate": 0.1, "weight_decay": 2**31}
+    assert tj.optimizer(decayed_sgd, **given).numbers == {**given, "momentum": 0.5, "weight_decay": 2.0**31}
+    half = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=Fraction(1, 2))
+    assert half.numbers["momentum"] == 0.5 and type(half.numbers["momentum"]) is float
+    assert tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0).options == (("momentum", 0),)
+    taken = jax.jit(
+        lambda beta: jnp.zeros(tj.optimizer(optax.sgd, learning_rate=0.1, momentum=beta).numbers["momentum"].shape)
+    )
+    assert jax.eval_shape(taken, 0.5).shape == ()
 
 
 BASE: dict[str, Any] = {

@@ -77,6 +77,23 @@ def is_array(value: object) -> bool:
     return is_key(value) or (known and value.dtype.char not in UNKNOWN)
 
 
+def check_float_dtype(name: str, given: Any) -> np.dtype:
+    """Return a type of floats with a sign, as jax takes it, or raise a ValueError.
+
+    >>> check_float_dtype("dtype", "int8")
+    Traceback (most recent call last):
+    ...
+    ValueError: dtype is 'int8'; give a type of floats with a sign, such as jax.numpy.bfloat16
+    """
+    try:
+        made = jnp.zeros((), given).dtype if isinstance(given, str | type | np.dtype) else None
+    except Exception:  # of what is no type, or none that jax knows
+        made = None
+    if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
+        raise ValueError(f"{name} is {short(given)}; give a type of floats with a sign, such as jax.numpy.bfloat16")
+    return made
+
+
 def is_number(value: object) -> bool:
     """Whether a value is made of real numbers."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_)

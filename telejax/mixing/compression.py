@@ -15,7 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
-from telejax.backend.shapes import is_number
+from telejax.backend.shapes import check_float_dtype, is_number
 from telejax.errors import PROBABILITY, check_flag, check_integer, check_kind, short
 from telejax.random.keys import check_key
 from telejax.random.sampling import sample_distinct
@@ -245,13 +245,7 @@ def cast(dtype: Any) -> Cast:
     >>> cast(jnp.bfloat16).bits(100)
     1600
     """
-    try:
-        made = jnp.zeros((), dtype).dtype if isinstance(dtype, str | type | np.dtype) else None
-    except Exception:  # of a user's class
-        made = None
-    if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
-        raise ValueError(f"dtype is {short(dtype)}; give a type of floats with a sign, such as jax.numpy.bfloat16")
-    return Cast(made)
+    return Cast(check_float_dtype("dtype", dtype))
 
 
 def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bool[Array, " slots"]) -> Tree:
