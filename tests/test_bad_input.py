@@ -841,6 +841,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.testing.check_algorithm(DSGD.bind, tasks="x"), ("tasks is 'x'", "give a list of tasks")),
     (lambda: tj.testing.check_algorithm(DSGD.bind, tasks=[3]), ("tasks is 3", "give a list of tasks")),
     (lambda: tj.testing.check_algorithm(DSGD.bind, without=3), ("without is 3", "give a sequence of names")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, without=None), ("without is None", "give a sequence of names")),
+    (
+        lambda: tj.testing.check_algorithm(DSGD.bind, only=["trees"], without=["trees"]),
+        ("only is ['trees'] and without ['trees']", "leave at least one check"),
+    ),
     (lambda: tj.testing.check_algorithm(DSGD.bind, only="mesh"), ("only is 'mesh'", "give a sequence of names")),
     (lambda: tj.compare([DSGD], tasks.digits(nodes=4), rounds=5, target=-1), ("target is -1.0", "right answers")),
     (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, tune={"mometum": [0.1]}), "unknown number in tune 'mometum'"),
@@ -1101,11 +1106,12 @@ def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     )
     (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3}))
     check(
-        lambda: tj.load(tmp_path), ("history.parquet has no group and no learning_rate", "give the folder of a result")
+        lambda: tj.load(tmp_path),
+        ("history.parquet has no diverged and no group and no learning_rate", "give the folder of a result"),
     )
 
 
-ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0]}
+ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0], "diverged": [False]}
 
 
 @pytest.mark.parametrize(
@@ -1114,7 +1120,10 @@ ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": 
         ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows, or no numbers"),
         (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
         (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
-        (ROW, "x", {}, "whose nodes or parameters are not those of a result"),
+        (ROW, "x", {}, "whose config.json has 'nodes': 'x', no int"),
+        (ROW, -1, {}, "whose nodes or parameters are not those of a result"),
+        (ROW, True, {}, "whose nodes or parameters are not those of a result"),
+        (ROW | {"diverged": ["x"]}, 3, {}, "history.parquet has no true or false in diverged"),
         (ROW, 3, 3, "whose nodes or parameters are not those of a result"),
     ],
 )
@@ -1125,9 +1134,22 @@ def test_results_that_are_none(rows: dict[str, Any], nodes: Any, params: Any, wo
     check(lambda: tj.load(tmp_path), (words, "give the folder of a result.save"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tune", -1), ("tune", [None]), ("higher_is_better", -1), ("algorithm", None), ("seeds", "x"), ("labels", 3)],
+)
+def test_configs_that_are_damaged(name: str, value: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3, name: value}))
+    pl.DataFrame(ROW).write_parquet(tmp_path / "history.parquet")
+    (tmp_path / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize({}))
+    check(lambda: tj.load(tmp_path), (f"config.json has {name!r}: {value!r}", "give the folder of a result.save"))
+    (tmp_path / "params.msgpack").write_bytes(b"")
+    check(lambda: tj.load(tmp_path), "holds no saved result: params.msgpack cannot be read")
+
+
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "history.parquet")
-    check(lambda: tj.load(tmp_path), ("holds no saved result", "history.parquet is no regular file"))
+    check(lambda: tj.load(tmp_path), ("holds no saved result", "history.parquet cannot be read: it is no regular file"))
 
 
 def test_an_answer_that_is_no_truth() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,15 @@ TUNE_BY = ("validation_loss_slots", "loss_slots")
 HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
 """Columns that a summary leaves out."""
 
-FILES = ("history.parquet", "config.json", "params.msgpack")
-"""Of a saved result."""
+READERS: dict[str, Callable[[Path], Any]] = {
+    "history.parquet": pl.read_parquet,
+    "config.json": lambda file: json.loads(file.read_text()),
+    "params.msgpack": lambda file: flax.serialization.msgpack_restore(file.read_bytes()),
+}
+"""How the files of a saved result are read."""
+
+OF_CONFIG = {"algorithm": str, "nodes": int, "seeds": list, "tune": dict, "higher_is_better": dict, "labels": dict}
+"""What a config holds, as far as it does; the last three may be null."""
 
 X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messages": "messages", "time": "time"}
 """What a target is reached against, and the column that :meth:`Result.first` answers with."""
@@ -292,32 +299,36 @@ def load(path: str | os.PathLike[str]) -> Result:
         ValueError: the folder holds no result, naming the file that is missing or unreadable.
     """
     folder = Path(check_path("path", path))
-    try:
-        for name in FILES:  # what is there, and is no file, may never end
-            if (file := folder / name).exists() and not file.is_file():
-                raise OSError(f"{name} is no regular file")
-        found = Result(
-            history=pl.read_parquet(folder / "history.parquet"),
-            config=json.loads((folder / "config.json").read_text()),
-            params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
-        )
-    except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
-        raise ValueError(f"path is {short(str(path))}, which holds no saved result: {error}") from error
+    read: list[Any] = []
+    for name, reader in READERS.items():
+        file = folder / name
+        try:
+            if file.exists() and not file.is_file():  # it may never end
+                raise OSError("it is no regular file")
+            read.append(reader(file))
+        except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
+            told = f"path is {short(str(path))}, which holds no saved result"
+            raise ValueError(f"{told}: {name} cannot be read: {error or type(error).__name__}") from error
+    found, wrong = Result(*read), f"path is {str(path)!r}, whose"
     remedy = "give the folder of a result.save(...)"
     if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():
-        raise ValueError(f"path is {str(path)!r}, whose config.json is not that of a result; {remedy}")
-    if missing := {*found.run_columns, "round"}.difference(found.history.columns):
-        raise ValueError(
-            f"path is {str(path)!r}, whose history.parquet has no {' and no '.join(sorted(missing))}; {remedy}"
-        )
+        raise ValueError(f"{wrong} config.json is not that of a result; {remedy}")
+    for name, kind in OF_CONFIG.items():
+        value = found.config.get(name, kind())
+        if not isinstance(value, kind) and not (value is None and name in ("tune", "higher_is_better", "labels")):
+            raise ValueError(f"{wrong} config.json has {name!r}: {short(value)}, no {kind.__name__}; {remedy}")
+    if missing := {*found.run_columns, "round", "diverged"}.difference(found.history.columns):
+        raise ValueError(f"{wrong} history.parquet has no {' and no '.join(sorted(missing))}; {remedy}")
     counted = ("round", pl.Int64), ("seed", pl.Int64), ("group", pl.Int64), ("loss", pl.Float64)
     if not found.history.height or any(not _holds(found.history, name, kind) for name, kind in counted):
         raise ValueError(
-            f"path is {str(path)!r}, whose history.parquet has no rows, or no numbers in "
-            f"{', '.join(name for name, _ in counted)}; {remedy}"
+            f"{wrong} history.parquet has no rows, or no numbers in {', '.join(name for name, _ in counted)}; {remedy}"
         )
-    if not isinstance(found.config["nodes"], int) or not isinstance(found.params, Mapping | np.ndarray):
-        raise ValueError(f"path is {str(path)!r}, whose nodes or parameters are not those of a result; {remedy}")
+    if found.history.schema["diverged"] != pl.Boolean:
+        raise ValueError(f"{wrong} history.parquet has no true or false in diverged; {remedy}")
+    count = found.config["nodes"]
+    if isinstance(count, bool) or count < 1 or not isinstance(found.params, Mapping | np.ndarray):
+        raise ValueError(f"{wrong} nodes or parameters are not those of a result; {remedy}")
     return found
 
 
