@@ -198,7 +198,10 @@ class TaskOptions(Command):
         options = {key: self.value(key) for key in takes if key in OPTIONS_OF_TASKS}
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
-            raise ValueError(f"--task is {self.task!r}, which needs {missing[0]}; write {name}:{missing[0]}=...")
+            key = missing[0]
+            kind = type(self.value(key)) if key in OPTIONS_OF_TASKS else float
+            write = f"write {name}:{key}=..." if key in takes else f"annotate it, as in {key}: {kind.__name__}"
+            raise ValueError(f"--task is {self.task!r}, which needs {key}; {write}")
         made: Task = factory(**values)
         return check_task(made)
 
