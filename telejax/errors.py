@@ -180,7 +180,11 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     ...
     ValueError: name is 3; give a text
     """
-    if not isinstance(value, kind):
+    try:
+        fits = isinstance(value, kind)
+    except Exception:  # of a user's class, which a protocol asks for its members
+        fits = False
+    if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return value
 

@@ -11,7 +11,7 @@ import optax
 
 from telejax.backend.factories import OPTIMIZERS
 from telejax.backend.shapes import check_float_dtype, is_number, kind_of, traced_shapes
-from telejax.errors import check_flag, check_number, short
+from telejax.errors import check_flag, check_kind, check_number, short
 
 BY_NAME: dict[str, Callable[..., Any]] = {name: getattr(optax, name) for name in OPTIMIZERS}
 """Those that a command line and a sweep know."""
@@ -164,14 +164,14 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
 
 def check_optimizer(name: str, given: Any) -> OptimizerLike:
     """Return ``given``, or raise a ValueError where an algorithm was made of what is no optimizer of telejax yet."""
-    if isinstance(given, OptimizerLike) and not isinstance(given, type):
-        return given
-    text = repr(given)
-    text = "a bare optax transformation" if isinstance(given, optax.GradientTransformation) else text
-    raise ValueError(
-        f"{name} is {text}; give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an "
-        "optax transformation"
+    remedy = (
+        "give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an optax transformation"
     )
+    if isinstance(given, optax.GradientTransformation):
+        raise ValueError(f"{name} is a bare optax transformation; {remedy}")
+    if isinstance(given, type):
+        raise ValueError(f"{name} is {short(given)}; {remedy}")
+    return check_kind(name, given, OptimizerLike, remedy)
 
 
 SCHEDULE = "give a function of the step to one number, such as optax.cosine_decay_schedule(0.1, 1000)"

@@ -898,6 +898,12 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.load(Bytes()), ("path is", FOLDER)),
     (lambda: classified(node_batch=np.array([1, 2])), ("node_batch is array([1, 2])", "give an integer")),
     (lambda: tasks.classification(DATA, nodes=np.array([1, 2]), partition=TABLE), ("nodes is array([1, 2])", COUNT)),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Rude()), ("task is a Rude", "give a task")),
+    (lambda: tj.gradients(Rude(), SLOTS, np.array([0, 3]), QUADRATIC), ("key is a Rude", KEY)),
+    (lambda: tj.gradients(KEY_0, Rude(), np.array([0, 3]), QUADRATIC), ("params has a leaf Rude", "give floats")),
+    (lambda: tj.gradients(pl.Series([1]), SLOTS, np.array([0, 3]), QUADRATIC), ("key is", KEY)),
+    (lambda: tj.mix(MIXING, Rude()), ("kept has a leaf Rude", "give arrays")),
+    (lambda: tj.apply_gradients(SLOTS, SLOTS, (), Rude()), ("optimizer is a Rude", OPTIMIZER)),
     # parts of a step
     *(
         (partial(function, KEY_0, SLOTS, holders, QUADRATIC), ("holders is ", "give integers, a node of the task"))

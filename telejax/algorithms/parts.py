@@ -107,10 +107,10 @@ def apply_gradients(
     """
     check_optimizer("optimizer", optimizer)
     _check_rows("params", params)
+    _check_rows("grads", grads)
     shapes = lambda tree: [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
     if jax.tree.structure(grads) != jax.tree.structure(params) or shapes(grads) != shapes(params):  # type: ignore[operator]
         raise ValueError(f"grads is {outline(grads)} and params {outline(params)}; give one array like each parameter")
-    _check_rows("grads", grads)
     with _told(optimizer, params, opt_state):
         return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 

@@ -54,15 +54,15 @@ class _Kind(str):
 
 def kind_of(leaf: Any) -> str:
     """Dtype and shape of an array or a number, the class of anything else."""
-    if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
-        return type(leaf).__name__
     if isinstance(leaf, np.ma.MaskedArray):
         return "a masked array"
     try:
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
+            return type(leaf).__name__
         dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf)) if not is_key(leaf) else leaf.dtype
         return f"{dtype}[{','.join(map(str, jnp.shape(leaf)))}]"
     except Exception:  # of what jax does not know
-        return f"{type(leaf).__name__} of {short(getattr(leaf, 'dtype', None))}"
+        return f"{type(leaf).__name__} of {leaf.dtype!r}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
 
 
 def is_key(leaf: object) -> bool:

@@ -58,7 +58,7 @@ def crop_and_flip(
 def _check_batch(key: Array, images: Array) -> None:
     """Raise a ValueError unless these are a key and a batch of images."""
     check_key("key", key)
-    if not is_number(images) or getattr(images, "ndim", 0) != 4:
+    if not is_number(images) or jnp.ndim(images) != 4:
         raise ValueError(f"images is {kind_of(images)}; give floats of shape (batch, height, width, channels)")
 
 

@@ -105,7 +105,7 @@ def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
     for leaf in jax.tree.leaves(tree):
         if not is_array(leaf):
-            kind = f"{type(leaf).__name__}, {kind_of(leaf)}" if hasattr(leaf, "dtype") else kind_of(leaf)
+            kind = f"{type(leaf).__name__}, {kind_of(leaf)}" if hasattr(type(leaf), "dtype") else kind_of(leaf)
             raise ValueError(f"{name} has a leaf {kind}; give arrays of shape (slots, ...)")
         if jnp.ndim(leaf) < 1 or leaf.shape[0] != mixing.slots:
             raise ValueError(

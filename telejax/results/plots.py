@@ -36,6 +36,7 @@ LABELS = {
     "grad_norm_sq": "squared gradient norm of the mean model",
 }
 
+LABEL = "give a mapping of columns to texts"
 HISTORIES = "give a mapping of labels to histories, such as {'SGD': result.history}"
 
 INSIDE, BESIDE = 10, 30
@@ -105,7 +106,7 @@ def plot_histories(
     if not check_kind("histories", histories, Mapping, HISTORIES):
         raise ValueError("histories is empty; give at least one")
     settings = _columns("settings", settings)
-    names = {**LABELS, **check_kind("labels", labels or {}, Mapping, "give a mapping of columns to texts")}
+    names = {**LABELS, **check_kind("labels", {} if labels is None else labels, Mapping, LABEL)}
     log = None if log is None else check_flag("log", log)
     for label, table in histories.items():
         check_kind("label of histories", label, str, HISTORIES)

@@ -58,7 +58,7 @@ class Topology:
         if not (rounds := check_list(called, self.rounds, remedy)):
             raise ValueError(f"{called} is empty; {remedy}")
         for one in rounds:
-            if isinstance(one, type) or not hasattr(one, "at"):
+            if not hasattr(type(one), "links"):
                 raise ValueError(f"{called} holds {short(one)}; {remedy}")
         sizes = sorted({one.nodes for one in rounds})
         if len(sizes) != 1:
