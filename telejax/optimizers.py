@@ -158,7 +158,7 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
         _check_update("a ready optax transformation", given)
         return FixedOptimizer(given)
     raise ValueError(
-        f"optimizer is {given!r}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
+        f"optimizer is {short(given)}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
     )
 
 

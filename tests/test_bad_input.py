@@ -904,6 +904,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.gradients(pl.Series([1]), SLOTS, np.array([0, 3]), QUADRATIC), ("key is", KEY)),
     (lambda: tj.mix(MIXING, Rude()), ("kept has a leaf Rude", "give arrays")),
     (lambda: tj.apply_gradients(SLOTS, SLOTS, (), Rude()), ("optimizer is a Rude", OPTIMIZER)),
+    (lambda: simulate(seeds=Rude()), ("seeds is a Rude", COUNT)),
+    (lambda: simulate(tune=Rude()), ("tune is a Rude", "give a list of step sizes")),
+    (lambda: simulate(until=Rude()), ("until is a Rude", "give a metric and its target")),
+    (lambda: simulate(metrics=Rude()), ("metrics is a Rude", "give a list of telejax.Metric")),
+    (lambda: simulate(metrics=range(10**12)), ("metrics is range(0, 1000000000000)", "give a list of telejax.Metric")),
     # parts of a step
     *(
         (partial(function, KEY_0, SLOTS, holders, QUADRATIC), ("holders is ", "give integers, a node of the task"))

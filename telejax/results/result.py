@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_integer, check_name, check_path, check_target, short
+from telejax.errors import check_integer, check_list, check_name, check_path, check_target, short
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -127,7 +127,8 @@ class Result:
         Raises:
             ValueError: an unknown column or group, or a column whose direction nobody knows.
         """
-        by = next(name for name in TUNE_BY if name in self.history.columns) if by is None else by
+        if by is None:
+            by = next((name for name in TUNE_BY if name in self.history.columns), TUNE_BY[-1])
         higher = self.higher_is_better(by)
         groups = self.history["group"].unique().to_list()
         remedy = f"this result has the groups {sorted(groups)}"
@@ -200,11 +201,11 @@ class Result:
         Raises:
             ValueError: a column that the history does not have, or one that names the runs.
         """
-        if isinstance(metrics, str) or not isinstance(metrics, Iterable | None) or getattr(metrics, "ndim", 1) == 0:
-            raise ValueError(f"metrics is {short(metrics)}; give a list of columns, such as ['loss']")
+        if metrics is not None:
+            given = list(metrics) if isinstance(metrics, set | Mapping) else metrics
+            metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
-        metrics = None if metrics is None else list(metrics)
-        if metrics and len({*map(str, metrics)}) < len(metrics):
+        if metrics and len({*map(short, metrics)}) < len(metrics):
             raise ValueError(f"metrics is {metrics!r}; give each column only once")
         chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
         if taken := [name for name in chosen if name in naming]:

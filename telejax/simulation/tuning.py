@@ -60,7 +60,7 @@ def settings(
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
     if not isinstance(tune, Mapping):
-        if not _is_list(tune):
+        if not is_list(tune):
             raise ValueError(f"tune is {short(tune)}; give a list of step sizes, or a mapping of names to lists")
         tune = {"learning_rate": tune}
     if not tune:
@@ -78,7 +78,7 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
 
 def _values(name: str, full: str, values: Any) -> list[float]:
     """The numbers of one list, each in its range and different on the device too."""
-    if not _is_list(values):
+    if not is_list(values):
         raise ValueError(f"tune is {_named(name, values)}; give at least one value, in a list")
     exclusive = full.split(".")[-1] == "learning_rate"
     argument = "tune" if exclusive else f"tune[{name!r}]"
@@ -90,11 +90,14 @@ def _values(name: str, full: str, values: Any) -> list[float]:
     return numbers
 
 
-def _is_list(values: Any) -> bool:
+def is_list(values: Any) -> bool:
     """Whether these are several values in an order."""
     if isinstance(values, list | tuple | range):
         return True
-    return isinstance(values, Iterable) and not isinstance(values, memoryview) and getattr(values, "ndim", 0) == 1
+    try:
+        return isinstance(values, Iterable) and not isinstance(values, memoryview) and getattr(values, "ndim", 0) == 1
+    except Exception:  # of a user's class
+        return False
 
 
 def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
