@@ -1269,7 +1269,10 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --task math:pi", ("task is 'math:pi'", "give a function that makes a task")),
     ("compare --task math:hypot", ("parameters that cannot be read", "give a Python function")),
     ("compare --task refusals:task_of", ("which needs nodes", "annotate it, as in nodes: int")),
-    ("compare --task textwrap:fill", ("which needs text", "annotate it, as in text: float")),
+    (
+        "compare --task textwrap:fill",
+        ("which needs text; write textwrap:fill:text=... and annotate it, as in text: float"),
+    ),
     ("compare --task telejax.tasks:quadratic --model lenet", ("--model is lenet", "does not take; leave it out")),
     ("compare --task telejax.tasks:quadratic --alpha 1", ("--alpha is 1.0", "leave it out")),
     ("compare --task telejax.tasks:quadratic --dataset digits", ("--dataset is digits and --task", "give one of")),

@@ -199,8 +199,13 @@ class TaskOptions(Command):
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
             key = missing[0]
-            kind = type(self.value(key)) if key in OPTIONS_OF_TASKS else float
-            write = f"write {name}:{key}=..." if key in takes else f"annotate it, as in {key}: {kind.__name__}"
+            own = key not in OPTIONS_OF_TASKS
+            kind = (
+                ""
+                if key in takes
+                else f"annotate it, as in {key}: {'float' if own else type(self.value(key)).__name__}"
+            )
+            write = " and ".join(filter(None, [f"write {name}:{key}=..." if own or not kind else "", kind]))
             raise ValueError(f"--task is {self.task!r}, which needs {key}; {write}")
         made: Task = factory(**values)
         return check_task(made)
