@@ -5,6 +5,7 @@ import numbers
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -38,6 +39,10 @@ MAX_SCALE = 1e15
 MAX_FLOAT = float(np.finfo(np.float64).max)
 LARGEST = float(np.finfo(np.float32).max)
 """Of the numbers of a run: a larger one is inf on the device."""
+MOST = 2**24
+"""Numbers of a range that may be listed."""
+MAX_PATH, MAX_PARTS, MAX_PART = 4000, 300, 255
+"""Characters of a path, its folders, characters of one of them: with more it cannot be made, or not looked at."""
 
 
 def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum: int | None = None) -> int:
@@ -48,7 +53,7 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum
     ...
     ValueError: rounds is 0; give an integer of at least 1
     """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bound = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ValueError(f"{name} is {short(value)}; {remedy or f'give an integer {bound}'}")
@@ -67,9 +72,13 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     """
     bound = f"above {minimum:g}" if exclusive else f"of at least {minimum:g}"
     remedy = remedy or f"give a finite number{'' if minimum == -np.inf else f' {bound}'}"
-    if is_real(value) and LARGEST < abs(value) < np.inf:
+    try:
+        size = abs(value) if is_real(value) else np.nan
+        large, number = bool(LARGEST < size < np.inf), float(value) if size <= LARGEST else np.nan
+    except Exception as error:  # of a user's class, or of jax about what is traced
+        raise ValueError(f"{name} is {short(value)}, whose value cannot be read here; {remedy}") from error
+    if large:
         raise ValueError(f"{name} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
-    number = float(value) if is_real(value) and abs(value) <= LARGEST else np.nan
     if not np.isfinite(number) or number < minimum or (exclusive and number == minimum):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return number
@@ -128,14 +137,15 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
     ...
     ValueError: target is nan; give a finite number to reach
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not _is_finite(value):
-        raise ValueError(f"{name} is {(value if given is None else given)!r}; give a finite number to reach")
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool | np.timedelta64)
+    if not real or not _is_finite(value):
+        raise ValueError(f"{name} is {short(value if given is None else given)}; give a finite number to reach")
     return float(value)
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a number is a finite float, an integer of any size included."""
-    return -MAX_FLOAT <= value <= MAX_FLOAT if isinstance(value, int) else bool(np.isfinite(value))
+    """Whether a number is a finite float, an integer or a longer float of any size included."""
+    return -MAX_FLOAT <= value <= MAX_FLOAT if isinstance(value, int) else bool(np.isfinite(float(value)))
 
 
 def is_real(value: object) -> bool:
@@ -170,7 +180,11 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     ...
     ValueError: name is 3; give a text
     """
-    if not isinstance(value, kind):
+    try:
+        fits = isinstance(value, kind)
+    except Exception:  # of a user's class, which a protocol asks for its members
+        fits = False
+    if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return value
 
@@ -183,13 +197,13 @@ def check_list(name: str, value: Any, remedy: str) -> list[Any]:
     ...
     ValueError: candidates is 5; give a list of integers
     """
-    if (
-        isinstance(value, str | bytes | bytearray | memoryview | Mapping | set)
-        or not isinstance(value, Iterable)
-        or getattr(value, "ndim", 1) < 1
-    ):
-        raise ValueError(f"{name} is {short(value)}; {remedy}")
-    return list(value)
+    one = isinstance(value, str | bytes | bytearray | memoryview | Mapping | set) or not isinstance(value, Iterable)
+    try:
+        if not (one or getattr(value, "ndim", 1) < 1 or (isinstance(value, range) and len(value) > MOST)):
+            return list(value)
+    except Exception as error:  # of a user's class
+        raise ValueError(f"{name} is {short(value)}, which cannot be read as a list; {remedy}") from error
+    raise ValueError(f"{name} is {short(value)}; {remedy}")
 
 
 def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
@@ -204,7 +218,7 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
         raise ValueError(f"{name} is a masked array, whose mask would be lost; {remedy}")
     try:
         array = np.asarray(value)
-    except (TypeError, ValueError):  # ragged
+    except Exception:  # ragged, or of a user's class
         array = np.asarray(None)
     if array.dtype == object:
         raise ValueError(f"{name} is {short(value)}, which is no array of numbers or texts; {remedy}")
@@ -219,9 +233,17 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     ...
     ValueError: path is 3; give the path of a folder
     """
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in os.fspath(value):
+    try:
+        path = os.fspath(value)
+        fits = isinstance(path, str) and bool(os.fsencode(path)) and "\0" not in path
+    except Exception:  # none, or of a user's class, or letters that no file is called by
+        fits = False
+    if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")
-    return os.fspath(value)
+    parts = Path(path).parts
+    if len(path) > MAX_PATH or len(parts) > MAX_PARTS or max(map(len, parts), default=0) > MAX_PART:
+        raise ValueError(f"{name} is {short(value)}, which is longer than a path may be; {remedy}")
+    return path
 
 
 def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
@@ -235,6 +257,6 @@ def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
     known = sorted(known)
     if isinstance(name, str) and name in known:
         return name
-    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    nearest = difflib.get_close_matches(name if isinstance(name, str) else short(name), known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]!r}? Known" if nearest else "give one of"
     raise ValueError(f"unknown {kind} {short(name)}; {hint}: {', '.join(known)}")

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 
 from telejax.backend.factories import OPTIMIZERS
-from telejax.backend.shapes import is_number, kind_of, traced_shapes
-from telejax.errors import check_flag, check_number, short
+from telejax.backend.shapes import check_float_dtype, is_number, kind_of, traced_shapes
+from telejax.errors import check_flag, check_kind, check_number, short
 
 BY_NAME: dict[str, Callable[..., Any]] = {name: getattr(optax, name) for name in OPTIMIZERS}
 """Those that a command line and a sweep know."""
@@ -114,15 +114,18 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     """
     if not callable(factory):
         raise ValueError(f"factory is {short(factory)}; give a function such as optax.sgd, not its result")
-    numbers, options = {}, {}
+    numbers: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for name, value in arguments.items():
-        check_hyperparameter(factory, name, value)
+        value = check_hyperparameter(factory, name, value)
         if name == "learning_rate":
             if callable(value):
                 _check_schedule(value)
                 options[name] = value
             else:
                 numbers[name] = _check_step_size(value)
+        elif isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):  # no part of a program's name
+            numbers[name] = value
         elif isinstance(value, float):
             if value != value:
                 raise ValueError(f"{name} is {value!r}; give a number")
@@ -155,20 +158,20 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
         _check_update("a ready optax transformation", given)
         return FixedOptimizer(given)
     raise ValueError(
-        f"optimizer is {given!r}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
+        f"optimizer is {short(given)}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
     )
 
 
 def check_optimizer(name: str, given: Any) -> OptimizerLike:
     """Return ``given``, or raise a ValueError where an algorithm was made of what is no optimizer of telejax yet."""
-    if isinstance(given, OptimizerLike) and not isinstance(given, type):
-        return given
-    text = repr(given)
-    text = "a bare optax transformation" if isinstance(given, optax.GradientTransformation) else text
-    raise ValueError(
-        f"{name} is {text}; give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an "
-        "optax transformation"
+    remedy = (
+        "give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an optax transformation"
     )
+    if isinstance(given, optax.GradientTransformation):
+        raise ValueError(f"{name} is a bare optax transformation; {remedy}")
+    if isinstance(given, type):
+        raise ValueError(f"{name} is {short(given)}; {remedy}")
+    return check_kind(name, given, OptimizerLike, remedy)
 
 
 SCHEDULE = "give a function of the step to one number, such as optax.cosine_decay_schedule(0.1, 1000)"
@@ -177,27 +180,41 @@ FRACTIONS = ("momentum", "b1", "b2", "decay")
 """Arguments of optax that are from 0 to below 1: what is kept from one step to the next."""
 NOT_NEGATIVE = ("eps", "eps_root", "weight_decay", "initial_accumulator_value", "initial_scale")
 """Arguments of optax that are at least 0."""
+DTYPES = ("mu_dtype", "accumulator_dtype")
+"""Arguments of optax that are types of floats."""
 
 
-def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> None:
-    """Raise a ValueError where an argument of optax, or of telejax's own factory, is of a wrong kind or out of range.
+def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> Any:
+    """Return an argument of optax, or of telejax's own factory, or raise a ValueError: of a wrong kind or out of range.
 
     None and schedules are taken where the factory takes them; what other factories call by these names is theirs.
+    Numbers become floats, except small integers, which are structure.
     """
     if (getattr(factory, "__module__", None) or "").split(".")[0] not in ("optax", "telejax"):
-        return
-    if value is None or callable(value) or isinstance(value, jax.Array):  # one on the device may be traced
-        return
-    if name in FRACTIONS:
-        remedy = "give a number from 0 to below 1"
-        if check_number(name, value, remedy=remedy) >= 1:
+        return value
+    known = inspect.signature(factory).parameters.get(name)
+    default, is_scalar = known.default if known else None, name in (*FRACTIONS, *NOT_NEGATIVE)
+    left_out = value is None and (name == "momentum" or default is None or not is_scalar)
+    scheduled = callable(value) and (  # weight_decay may be, and all where optax has wrapped the factory
+        name == "weight_decay"
+        or hasattr(factory, "__wrapped__")
+        or not (is_scalar or name in DTYPES or isinstance(default, bool))
+    )
+    if left_out or scheduled or isinstance(value, jax.core.Tracer):
+        return value
+    if is_scalar:
+        remedy = "give a number from 0 to below 1" if name in FRACTIONS else ""
+        number = check_number(name, value, remedy=remedy)
+        if remedy and number >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
-    elif name == "mask" and isinstance(value, int | float | str):
+        return value if isinstance(value, int) and value < 2**31 else number
+    if name in DTYPES:
+        check_float_dtype(name, value)
+    if name == "mask" and isinstance(value, int | float | str):
         raise ValueError(f"mask is {short(value)}; give booleans like the parameters, or a function of them")
-    elif name in NOT_NEGATIVE:
-        check_number(name, value)
-    elif (known := inspect.signature(factory).parameters.get(name)) and isinstance(known.default, bool):
+    if isinstance(default, bool):
         check_flag(name, value)
+    return value
 
 
 def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
@@ -228,8 +245,10 @@ def _check_schedule(schedule: Callable[..., Any]) -> None:
         made = traced_shapes(schedule, jax.ShapeDtypeStruct((), "int32"))
     except TypeError as error:
         raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {error}; {SCHEDULE}") from error
-    if not is_number(made) or jnp.shape(made):
+    if not is_number(made) or jnp.shape(made) or kind_of(made).startswith(("bool", "uint")):
         raise ValueError(f"learning_rate is a schedule that returned {kind_of(made)}; {SCHEDULE}")
+    if isinstance(made, int | float):  # whatever the step
+        _check_step_size(made)
 
 
 def _check_step_size(value: Any) -> float:

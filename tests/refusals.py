@@ -10,6 +10,11 @@ class ReachedCompilation(Exception):
     """What is accepted runs no further."""
 
 
+def task_of(nodes):  # type: ignore[no-untyped-def]
+    """What a command cannot give its nodes."""
+    raise ReachedCompilation(nodes)
+
+
 def check(call: Callable[[], Any], words: str | tuple[str, ...], kind: type[Exception] = ValueError) -> None:
     """The call raises an error of this kind whose message holds all the words."""
     with pytest.raises(kind) as caught:

@@ -5,6 +5,7 @@ beside its name and the value. What algorithms, tasks and metrics of a user's ow
 """
 
 import json
+import numbers
 import os
 import pickle
 import re
@@ -12,6 +13,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,14 @@ import pytest
 from flax import nnx
 from picture_files import idx_bytes, write_cifar, write_mnist
 from refusals import ReachedCompilation, check
+from scipy import sparse
 
 import telejax as tj
 from telejax import data, models, tasks, theory, topology
 from telejax.algorithms.joint import joint_teleportation
 from telejax.cli import main
 from telejax.errors import short
+from telejax.optimizers import decayed_sgd
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = [0, 2.5, "8", True, NAN, [8]]
@@ -68,7 +72,10 @@ IMAGES, LABELS = np.zeros((40, 8, 8, 1), np.float32), np.arange(40) % 4
 DATA = data.from_arrays((IMAGES, LABELS), (IMAGES, LABELS))
 TABLE = data.iid(LABELS, 4)
 BATCH = jnp.zeros((2, 8, 8, 1))
+SLOTS = jnp.ones((2, 3))
 KEY_0 = jax.random.key(0)
+HISTORY = pl.DataFrame({"round": [0], "group": [0], "active": [8], "loss": [1.0], "name": ["x"]})
+BANDS = pl.DataFrame({"round": [0], "mean": [1.0], "low": [1.0], "high": [1.0]})
 RESULT = tj.Result(pl.DataFrame(), {}, {})
 FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
@@ -88,6 +95,25 @@ def model(outputs: Callable[[Any], Any], dense: bool = True) -> nn.Module:
     return Model()
 
 
+class Rude:
+    """What answers every question with an error of its own."""
+
+    def _answer(self, *_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("rude")
+
+    __float__ = __abs__ = __iter__ = __len__ = __str__ = __repr__ = __array__ = __fspath__ = __getattr__ = _answer
+
+
+numbers.Real.register(Rude)
+
+
+class Bytes(os.PathLike[Any]):
+    """A path in bytes."""
+
+    def __fspath__(self) -> Any:
+        return b"a"
+
+
 class Dropping(nnx.Module):
     """An nnx model with a stream of random numbers."""
 
@@ -96,6 +122,10 @@ class Dropping(nnx.Module):
 
     def __call__(self, inputs):
         return self.drop(self.dense(inputs.reshape(len(inputs), -1)))
+
+
+def local_update(key: Any, params: Any, holders: Any, task: Any, opt_state: Any = (), steps: Any = 1) -> Any:
+    return tj.local_update(key, params, opt_state, holders, task, SGD, steps)
 
 
 def simulate(**arguments: Any) -> Any:
@@ -123,10 +153,15 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "spread": ([*NUMBERS, 1e5], "give a"),
             "distance_sq": (NUMBERS, NUMBER),
             "placement": (["x", None, 3], "give one of: shuffled, sorted"),
-            "seed": (SEEDS, SEED),
+            "seed": ([*SEEDS, np.timedelta64(1, "s")], SEED),
         },
     ),
-    (partial(tasks.quadratic, nodes=8), {"dim": ([10**10], "needs 640.0 GB and")}),
+    (
+        partial(tasks.quadratic, nodes=8),
+        {"dim": ([10**10], "needs 640.0 GB and"), "noise": ([np.timedelta64(1, "s")], NUMBER)},
+    ),
+    (partial(tasks.quadratic, nodes=8), {"dim": ([10**400], "needs more than 10^15 GB and")}),
+    (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**400], "needs more than 10^15 GB and")}),
     (partial(tasks.koloskova_quadratic, nodes=8), {"dim": ([10**10], "needs 1920.0 GB and")}),
     (
         partial(tasks.koloskova_quadratic, nodes=8),
@@ -140,7 +175,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         tasks.digits,
-        {"nodes": ([0, 2.5, "8", 10**9], "e"), "batch": ([2**31, 10**9], "GB are free; give fewer samples")},
+        {"nodes": ([0, 2.5, "8", 10**9], "e"), "batch": ([2**31, 10**9, 10**400], "GB are free; give fewer samples")},
     ),
     (
         partial(tasks.classification, data=DATA, nodes=4),
@@ -209,6 +244,45 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(tj.plots.plot_partition, table=TABLE, labels=LABELS),
         {"names": (["x", 3, ["a"]], "give a"), "table": ([None, [1]], "give integers"), "labels": ([None], "give the")},
     ),
+    (
+        partial(tj.plots.plot_histories, metric="loss", histories={"a": HISTORY}),
+        {
+            "histories": ([1, None, "x", HISTORY], "give a mapping of labels to histories"),
+            "metric": (["kept", None, 1], "give one of"),
+            "x": (["kept", None, 1], "give one of"),
+            "axes": ([1, "x"], "give matplotlib axes"),
+            "settings": ([1, "text", range(10**12), None], "give a list of names of columns"),
+            "labels": ([1, "x", ["a"]], "give a mapping of columns to texts"),
+            "log": (["x", 1], FLAG),
+        },
+    ),
+    (
+        partial(tj.plots.plot_bands, table=BANDS, x="round", metric="loss", lines=[]),
+        {
+            "table": ([0, None, HISTORY], "give a "),
+            "x": (["kept", None], "give one of"),
+            "metric": ([None, 3], TEXT),
+            "lines": ([None, 3, "round"], "give a list of names of columns"),
+        },
+    ),
+    (
+        partial(tj.plots.draw_topology, topology=RING),
+        {
+            "topology": ([1, None, "ring", topology.Topology], PLATE),
+            "round": (SEEDS, "give an integer from 0 to"),
+            "axes": ([1], "give matplotlib axes"),
+        },
+    ),
+    (
+        partial(tj.plots.topology_sheet, topologies=[RING]),
+        {
+            "topologies": ([0, None, RING, "ring"], "give a list of Topology"),
+            "columns": ([*COUNTS, None, 10**9], "give an integer from 1 to 100"),
+            "rounds": ([*COUNTS, -1, None, 10**9], "give an integer from 1 to 1000"),
+        },
+    ),
+    (tj.plots.figure_png, {"axes": ([1, None, "x"], "give matplotlib axes")}),
+    (tj.plots.plot_search, {"found": ([1, None, "x", RING], "give what telejax.search returned")}),
     (
         partial(data.random_crop, key=KEY_0, images=BATCH),
         {
@@ -279,10 +353,19 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (partial(topology.permuted, order=[0]), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.permuted, RING), {"order": ([None, "x", [0, 1], RAGGED, 3], "give each of the integers 0 to 3")}),
     (topology.sequence, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
+    (partial(topology.block_diagonal, [RING]), {"name": ([0, None, np.zeros(2)], TEXT)}),
     (topology.block_diagonal, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
     (partial(topology.with_self_loops, weight=0.5), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.with_self_loops, RING), {"weight": ([*NUMBERS, 1.0], "give a number of at least 0 and below 1")}),
-    (topology.Needs, {"stochastic": (["x", None], "give one of: both, column, row")}),
+    (
+        topology.Needs,
+        {
+            "stochastic": (["x", None], "give one of: both, column, row"),
+            "fixed": (FLAGS, FLAG),
+            "symmetric": (FLAGS, FLAG),
+            "above": (["x", True, NAN, 1j], "give a finite number"),
+        },
+    ),
     *(
         (getattr(RING, name), {"round": (SEEDS, "give an integer from 0 to 2147483647")})
         for name in ("matrix", "sparse", "messages", "to_networkx", "draw")
@@ -292,24 +375,30 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(tj.mix, mixing=MIXING, kept=jnp.ones(4)),
         {
             "mixing": ([None, "ring", RING], "give what topology.mixing() returns"),
-            "round": (["x", 0.5, None, True], "give an integer"),
+            "round": (["x", 0.5, None, True, pl.Series([1]), np.timedelta64(1, "s"), np.zeros(2, int)], "give an int"),
         },
     ),
     (tj.neighbours, {"mixing": ([None, "ring", RING], "give what topology.mixing() returns")}),
-    (partial(tj.neighbours, MIXING), {"round": (["x", 0.5, None], "give an integer")}),
+    (partial(tj.neighbours, MIXING), {"round": (["x", 0.5, None, np.array(1, "m8[s]")], "give an integer")}),
     (tj.block_diagonal, {"parts": ([None, MIXING, "ring", 3], "give a list of at least one mixing")}),
     (partial(tj.bind_mixing, nodes=4), {"mixing": ([None, "ring", RING], "give what topology.mixing()")}),
     (partial(tj.bind_mixing, MIXING), {"nodes": (COUNTS, COUNT)}),
     (
         partial(tj.node_mixing, topology="ring"),
-        {"topology": ([None, 3], PLATE), "stochastic": (["x", None], "give one of: both")},
+        {
+            "topology": ([None, 3], PLATE),
+            "stochastic": (["x", None], "give one of: both"),
+            "fixed": (FLAGS, FLAG),
+            "symmetric": (FLAGS, FLAG),
+            "above": (["x", True, NAN, 1j], "give a finite number"),
+        },
     ),
     (
         partial(tj.optimizer, optax.sgd, learning_rate=0.1),
         {
             "learning_rate": (NUMBERS, NUMBER),
-            "momentum": ([*FRACTIONS, "x", 2], "give a number from 0 to below 1"),
-            "nesterov": (["x", 1], FLAG),
+            "momentum": ([*FRACTIONS, "x", 2, len, int, jnp.array(2.0), jnp.array(NAN), KEY_0], "from 0 to below 1"),
+            "nesterov": (["x", 1, int, jnp.array(True)], FLAG),
         },
     ),
     (partial(tj.optimizer, learning_rate=0.1), {"factory": ([None, "sgd", 3], "give a function such as optax.sgd")}),
@@ -318,10 +407,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "b1": ([2, 1.0, "x", NAN], "from 0 to below 1"),
             "b2": ([2, 1.5], "below 1"),
-            "eps": (["x", -1.0, NAN], NUMBER),
+            "eps": (["x", -1.0, NAN, None, len], NUMBER),
+            "mu_dtype": ([int, np.bool_, "complex64", "U4", np.longdouble, 3], "give a type of floats with a sign"),
         },
     ),
-    (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x"], NUMBER)}),
+    (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x", None], NUMBER)}),
     (partial(tj.optimizer, optax.rmsprop, learning_rate=0.1), {"decay": ([2.0, "x"], "from 0 to below 1")}),
     *(
         (function, {"optimizer": ([None, "sgd", 3, 0.1], OPTIMIZER)})
@@ -369,7 +459,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         simulate,
         {
             "progress": (FLAGS, FLAG),
-            "seeds": ([10**9, 10**12], "GB are free; give fewer seeds"),
+            "seeds": ([10**9, 10**12, 10**400], "GB are free; give fewer seeds"),
+            "checkpoint": (["a/" * 2000, "a/" * 400, "a" * 300], "longer than a path may be; give a new folder"),
+            "metrics": ([np.array(3)], "give a list of telejax.Metric"),
+            "tune": ([memoryview(b"ab"), jax.ShapeDtypeStruct((2,), "float32"), np.array(3)], "give a list of step"),
+            "until": ([("loss", np.complex64(1)), ("loss", np.timedelta64(1, "s"))], "give a finite number to reach"),
             "devices": (["cpu:0", "cpu:x", "cpu:99", "foo:2", ":"], "e"),
         },
     ),
@@ -383,7 +477,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "rounds": (COUNTS, COUNT),
             "seeds": ([0, 2.0, True, None, [1, 2]], COUNT),
             "seed": (SEEDS, SEED),
-            "target": (["x", NAN, INF, True], "give a finite number"),
+            "target": (["x", NAN, INF, True, np.complex64(1), 1j, np.longdouble("1e4000")], "give a finite number"),
             "progress": (FLAGS, FLAG),
         },
     ),
@@ -392,7 +486,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "task": ([None, 3, "x"], "give a task, such as telejax.tasks.quadratic(nodes=100)"),
             "candidates": ([5, "x"], LIST_OF_K),
-            "tune": ([0.1, "x"], "give a list of step sizes"),
+            "tune": ([0.1, "x", np.array(3)], "give a list of step sizes"),
             "rounds": (COUNTS, COUNT),
             "objective": (["x", None], "give one of: mean, slots"),
             "tolerance": (NUMBERS, NUMBER),
@@ -438,7 +532,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "nodes": ([*COUNTS, 1], "give an integer of at least 2"),
             "draws": ([*COUNTS, 1, 10**12], "give an integer from 2 to"),
             "steps": ([*COUNTS, 10**12], "give an integer from 1 to"),
-            "seed": (SEEDS, SEED),
+            "seed": ([*SEEDS, 2**64], "give an integer "),
         },
     ),
     (theory.measure, {"task": ([None, DSGD, 3], "give a task, such as telejax.tasks.quadratic(nodes=100)")}),
@@ -498,6 +592,18 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: classified(batch=2**31), ("batch is 2147483648", "needs 549.8 GB", "give fewer samples a gradient")),
     (lambda: classified(evaluated=[1, 2]), "evaluated is [1, 2]; give one number, or three"),
     (lambda: classified(augment=len), ("augment does not take", "leave it out")),
+    # pictures
+    (lambda: tj.plots.plot_histories({"a": 1}, "loss"), ("histories['a'] is 1", "give a mapping of labels")),
+    (lambda: tj.plots.plot_histories({1: HISTORY}, "loss"), ("label of histories is 1", "give a mapping of labels")),
+    (lambda: tj.plots.plot_histories({"a": HISTORY}, "name"), ("column 'name' of histories['a'] is of", "of numbers")),
+    (
+        lambda: tj.plots.plot_histories({"a": HISTORY}, "loss", settings=["name"]),
+        ("column 'name' of histories['a'] is of", "give one of numbers"),
+    ),
+    (lambda: tj.plots.plot_histories({"a": HISTORY}, "loss", settings=range(5)), ("settings is 0", "give a list of")),
+    (lambda: tj.plots.plot_histories({"a": BANDS}, "mean"), ("has no column 'group'", "give a table that has")),
+    (lambda: tj.plots.plot_bands(BANDS, "round", "loss", ["x"]), ("unknown lines 'x'", "give one of")),
+    (lambda: tj.plots.topology_sheet([RING, 1]), ("topologies[1] is 1", PLATE)),
     # data
     (lambda: arrays(labels=RAGGED), ("train labels is [[1], [1, 2]]", "one integer class for each")),
     (lambda: arrays(labels=None), ("train labels is None", "one integer class for each")),
@@ -598,7 +704,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.sweep(BASE, "."), ("out is '.', which is the working directory", "give a new folder")),
     (lambda: tj.sweep(BASE, "a\0b"), ("out is 'a\\x00b'", "give the path of a folder")),
     (lambda: RESULT.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
-    (lambda: tj.load("x" * 5000), ("path is a str, which holds no saved result", "File name too long")),
+    (lambda: tj.load("x" * 5000), ("path is a str, which is longer than a path may be", FOLDER)),
     (lambda: tj.sample_distinct(jax.random.split(KEY_0), 8, 2), ("key holds (2,) keys", KEY)),
     (lambda: data.label_counts(TABLE, LABELS, 10**10), ("classes is 10000000000", "give an integer from 1 to")),
     (lambda: topology.from_spec("ring:=", 8), ("topology is 'ring:=', and ring takes no parameters", "leave := out")),
@@ -700,6 +806,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", 3), ("rounds of topology 'x' is 3", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", ("a",)), ("rounds of topology 'x' holds 'a'", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology("x", RING.rounds + topology.ring(5).rounds), ("rounds over [4, 5] nodes", "the same")),
+    (lambda: topology.Topology("x", RING.rounds, None), ("unknown stochastic None", "give one of: both")),
+    (lambda: topology.from_spec("matcha:graph=", 6), ("has the value ''", "a word, as in name:parameter=word")),
     (lambda: topology.Topology(3, RING.rounds), ("name is 3", TEXT)),
     (lambda: topology.table(8, ["ring"], tolerance=1.5), ("tolerance is 1.5", "above 0 and below 1")),
     (lambda: RING.rounds_to_consensus(tolerance=1.0), ("tolerance is 1.0", "above 0 and below 1")),
@@ -730,6 +841,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.testing.check_algorithm(DSGD.bind, tasks="x"), ("tasks is 'x'", "give a list of tasks")),
     (lambda: tj.testing.check_algorithm(DSGD.bind, tasks=[3]), ("tasks is 3", "give a list of tasks")),
     (lambda: tj.testing.check_algorithm(DSGD.bind, without=3), ("without is 3", "give a sequence of names")),
+    (lambda: tj.testing.check_algorithm(DSGD.bind, without=None), ("without is None", "give a sequence of names")),
+    (
+        lambda: tj.testing.check_algorithm(DSGD.bind, only=["trees"], without=["trees"]),
+        ("only is ['trees'] and without ['trees']", "leave at least one check"),
+    ),
     (lambda: tj.testing.check_algorithm(DSGD.bind, only="mesh"), ("only is 'mesh'", "give a sequence of names")),
     (lambda: tj.compare([DSGD], tasks.digits(nodes=4), rounds=5, target=-1), ("target is -1.0", "right answers")),
     (lambda: tj.compare([DSGD], QUADRATIC, rounds=5, tune={"mometum": [0.1]}), "unknown number in tune 'mometum'"),
@@ -740,6 +856,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.optimizer(optax.adamw, learning_rate=0.1, mask=3), ("mask is 3", "give booleans like the parameters")),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: None), ("returned NoneType", "to one number")),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: jnp.ones(3)), ("returned float32[3]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: True), ("returned bool[]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: np.uint32(1)), ("returned uint32[]", "to one number")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=lambda step: -1.0), ("learning_rate is -1.0", NUMBER)),
     (lambda: tj.optimizer(optax.sgd, learning_rate=lambda: 0.1), ("which fails for a step", "to one number")),
     (lambda: tj.optimizer(lambda **numbers: None, learning_rate=0.1), ("returned NoneType", "such as optax.sgd")),
     (lambda: tj.optimizer(optax.sgd(0.1)), ("factory is", "give a function such as optax.sgd, not its result")),
@@ -765,7 +884,74 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
             ([1, 1], "candidates is [1, 1]; give each number of active nodes only once"),
         )
     ),
+    # what cannot be asked
+    (lambda: tasks.quadratic(nodes=8, noise=Rude()), ("noise is a Rude, whose value cannot be read", NUMBER)),
+    (lambda: tasks.quadratic(nodes=Rude()), "nodes is a Rude; give an integer of at least 2"),
+    (lambda: tasks.quadratic(nodes=8, placement=Rude()), "unknown placement a Rude; give one of"),
+    (lambda: tj.load(Rude()), ("path is a Rude", FOLDER)),
+    (lambda: search(candidates=Rude()), ("candidates is a Rude, which cannot be read as a list", LIST_OF_K)),
+    (lambda: search(candidates=range(10**12)), ("candidates is range(0, 1000000000000)", LIST_OF_K)),
+    (lambda: data.iid(Rude(), 4), ("labels is a Rude", LABELS_GIVE)),
+    (lambda: jax.jit(tj.compression.top_k)(0.5), ("share is", "whose value cannot be read here; give a number above")),
+    (lambda: jax.jit(tj.compression.qsgd)(3), ("levels is", "give an integer from 1")),
+    (lambda: tj.load("a\ud800b"), ("path is 'a\\ud800b'", FOLDER)),
+    (lambda: tj.load(Bytes()), ("path is", FOLDER)),
+    (lambda: classified(node_batch=np.array([1, 2])), ("node_batch is array([1, 2])", "give an integer")),
+    (lambda: tasks.classification(DATA, nodes=np.array([1, 2]), partition=TABLE), ("nodes is array([1, 2])", COUNT)),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Rude()), ("task is a Rude", "give a task")),
+    (lambda: tj.gradients(Rude(), SLOTS, np.array([0, 3]), QUADRATIC), ("key is a Rude", KEY)),
+    (lambda: tj.gradients(KEY_0, Rude(), np.array([0, 3]), QUADRATIC), ("params has a leaf Rude", "give floats")),
+    (lambda: tj.gradients(pl.Series([1]), SLOTS, np.array([0, 3]), QUADRATIC), ("key is", KEY)),
+    (lambda: tj.mix(MIXING, Rude()), ("kept has a leaf Rude", "give arrays")),
+    (lambda: tj.apply_gradients(SLOTS, SLOTS, (), Rude()), ("optimizer is a Rude", OPTIMIZER)),
+    (lambda: simulate(seeds=Rude()), ("seeds is a Rude", COUNT)),
+    (lambda: simulate(tune=Rude()), ("tune is a Rude", "give a list of step sizes")),
+    (lambda: simulate(until=Rude()), ("until is a Rude", "give a metric and its target")),
+    (lambda: simulate(metrics=Rude()), ("metrics is a Rude", "give a list of telejax.Metric")),
+    (lambda: simulate(metrics=range(10**12)), ("metrics is range(0, 1000000000000)", "give a list of telejax.Metric")),
+    # parts of a step
+    *(
+        (partial(function, KEY_0, SLOTS, holders, QUADRATIC), ("holders is ", "give integers, a node of the task"))
+        for function in (tj.gradients, local_update)
+        for holders in ([0, 3], np.array(["a", "b"]), np.zeros(2, "M8[s]"), np.zeros((2, 1), int), None)
+    ),
+    *(
+        (partial(function, KEY_0, params, np.array([0, 3]), QUADRATIC), ("params ", "a row"))
+        for function in (tj.gradients, local_update)
+        for params in (None, 0, jnp.float32(0), jnp.ones((2, 3), int), jnp.ones((3, 3)), np.array(["a", "b"]))
+    ),
+    *(
+        (partial(tj.apply_gradients, grads, SLOTS, (), SGD), ("grads ", "give "))
+        for grads in (jnp.ones((1, 3)), jnp.ones(3), None, "x", {"a": SLOTS}, np.full((2, 3), "a"))
+    ),
+    *(
+        (partial(tj.apply_gradients, SLOTS, SLOTS, state, SGD), ("opt_state is not that of the optimizer", "give jax"))
+        for state in (None, jax.vmap(optax.adam(0.1).init)(SLOTS)[:1])
+    ),
+    (
+        lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), QUADRATIC, opt_state=None),
+        ("opt_state is not that of the optimizer", "give jax"),
+    ),
+    (
+        lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), QUADRATIC, steps=2**31),
+        ("steps is 2147483648", "give an integer from 1 to"),
+    ),
+    *(
+        (partial(tj.mix, MIXING, leaf), ("kept has a leaf ", "give "))
+        for leaf in (np.ones(4, np.longdouble), sparse.eye_array(4), np.ma.ones(4), np, np.zeros(4, "m8[s]"))
+    ),
+    *(
+        (partial(function, KEY_0, images), ("images is ", "give floats of shape"))
+        for function in (data.random_flip, data.random_crop, data.crop_and_flip)
+        for images in (np.full((1, 2, 2, 1), "a"), np.full((1, 2, 2, 1), None), np.zeros((1, 2, 2, 1), "M8[s]"))
+    ),
+    *(
+        (partial(tj.compression.cast, dtype), ("dtype is ", "give a type of floats with a sign"))
+        for dtype in (jnp.array(2), np, {"a": []}, sparse.eye_array(4), np.float16(0.5))
+    ),
     # runs
+    (lambda: simulate(seed=1, seeds=[2]), ("seed is 1 and seeds is [2]", "give one of the two")),
+    (lambda: simulate(seeds=[0, [1]]), "seeds is [1]; give an integer of at least 0"),
     (lambda: simulate(seeds=[0.5]), "seeds is 0.5; give an integer of at least 0"),
     (lambda: simulate(seeds=["a"]), "seeds is 'a'; give an integer of at least 0"),
     (lambda: simulate(seeds={1, 2}), "seeds is {1, 2}; give an integer"),
@@ -812,10 +998,26 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tj.fedavg(clients=2, optimizer=SGD, state_travels=np.bool_(True)),
         lambda: tj.auto(optimizer=SGD, candidates=np.array([1, 2])),
         lambda: topology.table(4, ("ring",)),
+        lambda: tasks.digits(nodes=np.uint64(5)),
+        lambda: tasks.classification(DATA, nodes=np.uint8(3), alpha=None),
+        lambda: data.label_counts(TABLE.astype(np.uint64), LABELS.astype(np.uint64), 4),
+        lambda: theory.measure(QUADRATIC, seed=2**32 - 1),
     ],
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
     call()
+
+
+def test_numbers_of_an_optimizer_are_floats_or_small_integers() -> None:
+    given = {"momentum": jnp.array(0.5), "learning_rate": 0.1, "weight_decay": 2**31}
+    assert tj.optimizer(decayed_sgd, **given).numbers == {**given, "momentum": 0.5, "weight_decay": 2.0**31}
+    half = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=Fraction(1, 2))
+    assert half.numbers["momentum"] == 0.5 and type(half.numbers["momentum"]) is float
+    assert tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0).options == (("momentum", 0),)
+    taken = jax.jit(
+        lambda beta: jnp.zeros(tj.optimizer(optax.sgd, learning_rate=0.1, momentum=beta).numbers["momentum"].shape)
+    )
+    assert jax.eval_shape(taken, 0.5).shape == ()
 
 
 BASE: dict[str, Any] = {
@@ -915,11 +1117,12 @@ def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     )
     (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3}))
     check(
-        lambda: tj.load(tmp_path), ("history.parquet has no group and no learning_rate", "give the folder of a result")
+        lambda: tj.load(tmp_path),
+        ("history.parquet has no diverged and no group and no learning_rate", "give the folder of a result"),
     )
 
 
-ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0]}
+ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0], "diverged": [False]}
 
 
 @pytest.mark.parametrize(
@@ -928,7 +1131,10 @@ ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": 
         ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows, or no numbers"),
         (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
         (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
-        (ROW, "x", {}, "whose nodes or parameters are not those of a result"),
+        (ROW, "x", {}, "whose config.json has 'nodes': 'x', no int"),
+        (ROW, -1, {}, "whose nodes or parameters are not those of a result"),
+        (ROW, True, {}, "whose nodes or parameters are not those of a result"),
+        (ROW | {"diverged": ["x"]}, 3, {}, "history.parquet has no true or false in diverged"),
         (ROW, 3, 3, "whose nodes or parameters are not those of a result"),
     ],
 )
@@ -939,9 +1145,22 @@ def test_results_that_are_none(rows: dict[str, Any], nodes: Any, params: Any, wo
     check(lambda: tj.load(tmp_path), (words, "give the folder of a result.save"))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tune", -1), ("tune", [None]), ("higher_is_better", -1), ("algorithm", None), ("seeds", "x"), ("labels", 3)],
+)
+def test_configs_that_are_damaged(name: str, value: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3, name: value}))
+    pl.DataFrame(ROW).write_parquet(tmp_path / "history.parquet")
+    (tmp_path / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize({}))
+    check(lambda: tj.load(tmp_path), (f"config.json has {name!r}: {value!r}", "give the folder of a result.save"))
+    (tmp_path / "params.msgpack").write_bytes(b"")
+    check(lambda: tj.load(tmp_path), "holds no saved result: params.msgpack cannot be read")
+
+
 def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "history.parquet")
-    check(lambda: tj.load(tmp_path), ("holds no saved result", "history.parquet is no regular file"))
+    check(lambda: tj.load(tmp_path), ("holds no saved result", "history.parquet cannot be read: it is no regular file"))
 
 
 def test_an_answer_that_is_no_truth() -> None:
@@ -1049,6 +1268,11 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --task nope:x", ("task is 'nope:x'", "run where Python can import it")),
     ("compare --task math:pi", ("task is 'math:pi'", "give a function that makes a task")),
     ("compare --task math:hypot", ("parameters that cannot be read", "give a Python function")),
+    ("compare --task refusals:task_of", ("which needs nodes", "annotate it, as in nodes: int")),
+    (
+        "compare --task textwrap:fill",
+        ("which needs text; write textwrap:fill:text=... and annotate it, as in text: float"),
+    ),
     ("compare --task telejax.tasks:quadratic --model lenet", ("--model is lenet", "does not take; leave it out")),
     ("compare --task telejax.tasks:quadratic --alpha 1", ("--alpha is 1.0", "leave it out")),
     ("compare --task telejax.tasks:quadratic --dataset digits", ("--dataset is digits and --task", "give one of")),

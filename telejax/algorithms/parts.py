@@ -1,6 +1,9 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +14,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
+from telejax.backend.shapes import difference, is_array, kind_of, outline
 from telejax.errors import check_integer, check_kind, short
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
@@ -73,7 +77,7 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     >>> tj.gradients(jax.random.key(0), jnp.zeros((2, 3)), jnp.array([0, 3]), task).shape
     (2, 3)
     """
-    _check_data(key, holders, task)
+    _check_data(key, params, holders, task)
     gradient = gradient_of(task)
     one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
     members = OptionalMembers.of(task)
@@ -102,7 +106,13 @@ def apply_gradients(
     [0.5, 0.5, 0.5]
     """
     check_optimizer("optimizer", optimizer)
-    return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
+    _check_rows("params", params)
+    _check_rows("grads", grads)
+    shapes = lambda tree: [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
+    if jax.tree.structure(grads) != jax.tree.structure(params) or shapes(grads) != shapes(params):  # type: ignore[operator]
+        raise ValueError(f"grads is {outline(grads)} and params {outline(params)}; give one array like each parameter")
+    with _told(optimizer, params, opt_state):
+        return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 
 
 def local_update(
@@ -137,8 +147,8 @@ def local_update(
     Returns:
         The new parameters and optimizer states.
     """
-    steps = check_integer("steps", steps, minimum=1)
-    _check_data(key, holders, task)
+    steps = check_integer("steps", steps, minimum=1, maximum=2**31 - 1)
+    _check_data(key, params, holders, task)
     transformation = check_optimizer("optimizer", optimizer).build()
     gradient = gradient_of(task)
 
@@ -163,20 +173,47 @@ def local_update(
         return carry
 
     members = OptionalMembers.of(task)
-    with scope("gradient"):
+    with scope("gradient"), _told(optimizer, params, opt_state):
         return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
 
 
-def _check_data(key: Key[Array, ""], holders: Int[Array, " slots"], task: Task) -> None:
-    """Raise a ValueError unless these are a key, a task and its nodes."""
+def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"], task: Task) -> None:
+    """Raise a ValueError unless these are a key, a task, its nodes and parameters for each."""
     check_key("key", key)
     check_kind("task", task, Task, "give a task, such as telejax.tasks.quadratic(nodes=100)")
     check_holders(holders, task.nodes)
+    _check_rows("params", params, len(holders))
+
+
+def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> None:
+    """Raise a ValueError unless the leaves are floats with a row for each slot; by default as many as in the first."""
+    if not (leaves := jax.tree.leaves(tree)):
+        raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
+    for leaf in leaves:
+        shape = jnp.shape(leaf) if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating) else ()
+        slots = shape[0] if shape and slots is None else slots
+        if not shape or shape[0] != slots:
+            rows = "slots" if slots is None else slots
+            raise ValueError(f"{name} has a leaf {kind_of(leaf)}; give floats of shape ({rows}, ...), a row a slot")
+
+
+@contextmanager
+def _told(optimizer: Any, params: Params, opt_state: optax.OptState) -> Iterator[None]:
+    """Where a step fails and its optimizer state is not that of the optimizer, say so."""
+    try:
+        yield
+    except Exception as error:
+        wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
+        if differs := difference(wanted, opt_state, "opt_state"):
+            raise ValueError(
+                f"opt_state is not that of the optimizer: {differs}; give jax.vmap(optimizer.build().init)(params)"
+            ) from error
+        raise
 
 
 def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
     """Raise a ValueError unless these are numbers of nodes; of traced ones only the type can be told."""
-    if not jnp.issubdtype(jnp.result_type(holders), jnp.integer):
+    if not is_array(holders) or not jnp.issubdtype(holders.dtype, jnp.integer) or holders.ndim != 1:
         raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
     if isinstance(holders, jax.core.Tracer):
         return

@@ -2,6 +2,9 @@
 
 import psutil
 
+MOST_BYTES = 10**24
+"""Whatever needs more is told by this: an integer may be larger than any float."""
+
 
 def host_bytes() -> int | None:
     """Memory of this machine that is free now; None where unknown."""
@@ -26,7 +29,8 @@ def check_memory(what: str, needed: float, remedy: str, free: int | None) -> Non
     ValueError: state needs 8.0 GB and 1.0 GB are free; take fewer nodes
     """
     if free is not None and needed > free:
-        raise ValueError(f"{what} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; {remedy}")
+        gigabytes = f"{needed / 1e9:.1f}" if needed < MOST_BYTES else "more than 10^15"
+        raise ValueError(f"{what} needs {gigabytes} GB and {free / 1e9:.1f} GB are free; {remedy}")
 
 
 def check_host_memory(what: str, needed: float, remedy: str) -> None:

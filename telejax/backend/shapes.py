@@ -5,8 +5,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from telejax.errors import short
+
+UNKNOWN = ("g", "G", "m")
+"""What NumPy calls numbers that jax does not know: floats beyond 64 bits, and spans of time."""
 
 
 def traced_shapes(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -16,7 +20,7 @@ def traced_shapes(function: Callable[..., Any], *arguments: Any) -> Any:
     (ShapeDtypeStruct(shape=(3,), dtype=float32), 'of any kind')
     """
     kept = []
-    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if hasattr(leaf, "dtype") else leaf
+    shape = lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if is_array(leaf) else leaf
 
     def run(*arguments: Any) -> None:
         kept.append(jax.tree.map(shape, function(*arguments)))  # here, so that no tracer outlives the trace
@@ -50,19 +54,49 @@ class _Kind(str):
 
 def kind_of(leaf: Any) -> str:
     """Dtype and shape of an array or a number, the class of anything else."""
-    if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
-        return type(leaf).__name__
-    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf)) if not is_key(leaf) else leaf.dtype
-    return f"{dtype}[{','.join(map(str, jnp.shape(leaf)))}]"
+    if isinstance(leaf, np.ma.MaskedArray):
+        return "a masked array"
+    try:
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
+            return type(leaf).__name__
+        dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf)) if not is_key(leaf) else leaf.dtype
+        return f"{dtype}[{','.join(map(str, jnp.shape(leaf)))}]"
+    except Exception:  # of what jax does not know
+        return f"{type(leaf).__name__} of {leaf.dtype!r}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
 
 
 def is_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_array(value: object) -> bool:
+    """Whether this is an array that jax takes, its own or NumPy's, or a scalar of NumPy; none with a mask."""
+    if not isinstance(value, jax.Array | np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
+        return hasattr(type(value), "__jax_array__")
+    known = any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.number, jnp.bool_))
+    return is_key(value) or (known and value.dtype.char not in UNKNOWN)
+
+
+def check_float_dtype(name: str, given: Any) -> np.dtype:
+    """Return a type of floats with a sign, as jax takes it, or raise a ValueError.
+
+    >>> check_float_dtype("dtype", "int8")
+    Traceback (most recent call last):
+    ...
+    ValueError: dtype is 'int8'; give a type of floats with a sign, such as jax.numpy.bfloat16
+    """
+    try:
+        made = jnp.zeros((), given).dtype if isinstance(given, str | type | np.dtype) else None
+    except Exception:  # of what is no type, or none that jax knows
+        made = None
+    if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
+        raise ValueError(f"{name} is {short(given)}; give a type of floats with a sign, such as jax.numpy.bfloat16")
+    return made
+
+
 def is_number(value: object) -> bool:
     """Whether a value is made of real numbers."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_)
-    if hasattr(value, "dtype"):
-        return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
+    if is_array(value) or isinstance(value, jax.ShapeDtypeStruct):
+        return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)  # type: ignore[attr-defined]
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**31)

@@ -198,7 +198,15 @@ class TaskOptions(Command):
         options = {key: self.value(key) for key in takes if key in OPTIONS_OF_TASKS}
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
-            raise ValueError(f"--task is {self.task!r}, which needs {missing[0]}; write {name}:{missing[0]}=...")
+            key = missing[0]
+            own = key not in OPTIONS_OF_TASKS
+            kind = (
+                ""
+                if key in takes
+                else f"annotate it, as in {key}: {'float' if own else type(self.value(key)).__name__}"
+            )
+            write = " and ".join(filter(None, [f"write {name}:{key}=..." if own or not kind else "", kind]))
+            raise ValueError(f"--task is {self.task!r}, which needs {key}; {write}")
         made: Task = factory(**values)
         return check_task(made)
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from telejax.backend.shapes import kind_of
-from telejax.errors import check_integer, check_name
+from telejax.backend.shapes import is_number, kind_of
+from telejax.errors import check_integer, check_name, short
 from telejax.random.keys import check_key
 
 Augmentation = Callable[[Array, Array], Array]
@@ -58,7 +58,7 @@ def crop_and_flip(
 def _check_batch(key: Array, images: Array) -> None:
     """Raise a ValueError unless these are a key and a batch of images."""
     check_key("key", key)
-    if getattr(images, "ndim", 0) != 4:
+    if not is_number(images) or jnp.ndim(images) != 4:
         raise ValueError(f"images is {kind_of(images)}; give floats of shape (batch, height, width, channels)")
 
 
@@ -75,7 +75,9 @@ def as_augmentation(given: str | Augmentation | None) -> Augmentation | None:
         return AUGMENTATIONS[check_name("augmentation", given, AUGMENTATIONS)]
     if given is None or callable(given):
         return given
-    raise ValueError(f"augment is {given!r}; give one of {', '.join(AUGMENTATIONS)} or a function of key and images")
+    raise ValueError(
+        f"augment is {short(given)}; give one of {', '.join(AUGMENTATIONS)} or a function of key and images"
+    )
 
 
 def check_keeps_shape(augment: Augmentation, shape: tuple[int, ...]) -> None:

@@ -30,7 +30,7 @@ def iid(labels: NDArray[np.integer], nodes: int, seed: int = 0) -> Table:
     (3, 3)
     """
     labels, random = _labels(labels), _stream(seed)
-    size = node_size(len(labels), nodes)
+    size, nodes = node_size(len(labels), nodes), int(nodes)
     order = random.permutation(len(labels))
     return order[: nodes * size].reshape(nodes, size).astype(np.int32)
 
@@ -59,7 +59,7 @@ def dirichlet(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int =
     """
     alpha = check_number("alpha", alpha, exclusive=True)
     labels, random = _labels(labels), _stream(seed)
-    size = node_size(len(labels), nodes)
+    size, nodes = node_size(len(labels), nodes), int(nodes)
     classes = np.unique(labels)
     pools = [list(random.permutation(np.flatnonzero(labels == one))) for one in classes]
     table = np.empty((nodes, size), np.int32)
@@ -99,7 +99,8 @@ def dirichlet_free(labels: NDArray[np.integer], nodes: int, alpha: float, seed: 
     alpha = check_number("alpha", alpha, exclusive=True)
     at_least = check_integer("at_least", at_least, minimum=1)
     labels, random = _labels(labels), _stream(seed)
-    if node_size(len(labels), nodes) < at_least:
+    size, nodes = node_size(len(labels), nodes), int(nodes)
+    if size < at_least:
         raise ValueError(
             f"at_least is {at_least} and there are {len(labels)} samples for {nodes} nodes; "
             f"use at most {len(labels) // nodes}"
@@ -133,7 +134,8 @@ def shards(labels: NDArray[np.integer], nodes: int, shards_per_node: int = 2, se
     """
     shards_per_node = check_integer("shards_per_node", shards_per_node, minimum=1)
     labels, random = _labels(labels), _stream(seed)
-    count = check_integer("nodes", nodes, minimum=1) * shards_per_node
+    nodes = check_integer("nodes", nodes, minimum=1)
+    count = nodes * shards_per_node
     if count > len(labels):
         raise ValueError(
             f"nodes is {nodes} and shards_per_node {shards_per_node}, which makes {count} shards, and there are "
@@ -191,11 +193,12 @@ def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classe
     table = check_array("table", table, remedy)
     if table.ndim != 2 or table.dtype.kind not in "iu":
         raise ValueError(f"table has the shape {table.shape} and type {table.dtype}; {remedy}")
-    for number in (int(table.max(initial=-1)), int(table.min(initial=0))):
+    for number in (int(table.max(initial=0)), int(table.min(initial=0))):
         if not -1 <= number < len(labels):
             raise ValueError(f"table has the number {number}, and there are {len(labels)} labels; {remedy}")
     if labels.max() >= classes:
         raise ValueError(f"classes is {classes}, and labels go up to {labels.max()}; give at least {labels.max() + 1}")
+    labels = labels.astype(np.int64)  # unsigned ones are not counted
     return np.stack([np.bincount(labels[row[row >= 0]], minlength=classes) for row in table])
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Key
 
+from telejax.backend.shapes import check_float_dtype, is_number
 from telejax.errors import PROBABILITY, check_flag, check_integer, check_kind, short
 from telejax.random.keys import check_key
 from telejax.random.sampling import sample_distinct
@@ -244,13 +245,7 @@ def cast(dtype: Any) -> Cast:
     >>> cast(jnp.bfloat16).bits(100)
     1600
     """
-    try:
-        made = jnp.zeros((), dtype).dtype if dtype is not None else None
-    except TypeError:
-        made = None
-    if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
-        raise ValueError(f"dtype is {dtype!r}; give a type of floats with a sign, such as jax.numpy.bfloat16")
-    return Cast(made)
+    return Cast(check_float_dtype("dtype", dtype))
 
 
 def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bool[Array, " slots"]) -> Tree:
@@ -292,6 +287,6 @@ def _largest(x: Float[Array, " d"]) -> Float[Array, ""]:
 
 def _check_floats(x: Tree) -> None:
     leaves = jax.tree.leaves(x)
-    strange = [leaf for leaf in leaves if not jnp.issubdtype(getattr(leaf, "dtype", None) or bool, jnp.floating)]
-    if strange or not sum(leaf.size for leaf in leaves):
+    floats = lambda leaf: is_number(leaf) and jnp.issubdtype(getattr(leaf, "dtype", bool), jnp.floating)
+    if not all(map(floats, leaves)) or not sum(leaf.size for leaf in leaves):
         raise ValueError(f"x is {short(x)}; give a pytree of arrays of floats, the parameters of one slot")

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from telejax.backend.fusion import of_stored
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import kind_of
+from telejax.backend.shapes import is_array, kind_of
 from telejax.errors import check_integer, check_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
@@ -91,10 +91,10 @@ def neighbours(
 
 def _checked_round(round: object) -> Array:
     """A round as an int32 scalar."""
-    whole = isinstance(round, int) and not isinstance(round, bool)
-    if not (whole or jnp.issubdtype(getattr(round, "dtype", bool), jnp.integer)) or np.ndim(round):  # type: ignore[arg-type]
-        raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
-    if whole:
+    if isinstance(round, jax.Array | np.ndarray):  # traced, or without axes
+        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim:
+            raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
+    else:
         check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
     return jnp.asarray(round, jnp.int32)
 
@@ -104,8 +104,9 @@ def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
     if not jax.tree.leaves(tree):
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
     for leaf in jax.tree.leaves(tree):
-        if not hasattr(leaf, "dtype"):
-            raise ValueError(f"{name} has a leaf {kind_of(leaf)}; give arrays of shape (slots, ...)")
+        if not is_array(leaf):
+            kind = f"{type(leaf).__name__}, {kind_of(leaf)}" if hasattr(type(leaf), "dtype") else kind_of(leaf)
+            raise ValueError(f"{name} has a leaf {kind}; give arrays of shape (slots, ...)")
         if jnp.ndim(leaf) < 1 or leaf.shape[0] != mixing.slots:
             raise ValueError(
                 f"{name} has a leaf of shape {jnp.shape(leaf)}; topology {mixing.name!r} mixes {mixing.slots} "

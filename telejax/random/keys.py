@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from telejax.errors import short
 
@@ -14,10 +15,9 @@ def check_key(name: str, key: object) -> None:
     ...
     ValueError: key is 0; give a key, such as jax.random.key(0)
     """
-    dtype = getattr(key, "dtype", None)
-    raw = dtype == jnp.uint32 and getattr(key, "ndim", 0) == 1
-    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
-    shape = getattr(key, "shape", ())
+    array = key if isinstance(key, jax.Array | np.ndarray) else np.zeros(())  # whose type is that of no key
+    raw = array.dtype == jnp.uint32 and array.ndim == 1
+    typed, shape = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key), array.shape
     if typed and shape:
         raise ValueError(f"{name} holds {shape} keys; give a key, such as jax.random.key(0), or use jax.vmap")
     if not (raw or typed):

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from telejax.errors import check_flag, short
+from telejax.errors import check_flag, check_path
 
 MARKER = ".telejax"
 """The file that tells a folder of telejax; it lists the files that may be removed with the folder."""
@@ -99,12 +99,8 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
         FileExistsError: it exists and is a file, a symbolic link or a folder that may not be replaced.
         OSError: it cannot be written.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ValueError(f"{argument} is {short(path)}; give the path of a new folder")
+    told = f"{argument} is {check_path(argument, path, 'give the path of a new folder')!r}"
     check_flag("overwrite", overwrite)
-    told = f"{argument} is {os.fspath(path)!r}"
-    if not os.fspath(path) or "\0" in os.fspath(path):
-        raise ValueError(f"{told}, which names no folder; give a new folder")
     try:
         given = Path(path)
         target = given.resolve()
@@ -162,9 +158,7 @@ def check_own_folder(argument: str, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: one of these, or a path that names no folder.
     """
-    told = f"{argument} is {os.fspath(path)!r}"
-    if not os.fspath(path) or "\0" in os.fspath(path):
-        raise ValueError(f"{told}, which names no folder; give a new folder")
+    told = f"{argument} is {check_path(argument, path, 'give a new folder')!r}"
     with suppress(OSError, RuntimeError):  # what cannot be looked at is told where it is written
         reason = _never_replaced(Path(path).resolve())
         if reason not in (None, "a mount point"):

@@ -9,7 +9,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_array, check_kind, check_list, check_name
+from telejax.errors import (
+    check_array,
+    check_flag,
+    check_integer,
+    check_kind,
+    check_list,
+    check_name,
+    check_number,
+    short,
+)
 
 LABELS = {
     "round": "rounds",
@@ -27,8 +36,13 @@ LABELS = {
     "grad_norm_sq": "squared gradient norm of the mean model",
 }
 
+LABEL = "give a mapping of columns to texts"
+HISTORIES = "give a mapping of labels to histories, such as {'SGD': result.history}"
+
 INSIDE, BESIDE = 10, 30
 """Lines whose legend fits inside the picture, and in one column beside it."""
+MOST_COLUMNS, MOST_ROUNDS = 100, 1000
+"""Of a sheet of graphs, which nobody can look at with more."""
 
 
 def _axes(given: Any, size: tuple[float, float]) -> matplotlib.axes.Axes:
@@ -37,6 +51,32 @@ def _axes(given: Any, size: tuple[float, float]) -> matplotlib.axes.Axes:
         return plt.subplots(figsize=size, layout="constrained")[1]
     check_kind("axes", given, matplotlib.axes.Axes, "give matplotlib axes, as of plt.subplots(), or leave it out")
     return given
+
+
+def _columns(argument: str, given: Any) -> list[str]:
+    """Names of columns in an order."""
+    remedy = "give a list of names of columns"
+    return [check_kind(argument, one, str, remedy) for one in check_list(argument, given, remedy)]
+
+
+def _check_table(argument: str, table: pl.DataFrame, columns: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    """Raise a ValueError unless a table has these columns, and those of numbers are."""
+    for name in (*columns, *numbers):
+        if (kind := table.schema.get(name)) is None:
+            raise ValueError(f"{argument} has no column {name!r}; give a table that has")
+        if name in numbers and not (kind.is_numeric() or kind == pl.Boolean):
+            raise ValueError(f"column {name!r} of {argument} is of {kind}; give one of numbers")
+
+
+def _check_made(argument: str, given: Any, members: Sequence[str], remedy: str) -> None:
+    """Raise a ValueError unless the class of this has these members: of rooms above, which pictures do not import."""
+    if not all(hasattr(type(given), name) for name in members):
+        raise ValueError(f"{argument} is {short(given)}; {remedy}")
+
+
+def _check_topology(argument: str, given: Any) -> None:
+    remedy = "give a Topology, such as telejax.topology.ring(8)"
+    _check_made(argument, given, ("to_networkx", "period", "is_drawn"), remedy)
 
 
 def plot_histories(
@@ -63,10 +103,18 @@ def plot_histories(
     Raises:
         ValueError: a column that the histories do not have, or no histories.
     """
-    if not histories:
+    if not check_kind("histories", histories, Mapping, HISTORIES):
         raise ValueError("histories is empty; give at least one")
-    for name in (metric, x):
-        check_name("column", name, set.intersection(*(set(table.columns) for table in histories.values())))
+    settings = _columns("settings", settings)
+    names = {**LABELS, **check_kind("labels", {} if labels is None else labels, Mapping, LABEL)}
+    log = None if log is None else check_flag("log", log)
+    for label, table in histories.items():
+        check_kind("label of histories", label, str, HISTORIES)
+        check_kind(f"histories[{label!r}]", table, pl.DataFrame, HISTORIES)
+        for argument, name in (("metric", metric), ("x", x)):
+            check_name(argument, name, table.columns)
+        tuned = [name for name in settings if name in table.columns]
+        _check_table(f"histories[{label!r}]", table, ("group", "active"), ("round", metric, x, *tuned))
     axes = _axes(axes, (7, 4.5))
     positive, work_done = True, False
     for label, table in histories.items():
@@ -90,7 +138,6 @@ def plot_histories(
             positive &= bool(np.nanmin(low, initial=np.inf) > 0)
     if positive and ("accuracy" not in metric if log is None else log):
         axes.set_yscale("log")
-    names = {**LABELS, **(labels or {})}
     axes.set_xlabel(names.get(x, x.replace("_", " ")))
     axes.set_ylabel(names.get(metric, metric.replace("_", " ")))
     if x != "round" and work_done:
@@ -121,6 +168,12 @@ def plot_bands(
         lines: the columns that tell one line from another.
         axes: where to draw; a new figure by default.
     """
+    lines = _columns("lines", lines)
+    check_kind("metric", metric, str, "give a text")
+    check_kind("table", table, pl.DataFrame, "give a polars table")
+    for argument, name in (("x", x), *(("lines", name) for name in lines)):
+        check_name(argument, name, table.columns)
+    _check_table("table", table, (), ("mean", "low", "high"))
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
     beside = -(-len(parts) // BESIDE) if len(parts) > INSIDE else 0  # columns of a legend beside the picture
@@ -184,6 +237,7 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
     import networkx as nx
 
+    _check_topology("topology", topology)
     axes = _axes(axes, (4, 4))
     graph = topology.to_networkx(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
@@ -209,6 +263,11 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
 
 def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3) -> bytes:
     """A PNG with drawings of many topologies; of time-varying ones, the first ``rounds`` rounds."""
+    topologies = check_list("topologies", topologies, "give a list of Topology, such as [telejax.topology.ring(8)]")
+    for place, one in enumerate(topologies):
+        _check_topology(f"topologies[{place}]", one)
+    columns = check_integer("columns", columns, minimum=1, maximum=MOST_COLUMNS)
+    rounds = check_integer("rounds", rounds, minimum=1, maximum=MOST_ROUNDS)
     panels = [(top, t) for top in topologies for t in range(rounds if top.is_drawn else min(rounds, top.period))]
     rows = max(1, -(-len(panels) // columns))
     _, grid = plt.subplots(rows, columns, figsize=(3 * columns, 3.2 * rows), layout="constrained", squeeze=False)
@@ -222,8 +281,11 @@ def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3)
 
 def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
     """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None
+    remedy = "give matplotlib axes, as of plt.subplots()"
+    figure = check_kind("axes", axes, matplotlib.axes.Axes, remedy).get_figure(root=True)
+    if figure is None:
+        raise ValueError(f"axes is {short(axes)}, which is on no figure; {remedy}")
+    check_number("dpi", dpi, exclusive=True)
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format="png", dpi=dpi)
@@ -234,6 +296,7 @@ def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
 
 def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
     """Both final objectives of a search against the number of active nodes, the recommended one marked."""
+    _check_made("found", found, ("table", "column", "best"), "give what telejax.search returned")
     axes = _axes(axes, (6, 4))
     table = found.table.filter(~pl.col("diverged"))
     for name, label in (("slots", "slots' own models"), ("mean", "mean model")):

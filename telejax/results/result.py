@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_name, check_path, check_target, short
+from telejax.errors import check_integer, check_list, check_name, check_path, check_target, short
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
@@ -28,8 +28,15 @@ TUNE_BY = ("validation_loss_slots", "loss_slots")
 HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
 """Columns that a summary leaves out."""
 
-FILES = ("history.parquet", "config.json", "params.msgpack")
-"""Of a saved result."""
+READERS: dict[str, Callable[[Path], Any]] = {
+    "history.parquet": pl.read_parquet,
+    "config.json": lambda file: json.loads(file.read_text()),
+    "params.msgpack": lambda file: flax.serialization.msgpack_restore(file.read_bytes()),
+}
+"""How the files of a saved result are read."""
+
+OF_CONFIG = {"algorithm": str, "nodes": int, "seeds": list, "tune": dict, "higher_is_better": dict, "labels": dict}
+"""What a config holds, as far as it does; the last three may be null."""
 
 X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messages": "messages", "time": "time"}
 """What a target is reached against, and the column that :meth:`Result.first` answers with."""
@@ -120,11 +127,13 @@ class Result:
         Raises:
             ValueError: an unknown column or group, or a column whose direction nobody knows.
         """
-        by = by or next(name for name in TUNE_BY if name in self.history.columns)
+        if by is None:
+            by = next((name for name in TUNE_BY if name in self.history.columns), TUNE_BY[-1])
         higher = self.higher_is_better(by)
         groups = self.history["group"].unique().to_list()
-        if group not in groups:
-            raise ValueError(f"group is {group!r}; this result has the groups {sorted(groups)}")
+        remedy = f"this result has the groups {sorted(groups)}"
+        if check_integer("group", group, minimum=0, remedy=remedy) not in groups:
+            raise ValueError(f"group is {group!r}; {remedy}")
         names = self.tuned_columns
         rows = self.final().filter(pl.col("group") == group)
         scores = rows.group_by(names, maintain_order=True).agg(
@@ -192,11 +201,11 @@ class Result:
         Raises:
             ValueError: a column that the history does not have, or one that names the runs.
         """
-        if isinstance(metrics, str) or not isinstance(metrics, Iterable | None):
-            raise ValueError(f"metrics is {metrics!r}; give a list of columns, such as ['loss']")
+        if metrics is not None:
+            given = list(metrics) if isinstance(metrics, set | Mapping) else metrics
+            metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
-        metrics = None if metrics is None else list(metrics)
-        if metrics and len({*map(str, metrics)}) < len(metrics):
+        if metrics and len({*map(short, metrics)}) < len(metrics):
             raise ValueError(f"metrics is {metrics!r}; give each column only once")
         chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
         if taken := [name for name in chosen if name in naming]:
@@ -291,32 +300,36 @@ def load(path: str | os.PathLike[str]) -> Result:
         ValueError: the folder holds no result, naming the file that is missing or unreadable.
     """
     folder = Path(check_path("path", path))
-    try:
-        for name in FILES:  # what is there, and is no file, may never end
-            if (file := folder / name).exists() and not file.is_file():
-                raise OSError(f"{name} is no regular file")
-        found = Result(
-            history=pl.read_parquet(folder / "history.parquet"),
-            config=json.loads((folder / "config.json").read_text()),
-            params=flax.serialization.msgpack_restore((folder / "params.msgpack").read_bytes()),
-        )
-    except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
-        raise ValueError(f"path is {short(str(path))}, which holds no saved result: {error}") from error
+    read: list[Any] = []
+    for name, reader in READERS.items():
+        file = folder / name
+        try:
+            if file.exists() and not file.is_file():  # it may never end
+                raise OSError("it is no regular file")
+            read.append(reader(file))
+        except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
+            told = f"path is {short(str(path))}, which holds no saved result"
+            raise ValueError(f"{told}: {name} cannot be read: {error or type(error).__name__}") from error
+    found, wrong = Result(*read), f"path is {str(path)!r}, whose"
     remedy = "give the folder of a result.save(...)"
     if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():
-        raise ValueError(f"path is {str(path)!r}, whose config.json is not that of a result; {remedy}")
-    if missing := {*found.run_columns, "round"}.difference(found.history.columns):
-        raise ValueError(
-            f"path is {str(path)!r}, whose history.parquet has no {' and no '.join(sorted(missing))}; {remedy}"
-        )
+        raise ValueError(f"{wrong} config.json is not that of a result; {remedy}")
+    for name, kind in OF_CONFIG.items():
+        value = found.config.get(name, kind())
+        if not isinstance(value, kind) and not (value is None and name in ("tune", "higher_is_better", "labels")):
+            raise ValueError(f"{wrong} config.json has {name!r}: {short(value)}, no {kind.__name__}; {remedy}")
+    if missing := {*found.run_columns, "round", "diverged"}.difference(found.history.columns):
+        raise ValueError(f"{wrong} history.parquet has no {' and no '.join(sorted(missing))}; {remedy}")
     counted = ("round", pl.Int64), ("seed", pl.Int64), ("group", pl.Int64), ("loss", pl.Float64)
     if not found.history.height or any(not _holds(found.history, name, kind) for name, kind in counted):
         raise ValueError(
-            f"path is {str(path)!r}, whose history.parquet has no rows, or no numbers in "
-            f"{', '.join(name for name, _ in counted)}; {remedy}"
+            f"{wrong} history.parquet has no rows, or no numbers in {', '.join(name for name, _ in counted)}; {remedy}"
         )
-    if not isinstance(found.config["nodes"], int) or not isinstance(found.params, Mapping | np.ndarray):
-        raise ValueError(f"path is {str(path)!r}, whose nodes or parameters are not those of a result; {remedy}")
+    if found.history.schema["diverged"] != pl.Boolean:
+        raise ValueError(f"{wrong} history.parquet has no true or false in diverged; {remedy}")
+    count = found.config["nodes"]
+    if isinstance(count, bool) or count < 1 or not isinstance(found.params, Mapping | np.ndarray):
+        raise ValueError(f"{wrong} nodes or parameters are not those of a result; {remedy}")
     return found
 
 

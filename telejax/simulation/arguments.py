@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from telejax.errors import (
     check_kind,
     check_list,
     check_name,
+    check_path,
     check_target,
     short,
 )
@@ -80,9 +81,8 @@ def check_network(given: Any, algorithm: Algorithm) -> Network:
 def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     """The metrics, each with a name of its own."""
     remedy = "give a list of telejax.Metric(name, fn, higher_is_better)"
-    if not isinstance(given, Metric | Iterable) or isinstance(given, str):
-        raise ValueError(f"metrics is {short(given)}; {remedy}")
-    metrics = tuple([given] if isinstance(given, Metric) else given)
+    given = [given] if isinstance(given, Metric) else list(given) if isinstance(given, set) else given
+    metrics = tuple(check_list("metrics", given, remedy))
     columns = metric_columns(task, (), IDEAL) if metrics else []
     taken = {*columns, *taken_names(columns)}
     for metric in metrics:
@@ -105,8 +105,10 @@ def check_kinds(
         ("mesh", mesh, isinstance(mesh, Mesh), "give a jax mesh of one axis, or devices='cpu:2'"),
         ("devices", devices, isinstance(devices, str), "give a platform and how many, as in 'cpu:2'"),
     ):
-        if given is not None and (not fits or given == ""):
+        if given is not None and (not fits or (isinstance(given, str) and not given)):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
+    if checkpoint is not None:
+        check_path("checkpoint", checkpoint, "give a new folder")
     if callable(on_evaluation) and not _takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
@@ -128,7 +130,9 @@ def _takes(function: Callable[..., Any], count: int) -> bool:
 def check_one_budget(rounds: int | None, gradients: int | None) -> None:
     """Raise a ValueError unless exactly one of the two budgets is given."""
     if (rounds is None) == (gradients is None):
-        raise ValueError(f"rounds is {rounds} and gradients is {gradients}; give exactly one of the two budgets")
+        raise ValueError(
+            f"rounds is {short(rounds)} and gradients is {short(gradients)}; give exactly one of the two budgets"
+        )
 
 
 def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm, task: Task, start: int = 0) -> int:
@@ -182,17 +186,27 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
     seed = check_integer("seed", seed, minimum=0)
     if seeds is None:
         name, chosen = "seed", [seed]
-    elif isinstance(seeds, str | bytes | Mapping) or np.ndim(seeds) == 0:
+    elif isinstance(seeds, str | bytes | Mapping) or not _several(seeds):
         count = check_integer("seeds", seeds, minimum=1)
-        check_host_memory(f"seeds is {count}, which", count * RUN_BYTES, "give fewer seeds")
+        check_host_memory(f"seeds is {short(count)}, which", count * RUN_BYTES, "give fewer seeds")
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
+        if seed:
+            raise ValueError(f"seed is {seed} and seeds is {short(seeds)}; give one of the two, or how many seeds")
         name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]
     if max(chosen, default=0) > MAX_SEED:
         raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")
     if not chosen or len(set(chosen)) < len(chosen):
         raise ValueError(f"seeds is {chosen}; give at least one seed, and each only once")
     return chosen
+
+
+def _several(seeds: Any) -> bool:
+    """Whether these are seeds rather than their number."""
+    try:
+        return isinstance(seeds, list | tuple | range) or np.ndim(seeds) > 0
+    except Exception:  # of a user's class
+        return False
 
 
 def _seed_list(seeds: Any) -> list[Any]:
@@ -207,7 +221,7 @@ def check_until(
     if until is None:
         return None
     if not (isinstance(until, tuple) and len(until) == 2):
-        raise ValueError(f"until is {until!r}; give a metric and its target, such as ('accuracy', 0.95)")
+        raise ValueError(f"until is {short(until)}; give a metric and its target, such as ('accuracy', 0.95)")
     metric, target = until
     check_name("metric of until", metric, columns)
     if metric not in directions:

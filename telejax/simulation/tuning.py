@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_name, check_number
+from telejax.errors import check_name, check_number, short
 from telejax.network import Network
 from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
@@ -60,8 +60,8 @@ def settings(
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
     if not isinstance(tune, Mapping):
-        if not _is_list(tune):
-            raise ValueError(f"tune is {tune!r}; give a list of step sizes, or a mapping of names to lists")
+        if not is_list(tune):
+            raise ValueError(f"tune is {short(tune)}; give a list of step sizes, or a mapping of names to lists")
         tune = {"learning_rate": tune}
     if not tune:
         raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
@@ -78,7 +78,7 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
 
 def _values(name: str, full: str, values: Any) -> list[float]:
     """The numbers of one list, each in its range and different on the device too."""
-    if not _is_list(values):
+    if not is_list(values):
         raise ValueError(f"tune is {_named(name, values)}; give at least one value, in a list")
     exclusive = full.split(".")[-1] == "learning_rate"
     argument = "tune" if exclusive else f"tune[{name!r}]"
@@ -90,9 +90,14 @@ def _values(name: str, full: str, values: Any) -> list[float]:
     return numbers
 
 
-def _is_list(values: Any) -> bool:
+def is_list(values: Any) -> bool:
     """Whether these are several values in an order."""
-    return np.ndim(values) == 1 if hasattr(values, "ndim") else isinstance(values, list | tuple | range)
+    if isinstance(values, list | tuple | range):
+        return True
+    try:
+        return isinstance(values, Iterable) and not isinstance(values, memoryview) and getattr(values, "ndim", 0) == 1
+    except Exception:  # of a user's class
+        return False
 
 
 def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
@@ -140,8 +145,8 @@ def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
             f"tune has {name!r}, and {algorithm.name} has no numbers to tune; give "
             "optimizer=telejax.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)"
         )
-    short = [full.split(".")[-1] for full in known]
-    check_name("number in tune", name, {*known, *(one for one in short if short.count(one) == 1)})
+    last_names = [full.split(".")[-1] for full in known]
+    check_name("number in tune", name, {*known, *(one for one in last_names if last_names.count(one) == 1)})
     raise AssertionError(name)
 
 

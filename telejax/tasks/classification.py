@@ -19,7 +19,7 @@ from telejax.backend.memory import free_bytes
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
-from telejax.errors import check_integer, check_kind
+from telejax.errors import check_integer, check_kind, short
 from telejax.models.network import Network, as_network, check_fits
 
 Model = str | nn.Module | Callable[..., Any]
@@ -158,6 +158,8 @@ def classification(
     check_kind("data", data, Dataset, "give a data set, such as telejax.data.digits() or telejax.data.from_arrays(...)")
     batch = _checked_batch_size(batch, data)
     seed = check_integer("seed", seed, minimum=0)
+    nodes = None if nodes is None else check_integer("nodes", nodes, minimum=1)
+    measure = isinstance(node_batch, str) and node_batch == "measure"  # an array would compare its elements
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
     _check_labels(data)
     network = as_network(model, data.classes)
@@ -173,7 +175,7 @@ def classification(
         batch=batch,
         network=network,
         augment=augmentation,
-        node_batch=None if node_batch == "measure" else _checked_batch(node_batch),
+        node_batch=None if measure else _checked_batch(node_batch),
         name=data.name,
         table=jnp.asarray(table, jnp.int32),
         sizes=None if (sizes == sizes[0]).all() else jnp.asarray(sizes, jnp.int32),
@@ -182,7 +184,7 @@ def classification(
         samples=_on_device(data),
         subset=_evaluation_subset(data, table, most, seed),
     )
-    return replace(task, node_batch=_measured_batch(task)) if node_batch == "measure" else task
+    return replace(task, node_batch=_measured_batch(task)) if measure else task
 
 
 def digits(
@@ -271,7 +273,7 @@ def _checked_batch_size(batch: Any, data: Dataset) -> int:
     """The samples of a gradient, of which one node's fit in memory."""
     batch = check_integer("batch", batch, minimum=1)
     sample = 4 * int(np.prod(data.train.inputs.shape[1:]))
-    check_memory(f"batch is {batch}, which", batch * sample, "give fewer samples a gradient", free=free_bytes())
+    check_memory(f"batch is {short(batch)}, which", batch * sample, "give fewer samples a gradient", free=free_bytes())
     return batch
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import check_integer, check_scale
+from telejax.errors import check_integer, check_scale, short
 from telejax.tasks.quadratic import gradient_noise
 
 MAX_NODES = 2**14
@@ -75,7 +75,7 @@ def koloskova_quadratic(
             f"{MAX_NODES} nodes; tasks.quadratic has bounded curvature at any n"
         )
     dim = check_integer("dim", dim, minimum=1)
-    check_host_memory(f"dim is {dim}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes")
+    check_host_memory(f"dim is {short(dim)}, which", 24 * dim * nodes, f"give fewer for {nodes} nodes")
     noise = check_scale("noise", noise)
     heterogeneity = check_scale("heterogeneity", heterogeneity)
     index = np.arange(1, nodes + 1)

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import check_integer, check_name, check_number, check_scale
+from telejax.errors import check_integer, check_name, check_number, check_scale, short
 from telejax.random.normal import fast_normal
 from telejax.random.permutation import Shuffle, sorted_or_shuffled
 from telejax.random.sampling import MAX_NODES
@@ -106,7 +106,7 @@ def quadratic(
     if nodes > MAX_NODES:
         raise ValueError(f"nodes is {nodes}; give at most {MAX_NODES}, node numbers are int32")
     dim = check_integer("dim", dim, minimum=2)
-    check_host_memory(f"dim is {dim}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions")
+    check_host_memory(f"dim is {short(dim)}, which", dim * BYTES_A_DIMENSION, "give fewer dimensions")
     seed = check_integer("seed", seed, minimum=0)
     heterogeneity = check_scale("heterogeneity", heterogeneity)
     noise = check_scale("noise", noise)

@@ -118,11 +118,13 @@ def check_algorithm(
 def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     """The names of the checks to run, in their order."""
     for argument, names in (("only", only), ("without", without)):
-        if names is not None:
+        if names is not None or argument == "without":
             such = names if isinstance(names, str) else "mesh"
             check_list(argument, names, f"give a sequence of names, such as ({such!r},)")
     if only is not None and not list(only):
         raise ValueError(f"only is empty; give a sequence of names, such as {tuple(CHECKS)[:1]}")
     wanted = set(CHECKS) if only is None else {check_name("check", name, CHECKS) for name in only}
     left_out = {check_name("check", name, CHECKS) for name in without}
+    if not wanted - left_out:
+        raise ValueError(f"only is {only} and without {without}, which leaves none; leave at least one check")
     return [name for name in CHECKS if name in wanted - left_out]

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import scipy.sparse
 
-from telejax.errors import check_array, check_integer, check_kind, check_number
+from telejax.errors import check_array, check_integer, check_kind, check_list, check_name, check_number, short
 from telejax.topology import spectrum
 from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 from telejax.topology.sizes import check_entries
@@ -54,8 +54,16 @@ class Topology:
 
     def __post_init__(self) -> None:
         check_kind("name", self.name, str, "give a text")
-        if not self.rounds:
-            raise ValueError(f"rounds of topology {self.name!r} is empty; use telejax.topology.from_matrix, or a name")
+        called, remedy = f"rounds of topology {self.name!r}", "use telejax.topology.from_matrix, or a name"
+        if not (rounds := check_list(called, self.rounds, remedy)):
+            raise ValueError(f"{called} is empty; {remedy}")
+        for one in rounds:
+            if not hasattr(type(one), "links"):
+                raise ValueError(f"{called} holds {short(one)}; {remedy}")
+        sizes = sorted({one.nodes for one in rounds})
+        if len(sizes) != 1:
+            raise ValueError(f"topology {self.name!r} has rounds over {sizes} nodes; all rounds need the same nodes")
+        check_name("stochastic", self.stochastic, get_args(Stochastic))
 
     @staticmethod
     def build(
@@ -63,9 +71,6 @@ class Topology:
     ) -> "Topology":
         """Check that the rounds fit together and, unless told otherwise, that they connect all nodes."""
         topology = Topology(name, tuple(rounds), stochastic)
-        sizes = sorted({one.nodes for one in rounds})
-        if len(sizes) != 1:
-            raise ValueError(f"topology {name!r} has rounds over {sizes} nodes; all rounds need the same nodes")
         if connected:
             topology.check_connected()
         return topology

@@ -24,6 +24,8 @@ MAX_NODES = 1024  # for eigenvalues of dense matrices, some tens of times
 LOW_MODES = 8  # eigenvectors that a linear program learns of at a time
 CUTS = 500  # linear programs before the probabilities count as found
 CLOSE = 1e-4  # of the connectivity, relative
+SMALL = 0.01  # a linear program is solved to some absolute 1e-7, so smaller probabilities are in units of the budget
+LEAST_BUDGET = 1e-6  # below it the eigenvalues drown in rounding
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,7 @@ def most_connected(matchings: np.ndarray, budget: float) -> np.ndarray:
     """
     count = len(matchings)
     best, reached, cuts = np.full(count, budget), 0.0, np.empty((0, count))
-    trial = best
+    trial, unit = best, budget if budget < SMALL else 1.0
     for _ in range(CUTS):
         values, vectors = np.linalg.eigh(laplacian(matchings, trial))
         if values[1] > reached:
@@ -127,10 +129,10 @@ def most_connected(matchings: np.ndarray, budget: float) -> np.ndarray:
         answer = scipy.optimize.linprog(
             np.append(np.zeros(count), -1.0),
             A_ub=np.block([[-cuts, np.ones((len(cuts), 1))], [np.ones(count), np.zeros(1)]]),
-            b_ub=np.append(np.zeros(len(cuts)), budget * count),
-            bounds=[(0, 1)] * count + [(None, None)],
+            b_ub=np.append(np.zeros(len(cuts)), budget * count / unit),
+            bounds=[(0, 1 / unit)] * count + [(None, None)],
         )
-        trial, bound = answer.x[:-1], answer.x[-1]
+        trial, bound = unit * answer.x[:-1], unit * answer.x[-1]
         if bound <= reached * (1 + CLOSE):
             break
     return np.asarray(best)

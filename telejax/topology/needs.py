@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import get_args
 
-from telejax.errors import check_kind, check_name
+import numpy as np
+
+from telejax.errors import check_flag, check_kind, check_name, check_number
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Stochastic
 
@@ -28,6 +30,10 @@ class Needs:
 
     def __post_init__(self) -> None:
         check_name("stochastic", self.stochastic, get_args(Stochastic))
+        check_flag("fixed", self.fixed)
+        check_flag("symmetric", self.symmetric)
+        if self.above is not None:
+            check_number("above", self.above, minimum=-np.inf)
 
     def check(self, topology: Topology) -> Topology:
         """Return the topology, or raise a ValueError that says what the method takes."""

@@ -6,8 +6,8 @@ from typing import Any, get_args, get_type_hints
 from telejax.errors import check_kind, check_name, check_number, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
+from telejax.topology.matcha import LEAST_BUDGET, activation
 from telejax.topology.matcha import MAX_NODES as MATCHA_NODES
-from telejax.topology.matcha import activation
 from telejax.topology.matrices import Complete
 from telejax.topology.needs import ANY, Needs
 from telejax.topology.sizes import check_nodes
@@ -46,7 +46,7 @@ def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: 
     Args:
         nodes: number of nodes, at most 1024.
         graph: any undirected topology, as :func:`resolve` takes it; only its links matter.
-        budget: the mean share of matchings that are active, above 0 and at most 1.
+        budget: the mean share of matchings that are active, from 1e-6 to 1.
         seed: decides the draws of all rounds of a run.
 
     Raises:
@@ -59,15 +59,16 @@ def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: 
     >>> path.mean_messages, round(half.mean_messages, 1)
     (14.0, 7.0)
     """
-    remedy = "give a number above 0 and at most 1, the share of matchings that are active"
-    if check_number("budget", budget, exclusive=True, remedy=remedy) > 1:
+    remedy = f"give a number from {LEAST_BUDGET:g} to 1, the share of matchings that are active"
+    share = check_number("budget", budget, minimum=LEAST_BUDGET, remedy=remedy)
+    if share > 1:
         raise ValueError(f"budget is {budget!r}; {remedy}")
     seed = random_graphs.check_seed(seed)
     if check_nodes(nodes) > MATCHA_NODES:
         raise ValueError(f"nodes is {nodes}; matcha finds its matchings for at most {MATCHA_NODES} nodes, give fewer")
     links = resolve(graph, nodes, Needs(fixed=True, symmetric=True), argument="graph")
-    name = f"matcha:graph={links.name},budget={budget:g}"
-    return Topology.build(name, [activation(links, float(budget), seed)] if nodes > 1 else [Complete(1)])
+    name = f"matcha:graph={links.name},budget={share:g}"
+    return Topology.build(name, [activation(links, share, seed)] if nodes > 1 else [Complete(1)])
 
 
 GIVE = "give a Topology, a name or a function of the number of nodes"
@@ -204,7 +205,9 @@ def _kinds(build: Callable[..., Topology]) -> dict[str, Any]:
 
 def _value(spec: str, text: str, kind: Any) -> int | float | str:
     options = get_args(kind)
-    if text and (str in options or any(isinstance(option, str) for option in options)):
+    if str in options or any(isinstance(option, str) for option in options):
+        if not text:
+            raise ValueError(f"topology {spec!r} has the value ''; this parameter is a word, as in name:parameter=word")
         return text
     for number in (int, float):
         try:

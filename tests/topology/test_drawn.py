@@ -162,6 +162,16 @@ def test_matcha_with_all_matchings_is_fixed():
     assert top.messages(4) == T.ring(6).messages()
 
 
+@pytest.mark.parametrize("budget", [1e-6, 1e-3])
+def test_matcha_with_a_small_budget_is_found_too(monkeypatch, budget):
+    matcha = sys.modules[activation.__module__]
+    monkeypatch.setattr(matcha, "CUTS", 30)
+    programs, solve = [], matcha.scipy.optimize.linprog
+    monkeypatch.setattr(matcha.scipy.optimize, "linprog", lambda *a, **k: programs.append(1) or solve(*a, **k))
+    np.testing.assert_allclose(T.matcha(25, budget=budget).rounds[0].probabilities, budget, rtol=1e-6)
+    assert len(programs) < 30
+
+
 def test_matcha_without_its_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "rustworkx", None)
     with pytest.raises(ValueError, match=r"install telejax\[matcha\]"):
@@ -171,7 +181,8 @@ def test_matcha_without_its_package(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"budget": 0}, "budget is 0; give a number above 0 and at most 1"),
+        ({"budget": 0}, "budget is 0; give a number from 1e-06 to 1"),
+        ({"budget": 1e-300}, "budget is 1e-300; give a number from 1e-06 to 1"),
         ({"budget": 1.5}, "budget is 1.5"),
         ({"budget": "half"}, "budget is 'half'"),
         ({"graph": "exponential"}, "'exponential' is directed"),

@@ -3,7 +3,7 @@
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.errors import check_integer, check_list
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.simulation.task_checks import check_task, traced
-from telejax.simulation.tuning import Tune
+from telejax.simulation.tuning import Tune, is_list
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, check_topology, resolve
 
@@ -83,7 +83,7 @@ def fitting(
 def runs_of(seeds: int, tune: Tune | None) -> int:
     """How many runs each candidate has: seeds times settings."""
     lists = tune.values() if isinstance(tune, Mapping) else () if tune is None else (tune,)
-    return seeds * math.prod(max(len(one), 1) for one in lists if isinstance(one, Sized))
+    return seeds * math.prod(max(len(one), 1) for one in lists if is_list(one))
 
 
 def distinct(candidates: Sequence[int] | np.ndarray) -> list[int]:

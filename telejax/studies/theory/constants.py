@@ -85,7 +85,7 @@ def measure(
     nodes = check_integer("nodes", nodes, minimum=2)
     draws = check_integer("draws", draws, minimum=2, maximum=MOST)
     steps = check_integer("steps", steps, minimum=1, maximum=MOST)
-    seed = check_integer("seed", seed, minimum=0)
+    seed = check_integer("seed", seed, minimum=0, maximum=2**63 - 1)  # keys are made of an int64
     start_key, draw_key, direction_key = jax.random.split(jax.random.key(seed), 3)
     start = task.init(start_key)
     suboptimality = float(jax.jit(lambda task, x: task.evaluate(x)["loss"])(task, start)) - minimum
