@@ -345,7 +345,7 @@ def main(only: str = "", quick: bool = False) -> None:
             f"{bound / taken.seconds:.2f}",
             f"{taken.compile:.1f} s",
         )
-    console = Console(width=max(100, Console().width))
+    console = Console(width=max(118, Console().width))
     console.print(table)
     if shares:
         low, middle, high = np.quantile(shares, (0, 0.5, 1))

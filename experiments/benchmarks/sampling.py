@@ -14,7 +14,7 @@ from timing import interleaved
 
 import telejax as tj
 
-ACTIVE, DIM, ROUNDS = 64, 1000, 300
+ACTIVE, DIM, ROUNDS = 64, 1000, 3000
 
 
 def main() -> None:

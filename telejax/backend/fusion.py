@@ -16,7 +16,7 @@ def of_stored(function: Callable[[Given], Made], given: Given, round: Int[Array,
 
     Else what made it would be computed again for each neighbour that reads a row, the draws of noise too. XLA drops
     ``optimization_barrier`` on a CPU before it fuses; the branch of a condition that always holds, as only the running
-    program knows, stays apart. (A round of TELEPORTATION with noise, k = 64, d = 1000: 47 us for 112.)
+    program knows, stays apart. (A round of TELEPORTATION with noise, k = 64, d = 1000: 50 us for 112.)
 
     Args:
         function: of a pytree of arrays.

@@ -11,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.optimize
-import scipy.sparse
+import scipy  # whose parts are imported when they are used: optimize takes long
 
 from telejax.topology.base import Topology
 from telejax.topology.drawn import DrawnMatrix
