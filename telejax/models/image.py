@@ -30,7 +30,7 @@ class LeNet(nn.Module):
         maps = feature_maps(inputs, smallest=16, model="LeNet")
         for features in (6, 16):
             maps = Conv(features, (5, 5), form=self.form)(maps)
-            maps = jax.nn.relu(max_pool(GroupNorm(2)(maps)))  # as the other way round, over a quarter of the numbers
+            maps = max_pool(jax.nn.relu(GroupNorm(2)(maps)))
         x = flat(maps)
         for width in (120, 84):
             x = jax.nn.relu(nn.Dense(width)(x))
@@ -58,10 +58,10 @@ class VGG(nn.Module):
     def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         maps = feature_maps(inputs, smallest=2 ** len(self.stages), model="VGG")
         for stage in self.stages:
-            for place, features in enumerate(stage, start=1):
+            for features in stage:
                 maps = Conv(features, (3, 3), padding="SAME", form=self.form)(maps)
-                maps = GroupNorm(self.groups)(maps)
-                maps = jax.nn.relu(max_pool(maps) if place == len(stage) else maps)
+                maps = jax.nn.relu(GroupNorm(self.groups)(maps))
+            maps = max_pool(maps)
         return nn.Dense(self.classes)(flat(maps))
 
 

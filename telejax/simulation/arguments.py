@@ -191,9 +191,9 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
         check_host_memory(f"seeds is {short(count)}, which", count * RUN_BYTES, "give fewer seeds")
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
     else:
-        if seed:
-            raise ValueError(f"seed is {seed} and seeds is {short(seeds)}; give one of the two, or how many seeds")
         name, chosen = "seeds", [check_integer("seeds", one, minimum=0) for one in _seed_list(seeds)]
+        if seed and seed not in chosen:
+            raise ValueError(f"seed is {seed} and seeds is {short(seeds)}; give one of the two, or how many seeds")
     if max(chosen, default=0) > MAX_SEED:
         raise ValueError(f"{name} reaches {max(chosen)}; give seeds of at most {MAX_SEED}, keys are made of 32 bits")
     if not chosen or len(set(chosen)) < len(chosen):
