@@ -21,10 +21,11 @@ def of_stored(function: Callable[[Given], Made], given: Given, round: Int[Array,
     Args:
         function: of a pytree of arrays.
         given: the pytree.
-        round: of the simulation, at least 0; of a constant the compiler would know it.
+        round: any int32 that the running program knows and its compiler does not.
     """
     if jax.default_backend() != "cpu" or not isinstance(round, jax.core.Tracer):
         return function(jax.lax.optimization_barrier(given))
     made = jax.eval_shape(function, given)
     never = lambda _: jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), made)
-    return jax.lax.cond(round >= 0, function, never, given)
+    even = round * (round + 1) % 2 == 0  # as of two integers in a row one is, whatever they are
+    return jax.lax.cond(even, function, never, given)
