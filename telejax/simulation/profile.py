@@ -3,8 +3,9 @@
 import os
 import re
 import time
+import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -145,18 +146,23 @@ def parts(spans: Iterable[Span], known: Mapping[str, str | None], seconds: float
     return table.with_columns(share=pl.col("us_per_round") / pl.col("us_per_round").sum())
 
 
-def spans(folder: Path) -> Iterator[Span]:
+def spans(folder: Path) -> list[Span]:
     """What a trace tells of the device's operations."""
     from jax.profiler import ProfileData
 
-    for file in folder.rglob("*.xplane.pb"):
-        for plane in ProfileData.from_file(os.fspath(file)).planes:
-            for row, line in enumerate(plane.lines):
-                for event in line.events:
-                    stats: dict[str, Any] = dict(event.stats)
-                    if "hlo_op" in stats or plane.name.startswith("/device:"):
-                        name = str(stats.get("hlo_op", event.name))
-                        yield (plane.name, row), event.start_ns, event.start_ns + event.duration_ns, name
+    found: list[Span] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of jaxlib's own types, which end a process as errors
+        for file in folder.rglob("*.xplane.pb"):
+            for plane in ProfileData.from_file(os.fspath(file)).planes:
+                for row, line in enumerate(plane.lines):
+                    for event in line.events:
+                        stats: dict[str, Any] = dict(event.stats)
+                        if "hlo_op" in stats or plane.name.startswith("/device:"):
+                            name = str(stats.get("hlo_op", event.name))
+                            end = event.start_ns + event.duration_ns
+                            found.append(((plane.name, row), event.start_ns, end, name))
+    return found
 
 
 def _plain(name: str) -> str:
