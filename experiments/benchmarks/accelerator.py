@@ -8,6 +8,7 @@ needs to be installed but python3 with jax: with --wheels, a folder of wheels of
 beside the logs.
 """
 
+import argparse  # of Python itself: tyro may be among the wheels
 import importlib.util
 import os
 import subprocess
@@ -101,4 +102,9 @@ def main(wheels: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[2]) if sys.argv[1:2] == ["--wheels"] else None)
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--wheels", type=Path, help="a folder of wheels")
+    given = asked.parse_args().wheels
+    if given is not None and not any(given.glob("*.whl")):
+        asked.error(f"--wheels is {str(given)!r}, where there are no wheels; give the folder of some, or leave it out")
+    main(given)

@@ -1,8 +1,8 @@
 """Run by peers.py and its test with an interpreter that has decent-bench: time methods on a given problem.
 
 The folder holds problem.npz (hessians, linear) and methods.json, a list of objects with ``theirs`` (a class), its
-``arguments``, ``federated``, ``rounds`` and ``repeats``. The seconds of each, at best, are printed as JSON; the final
-models, (methods, nodes, dim), are written to models.npy. All is float64 here.
+``arguments``, ``federated`` and ``rounds``. The seconds of each are printed as JSON; the final models, (methods, nodes,
+dim), are written to models.npy. All is float64 here.
 """
 
 import json
@@ -41,9 +41,9 @@ def run(problem: dict[str, np.ndarray], method: dict) -> tuple[float, np.ndarray
 def main(folder: Path) -> None:
     iop.set_backend("numpy")
     problem, methods = dict(np.load(folder / "problem.npz")), json.loads((folder / "methods.json").read_text())
-    outcomes = [[run(problem, method) for _ in range(method["repeats"])] for method in methods]
-    np.save(folder / "models.npy", np.stack([runs[-1][1] for runs in outcomes]))
-    print(json.dumps([min(seconds for seconds, _ in runs) for runs in outcomes]))
+    seconds, models = zip(*(run(problem, method) for method in methods), strict=True)
+    np.save(folder / "models.npy", np.stack(models))
+    print(json.dumps(seconds))
 
 
 if __name__ == "__main__":

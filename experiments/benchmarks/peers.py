@@ -92,7 +92,7 @@ def with_numpy(hessians: np.ndarray, linear: np.ndarray, rounds: int) -> np.ndar
 
 
 def with_decent_bench(
-    python: Path, peers: Sequence[Peer], hessians: np.ndarray, linear: np.ndarray, rounds: int, repeats: int = 1
+    python: Path, peers: Sequence[Peer], hessians: np.ndarray, linear: np.ndarray, rounds: int
 ) -> tuple[list[float], np.ndarray]:
     """Seconds of each method, and final models (methods, nodes, dim), from a process of its own."""
     methods = [
@@ -101,7 +101,6 @@ def with_decent_bench(
             "arguments": {"step_size": STEP, **peer.arguments},
             "federated": peer.federated,
             "rounds": rounds,
-            "repeats": repeats,
         }
         for peer in peers
     ]

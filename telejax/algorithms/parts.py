@@ -111,7 +111,7 @@ def apply_gradients(
     shapes = lambda tree: [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
     if jax.tree.structure(grads) != jax.tree.structure(params) or shapes(grads) != shapes(params):  # type: ignore[operator]
         raise ValueError(f"grads is {outline(grads)} and params {outline(params)}; give one array like each parameter")
-    with _told(optimizer, params, opt_state):
+    with _naming_opt_state(optimizer, params, opt_state):
         return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 
 
@@ -173,7 +173,7 @@ def local_update(
         return carry
 
     members = OptionalMembers.of(task)
-    with scope("gradient"), _told(optimizer, params, opt_state):
+    with scope("gradient"), _naming_opt_state(optimizer, params, opt_state):
         return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
 
 
@@ -198,7 +198,7 @@ def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> Non
 
 
 @contextmanager
-def _told(optimizer: Any, params: Params, opt_state: optax.OptState) -> Iterator[None]:
+def _naming_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) -> Iterator[None]:
     """Where a step fails and its optimizer state is not that of the optimizer, say so."""
     try:
         yield

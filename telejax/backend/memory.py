@@ -6,7 +6,7 @@ accelerator wants as much at once as fits.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 from jax.extend.core import subjaxprs
@@ -63,14 +63,6 @@ def largest_intermediate(function: Callable[..., Any], *arguments: Any) -> int:
 def _largest(program: Any) -> int:
     sizes = [v.aval.size * v.aval.dtype.itemsize for e in program.eqns for v in e.outvars if hasattr(v.aval, "size")]
     return max([0, *sizes, *map(_largest, subjaxprs(program))])
-
-
-def convolution_form() -> Literal["windows", "plain"]:
-    """How convolutions with per-node weights are computed: as products with gathered windows.
-
-    XLA's grouped convolution takes 5 times as long on a CPU, and on an NVIDIA H100 (1000 LeNets: 47 ms for 10).
-    """
-    return "windows"
 
 
 def compared_pairwise() -> int:

@@ -23,7 +23,7 @@ class LeNet(nn.Module):
 
     classes: int
     form: Form | None = None
-    """How convolutions are computed; by default the faster on this backend."""
+    """How convolutions are computed; by default the faster way, as products with windows."""
 
     @nn.compact
     def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
