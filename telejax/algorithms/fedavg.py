@@ -63,7 +63,7 @@ class FedAvg(Algorithm):
             )
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
-        state, holders = network.activate(key, state, task.nodes, self.clients)
+        state, holders = network.activate(key, state, task.nodes, self.clients, ordered=False)
         state, changed = network.hand_off(key, state, holders, self.copy_bytes(state))
         state = refreshed(state, changed, self.optimizer, self.state_travels)
         local = {} if self.proximal is None else {"step": near(self.proximal), "given": state.params}
@@ -97,7 +97,7 @@ def fedavg(
     """FedAvg over ``clients`` sampled nodes a round.
 
     Args:
-        clients: k, the number of sampled clients.
+        clients: k, the number of sampled clients; where it is n, client i has slot i in every round.
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
         local_steps: steps that a client takes before the average.
         state_travels: whether the optimizer state of slot a goes through the server to its next client, and

@@ -54,7 +54,7 @@ class Scaffold(Algorithm):
         return super().start(key, params, task).replace(memory=Memory(node=own, common=common))
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
-        state, holders = network.activate(key, state, task.nodes, self.clients)
+        state, holders = network.activate(key, state, task.nodes, self.clients, ordered=False)
         state, _ = network.hand_off(key, state, holders, self.copy_bytes(state))
         x, c = state.params, state.memory.common
         own = jax.tree.map(lambda all_own: all_own[holders], state.memory.node)
@@ -91,7 +91,7 @@ def scaffold(*, clients: int, optimizer: Optimizer, local_steps: int = 1) -> Sca
     The control variates of all nodes are stored, n copies of the parameters.
 
     Args:
-        clients: k, the number of sampled clients.
+        clients: k, the number of sampled clients; where it is n, client i has slot i in every round.
         optimizer: from :func:`telejax.optimizer`, with a number as its step size, by which the method divides; its
             state starts afresh with every client.
         local_steps: s, the steps that a client takes before the average.

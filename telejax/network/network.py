@@ -80,7 +80,9 @@ class Network:
         slots = state.holders.shape[0]
         return state.replace(world={"lost": jnp.zeros(slots, jnp.int32), "surplus": jnp.zeros(slots)})
 
-    def activate(self, key: Key[Array, ""], state: State, nodes: int, count: int) -> tuple[State, Int[Array, " slots"]]:
+    def activate(
+        self, key: Key[Array, ""], state: State, nodes: int, count: int, *, ordered: bool = True
+    ) -> tuple[State, Int[Array, " slots"]]:
         """Draw ``count`` distinct nodes, uniform over ordered tuples.
 
         Args:
@@ -88,10 +90,14 @@ class Network:
             state: before the round.
             nodes: n.
             count: k.
+            ordered: whether it matters which node takes which slot, as on a graph of slots. Below a server it does not,
+                and where all nodes are active, none is drawn: node i takes slot i.
 
         Returns:
             The state and the nodes that take the slots, int32 (slots,).
         """
+        if count == nodes and not ordered:
+            return state, jnp.arange(nodes, dtype=jnp.int32)
         with scope("sampling"):
             return state, sample_distinct(jax.random.split(key)[0], nodes, count)
 

@@ -93,6 +93,7 @@ CASES = {
     "fedavg": Case("fedavg", {"clients": 4}, slots=4),
     "fedavg local": Case("fedavg", {"clients": 4, "local_steps": 3}, slots=4, steps=3),
     "fedavg travels": Case("fedavg", {"clients": 4, "local_steps": 2, "state_travels": True}, slots=4, steps=2),
+    "fedavg all": Case("fedavg", {"clients": NODES, "local_steps": 2}, steps=2),
     "one token": Case("random_walk", {}, slots=1),
     "tokens": Case("random_walk", {"tokens": 3}, slots=3),
     "tokens on a graph": Case("random_walk", {"tokens": 3}, "torus", slots=3),

@@ -481,3 +481,10 @@ def test_clients_that_reach_no_server_keep_their_models():
 def test_probabilities_are_from_0_to_1(name, value):
     with pytest.raises(ValueError, match=f"{name} is .*give a probability from 0 to 1, or None"):
         tj.Network(**{name: value})
+
+
+@pytest.mark.parametrize("make", [tj.fedavg, tj.scaffold])
+def test_all_clients_of_a_server_keep_their_slots(make):
+    """Nobody is drawn where all take part, and no optimizer state starts afresh for a new client."""
+    run = tj.simulate(make(clients=NODES, optimizer=MOMENTUM), TASK, rounds=3, progress=False)
+    assert run.state.holders.tolist() == list(range(NODES))
