@@ -111,9 +111,11 @@ class Bound:
         return number
 
 
+NON_NEGATIVE = Bound()
 POSITIVE = Bound(exclusive=True)
 PROBABILITY = Bound(0.0, 1.0, exclusive=True)
 FRACTION = Bound(0.0, 1.0, below=True)
+SHARE = Bound(0.0, 1.0)
 
 
 def check_scale(name: str, value: Any) -> float:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Key
 
 from telejax.algorithms.base import AllNodes
 from telejax.algorithms.parts import local_update
-from telejax.mixing.forms import Mean
+from telejax.mixing.means import Mean
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import Info, State, pytree

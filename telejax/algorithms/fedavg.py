@@ -17,7 +17,7 @@ from telejax.algorithms.base import Algorithm, copy_bytes
 from telejax.algorithms.local import check_local_steps, near, served
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_flag, check_integer, check_number
-from telejax.mixing.forms import Mean
+from telejax.mixing.means import Mean
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import STATIC, Info, Memory, Params, State, pytree
@@ -56,15 +56,15 @@ class FedAvg(Algorithm):
         return state.replace(memory=Memory(common=self.server_optimizer.build().init(params)))
 
     def check_network(self, network: Network) -> None:
+        network.check_server(self.name)
         if self.server_optimizer is not None and not network.ideal:
             raise ValueError(
-                f"network is {network}, and a server with an optimizer gives all clients its model; leave "
-                "server_optimizer out, or give no network"
+                f"network is {network}, and a server with an optimizer has all models; leave server_optimizer out"
             )
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, self.clients, ordered=False)
-        state, changed = network.hand_off(key, state, holders, self.copy_bytes(state))
+        state, changed = network.hand_off(key, state, holders, self.copy_bytes(state), served=True)
         state = refreshed(state, changed, self.optimizer, self.state_travels)
         local = {} if self.proximal is None else {"step": near(self.proximal), "given": state.params}
         params, opt_state = local_update(

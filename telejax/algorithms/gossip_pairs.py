@@ -69,7 +69,8 @@ class GossipPairs(AllNodes):
         partner = place.at[one].set(other).at[other].set(one)
         weight = jnp.where(partner == place, 0.0, 0.5)
         pair = Neighbours("pair", task.nodes, (2,), (1 - weight)[None], weight[None, None], partner[None, None], True)
-        state, params, _ = network.gossip(key, pair, params, state, self.copy_bytes(state))
+        steps = (place == one).astype(jnp.int32)
+        state, params, _ = network.gossip(key, pair, params, state, self.copy_bytes(state), steps=steps)
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
 

@@ -61,7 +61,8 @@ class GradientTracking(OnGraph):
         else:
             x, opt_state = apply_gradients(y, x, opt_state, self.optimizer)
             together = (x, y) if self.variant == "semi" else (x,)
-            state, (x, *heard) = self.gossip(key, network, state, together, copies=len(together))
+            now = 0 if self.variant == "atc" else 1  # gradients before this exchange
+            state, (x, *heard) = self.gossip(key, network, state, together, copies=len(together), steps=now)
             y = heard[0] if heard else y
         new = gradients(key, x, state.holders, task)
         y = combined(lambda y, new, old: y + new - old, y, new, before)

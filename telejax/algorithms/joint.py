@@ -54,6 +54,12 @@ class JointTeleportation(Algorithm):
     def groups(self, nodes: int) -> tuple[int, ...]:
         return self.active
 
+    def check_network(self, network: Network) -> None:
+        if network.faults is not None and network.faults.recovery == "neighbour":
+            raise ValueError(
+                "faults recover from a neighbour, which may be of another candidate; give another recovery"
+            )
+
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, sum(self.active))
         state, moved = network.hand_off(key, state, holders, self.handoff_bytes(state))

@@ -61,7 +61,7 @@ class ProxSkip(OnGraph):
 
         coin = jax.random.bernoulli(jax.random.fold_in(key, COIN), self.probability)
         state = network.start(state) if state.world is None else state
-        state, x, y = jax.lax.cond(coin, gossip, lambda state: (state, z, y), state)
+        state, x, y = jax.lax.cond(coin, gossip, lambda state: (network.work(key, state), z, y), state)
         state = state.replace(params=x, opt_state=opt_state, memory=Memory(slot=y), round=state.round + 1)
         sent = jnp.where(coin, self._copies(state.holders.shape[0]), 0)
         return network.report(state, messages=sent)

@@ -57,6 +57,7 @@ class RandomWalk(Algorithm):
         params, opt_state = local_update(
             data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer
         )
+        state = network.work(key, state)
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1), handoffs=moved)
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:

@@ -19,7 +19,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.algorithms.local import check_local_steps, combined, corrected, per_step_size, with_step_size
 from telejax.algorithms.parts import check_active, data_key, local_update
 from telejax.errors import check_integer
-from telejax.mixing.forms import Mean
+from telejax.mixing.means import Mean
 from telejax.network import IDEAL, Network
 from telejax.optimizers import Optimizer
 from telejax.state import STATIC, Info, Memory, Params, State, pytree
@@ -48,6 +48,9 @@ class Scaffold(Algorithm):
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((4 * self.clients,),)  # a model and a control variate, down and up
 
+    def check_network(self, network: Network) -> None:
+        network.check_server(self.name)
+
     def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
         own = jax.tree.map(lambda x: jnp.zeros((task.nodes, *x.shape), x.dtype), params)
         common = jax.tree.map(jnp.zeros_like, params)
@@ -55,7 +58,7 @@ class Scaffold(Algorithm):
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, self.clients, ordered=False)
-        state, _ = network.hand_off(key, state, holders, self.copy_bytes(state))
+        state, _ = network.hand_off(key, state, holders, 2 * self.copy_bytes(state), served=True)
         x, c = state.params, state.memory.common
         own = jax.tree.map(lambda all_own: all_own[holders], state.memory.node)
         fresh = jax.vmap(self.optimizer.build().init)(x)

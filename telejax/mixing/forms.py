@@ -11,7 +11,6 @@ Every form tells what a slot keeps from what the others send, so that whatever h
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from telejax.mixing.accounting import Messages
+from telejax.mixing.transit import Arrives, Transit, arrivals
 
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
 MAX_DENSE_NODES = 4096  # above this a dense matrix (64 MiB a round) is too large; long rows become edges
@@ -28,9 +28,6 @@ SERVER = -1  # in place of a slot: what stands in the middle of a mean over a se
 
 STATIC = {"static": True}
 pytree = jax.tree_util.register_dataclass
-
-Arrives = Callable[[Int[Array, "..."], Int[Array, "..."]], Bool[Array, "..."]]
-"""Sending and receiving slots (or SERVER), of shapes that broadcast -> whether each message arrives this round."""
 
 Rows = tuple[Int[Array, "neighbours slots"], Float[Array, "neighbours slots"]]
 
@@ -86,109 +83,38 @@ class Mixing(ABC):
         """The round's mixing without the messages that do not arrive."""
         indices, weights = self.neighbours(round)
         if self.degree > MAX_NEIGHBOURS + 1:
-            return _delivered_dense(self.name, _dense(indices, weights), arrives)
+            return delivered_dense(self.name, _dense(indices, weights), arrives)
         one_round = Neighbours(self.name, self.slots, (0,), weights[:1], weights[None, 1:], indices[None, 1:])
         return one_round.delivered(round, arrives)
+
+    def among(self, round: Int[Array, ""], present: Bool[Array, " slots"]) -> Delivered:
+        """The round's mixing where messages to and from some slots are not even sent."""
+        return self.delivered(round, lambda sender, receiver: present[sender] & present[receiver])
+
+    def last_arrivals(
+        self, round: Int[Array, ""], transit: Transit, arrives: Arrives | None = None
+    ) -> Float[Array, " slots"]:
+        """When each slot is ready itself and all that it hears has arrived; see ``telejax.mixing.transit``."""
+        indices, weights = self.neighbours(round)
+        place = jnp.arange(self.slots, dtype=indices.dtype)[None]
+        sent = (indices != place) & (weights != 0)
+        heard = arrivals(indices, jnp.broadcast_to(place, indices.shape), sent, transit, arrives)
+        return jnp.maximum(transit.ready, jnp.max(heard, axis=0))
+
+    def exchanged(
+        self, round: Int[Array, ""], arrives: Arrives | None = None
+    ) -> tuple[Int[Array, " slots"], Int[Array, " slots"]]:
+        """How many messages each slot sends, and how many arrive at it, int32."""
+        indices, weights = self.neighbours(round)
+        place = jnp.arange(self.slots, dtype=indices.dtype)[None]
+        sent = (indices != place) & (weights != 0)
+        received = sent if arrives is None else sent & arrives(indices, place)
+        by = jnp.zeros(self.slots, jnp.int32).at[indices].add(sent.astype(jnp.int32))
+        return by, jnp.sum(received, axis=0, dtype=jnp.int32)
 
     def sharded(self, mesh: Mesh) -> "Mixing":
         """How this is applied to slots that are sharded over a mesh: by itself, which the compiler divides."""
         return self
-
-
-@pytree
-@dataclass(frozen=True)
-class Mean(Mixing):
-    """Averaging: W = lazy I + (1 - lazy) J / n in every round, exact consensus for lazy = 0."""
-
-    name: str = field(metadata=STATIC)
-    slots: int = field(metadata=STATIC)
-    messages: Messages = field(metadata=STATIC)
-    lazy: float = field(metadata=STATIC, default=0.0)
-    transport: Literal["all_to_all", "server", "all_reduce"] = field(metadata=STATIC, default="all_to_all")
-    """How the mean comes about, which decides what can be lost: any message, an upload or a download, nothing."""
-
-    @staticmethod
-    def over(slots: int, name: str = "complete", lazy: float = 0.0) -> "Mean":
-        """The mean over ``slots`` slots, each of which hears from every other."""
-        return Mean(name, slots, (slots * (slots - 1),), lazy)
-
-    @property
-    def degree(self) -> int:
-        return self.slots
-
-    def apply(
-        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
-    ) -> Float[Array, "slots ..."]:
-        mean = jnp.broadcast_to(jnp.mean(sent, axis=0, keepdims=True), sent.shape)
-        if sent is not kept:
-            mean += (kept - sent) / self.slots
-        return mean if self.lazy == 0 else self.lazy * kept + (1 - self.lazy) * mean
-
-    def neighbours(self, round: Int[Array, ""]) -> Rows:
-        place = jnp.arange(self.slots, dtype=jnp.int32)
-        weights = jnp.full((self.slots, self.slots), (1 - self.lazy) / self.slots)
-        return (place[:, None] + place[None]) % self.slots, weights.at[0].add(self.lazy)
-
-    def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
-        if self.transport == "all_reduce":
-            return Delivered(self, jnp.zeros(self.slots, jnp.int32), jnp.zeros(self.slots))
-        if self.transport == "server":
-            place = jnp.arange(self.slots, dtype=jnp.int32)
-            up, down = arrives(place, jnp.int32(SERVER)), arrives(jnp.int32(SERVER), place)
-            lost = (~up).astype(jnp.int32) + (~down).astype(jnp.int32)
-            served = Served(self.name, self.slots, (0,), up, down & jnp.any(up))
-            return Delivered(served, lost, served.surplus())
-        if self.slots > MAX_DENSE_NODES:
-            raise ValueError(
-                f"topology {self.name!r} has {self.slots} slots, each of which hears all others; messages can be lost "
-                f"among at most {MAX_DENSE_NODES}, take a graph of lower degree"
-            )
-        off = (1 - self.lazy) / self.slots
-        matrix = jnp.full((self.slots, self.slots), off) + self.lazy * jnp.eye(self.slots)
-        return _delivered_dense(self.name, matrix, arrives)
-
-
-@pytree
-@dataclass(frozen=True)
-class Served(Mixing):
-    """One round of a mean over a server: of the uploads that arrived, for those whose download arrived.
-
-    Where no upload arrives, every slot keeps its model.
-    """
-
-    name: str = field(metadata=STATIC)
-    slots: int = field(metadata=STATIC)
-    messages: Messages = field(metadata=STATIC)
-    up: Bool[Array, " slots"]
-    down: Bool[Array, " slots"]
-
-    @property
-    def degree(self) -> int:
-        return self.slots
-
-    def _share(self) -> Float[Array, " slots"]:
-        """What each slot weighs in the server's mean."""
-        return self.up / jnp.maximum(jnp.sum(self.up), 1)
-
-    def apply(
-        self, kept: Float[Array, "slots ..."], sent: Float[Array, "slots ..."], round: Int[Array, ""]
-    ) -> Float[Array, "slots ..."]:
-        column = (-1,) + (1,) * (kept.ndim - 1)
-        up, share = self.up.reshape(column), self._share().astype(sent.dtype)
-        mean = jnp.tensordot(share, jnp.where(up, sent, 0), axes=1, precision="highest")[None]
-        if sent is not kept:
-            mean += share.reshape(column) * jnp.where(up, kept - sent, 0)
-        return jnp.where(self.down.reshape(column), mean, kept)
-
-    def neighbours(self, round: Int[Array, ""]) -> Rows:
-        place = jnp.arange(self.slots, dtype=jnp.int32)
-        indices = (place[:, None] + place[None]) % self.slots
-        weights = jnp.where(self.down[None], self._share()[indices], 0)
-        return indices, weights.at[0].add(~self.down)
-
-    def surplus(self) -> Float[Array, " slots"]:
-        """What the losses add to the column sums, which are one without them."""
-        return self._share() * jnp.sum(self.down) - self.down
 
 
 @pytree
@@ -295,7 +221,7 @@ class Dense(Mixing):
         return indices, jnp.asarray(self._matrix(round), float)[place, indices]
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
-        return _delivered_dense(self.name, self._matrix(round), arrives)
+        return delivered_dense(self.name, self._matrix(round), arrives)
 
     def row(self, slot: Int[Array, ""], round: Int[Array, ""]) -> tuple[Int[Array, " m"], Float[Array, " m"]]:
         """The slots that ``slot`` hears from in a round, and their weights."""
@@ -348,12 +274,28 @@ class Edges(Mixing):
         lost_by = self._sum(lost.astype(jnp.int32))
         return Delivered(Edges(self.name, self.slots, (0,), *edges), lost_by, surplus)
 
+    def last_arrivals(
+        self, round: Int[Array, ""], transit: Transit, arrives: Arrives | None = None
+    ) -> Float[Array, " slots"]:
+        rows, columns = jnp.asarray(self.rows), jnp.asarray(self.columns)
+        heard = arrivals(columns, rows, (rows != columns) & (jnp.asarray(self.weights) != 0), transit, arrives)
+        return transit.ready.at[rows].max(heard)
+
+    def exchanged(
+        self, round: Int[Array, ""], arrives: Arrives | None = None
+    ) -> tuple[Int[Array, " slots"], Int[Array, " slots"]]:
+        rows, columns = jnp.asarray(self.rows), jnp.asarray(self.columns)
+        sent = (rows != columns) & (jnp.asarray(self.weights) != 0)
+        received = sent if arrives is None else sent & arrives(columns, rows)
+        by = jnp.zeros(self.slots, jnp.int32).at[columns].add(sent.astype(jnp.int32))
+        return by, self._sum(received.astype(jnp.int32))
+
     def _sum(self, values: Array) -> Array:
         """Over the edges of each row."""
         return jax.ops.segment_sum(values, self.rows, num_segments=self.slots, indices_are_sorted=True)
 
 
-def _delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Arrives) -> Delivered:
+def delivered_dense(name: str, matrix: Float[Array, "slots slots"], arrives: Arrives) -> Delivered:
     """The messages that arrive, for a matrix."""
     slots = matrix.shape[0]
     place = jnp.arange(slots, dtype=jnp.int32)

@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.host import check_host_memory
+from telejax.backend.precision import check_precision
 from telejax.errors import (
     check_flag,
     check_integer,
@@ -21,13 +23,16 @@ from telejax.errors import (
     short,
 )
 from telejax.network import IDEAL, Network
+from telejax.network.load import Load
+from telejax.network.record import Record
 from telejax.simulation.task_checks import check_pytree, metric_columns, taken_names
 from telejax.state import Metric
-from telejax.tasks.base import Task
+from telejax.tasks.base import OptionalMembers, Task
 
 EVALUATIONS = 50  # about how many rows a run has where eval_every is not given
 MAX_SEED = 2**32 - 1
 RUN_BYTES = 2**10  # of a run on the host at least: a few rows of the history
+MOST_RECORDED = 2**20  # rounds that a record may hold
 MAX_COUNT = 2**31 - 1  # of the int32 round on the device
 
 
@@ -64,18 +69,32 @@ def check_slots(algorithm: Algorithm, task: Task) -> Algorithm:
     return algorithm
 
 
-def check_network(given: Any, algorithm: Algorithm) -> Network:
-    """Return the network, or raise a ValueError where it is none or the algorithm cannot take one."""
+def check_network(
+    given: Any, algorithm: Algorithm, task: Task, load: bool = False, record: int | None = None
+) -> Network:
+    """The network bound to the task, with what is to be followed, or a ValueError where the algorithm takes none."""
     if not isinstance(given, Network):
         raise ValueError(f"network is {short(given)}; give a telejax.Network(...), or None for the ideal one")
     given.check()
+    if check_flag("load", load):
+        given = replace(given, load=Load.over(task.nodes))
+    if record is not None:
+        given = replace(given, record=Record(check_integer("record", record, minimum=1, maximum=MOST_RECORDED)))
     if not given.ideal and not takes_network(algorithm):
         raise ValueError(
-            f"network is {short(given)} and {type(algorithm).__name__}.step takes none; give its step a fourth "
+            f"{_asked(given)} and {type(algorithm).__name__}.step takes none; give its step a fourth "
             "argument, network, and call its verbs"
         )
     algorithm.check_network(given)
-    return given
+    samples = OptionalMembers.of(task).samples_per_node
+    return given if given.ideal else given.bind(task.nodes, None if samples is None else np.asarray(samples))
+
+
+def _asked(network: Network) -> str:
+    """What of a network was asked for, by the argument's name."""
+    if replace(network, load=None, record=None).ideal:
+        return f"{'record' if network.load is None else 'load'} was asked for"
+    return f"network is {short(network)}"
 
 
 def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
@@ -95,10 +114,16 @@ def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
 
 
 def check_kinds(
-    on_evaluation: object, checkpoint: object, mesh: object, devices: object, progress: object = True
+    on_evaluation: object,
+    checkpoint: object,
+    mesh: object,
+    devices: object,
+    progress: object = True,
+    precision: Any = None,
 ) -> None:
     """Raise a ValueError where one of these is of another kind than ``simulate`` takes."""
     check_flag("progress", progress)
+    check_precision(precision)
     for name, given, fits, remedy in (
         ("on_evaluation", on_evaluation, callable(on_evaluation), "give a function of the new rows"),
         ("checkpoint", checkpoint, isinstance(checkpoint, str | os.PathLike), "give the path of a folder"),

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from telejax.backend.threads import told_to_stop
 from telejax.errors import short
+from telejax.network import Network
 from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.profile import Profiler
 from telejax.simulation.program import Program
@@ -37,6 +38,16 @@ class Stopping:
         if not (told is None or isinstance(told, bool | np.bool_)):
             raise ValueError(f"on_evaluation returned {short(told)}; return True to stop, False or nothing to go on")
         return bool(told) or recorder.all_diverged or (self.until is not None and recorder.reached(*self.until))
+
+
+def check_stalls(network: Network, recorder: Recorder) -> None:
+    """Raise a ValueError where too few nodes have been present for longer than a run stands."""
+    presence = network.presence
+    if presence is not None and recorder.stalled >= presence.limit:
+        raise ValueError(
+            f"presence had too few nodes there in {recorder.stalled} rounds, one after another, up to round "
+            f"{recorder.round}; make fewer nodes active, or more present, or raise its limit of {presence.limit}"
+        )
 
 
 def rounds_bar(name: str, rounds: int, progress: bool) -> tqdm:
@@ -84,7 +95,9 @@ def run_rounds(
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
             state, evaluation = advance(state, rounds, usual=rounds == usual)
             program.check_holders(evaluation, recorder.round + rounds)
-            ended = stopping.after(recorder.add(rounds, evaluation), recorder)
+            rows = recorder.add(rounds, evaluation)
+            check_stalls(program.members[0][2], recorder)
+            ended = stopping.after(rows, recorder)
             bar.update(rounds)
             last = ended or place == len(ahead) - 1
             if profiler is not None:

@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.algorithms.parts import stranger
+from telejax.backend.batched_map import map_nodes
 from telejax.backend.loops import asks_device
 from telejax.backend.memory import tree_bytes
 from telejax.backend.scopes import scope
@@ -26,7 +27,10 @@ from telejax.network import IDEAL, Network
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
 from telejax.state import Info, Metric, Params, State
-from telejax.tasks.base import OnMesh, Task
+from telejax.tasks.base import OnMesh, OptionalMembers, Task
+
+LOSSES = np.uint32(2**31 + 64)
+"""What is folded into the key of a round for the losses that an activation asks for; see ``telejax.network.draws``."""
 
 Member = tuple[Algorithm, Task, Network]
 """What one run consists of; the algorithm is bound to the task."""
@@ -201,6 +205,15 @@ def take_step(
     return algorithm.step(key, state, task, network)
 
 
+def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, ""]) -> Float[Array, " slots"]:
+    """The losses of the slots' models at their holders, after a round with this key."""
+    of_models = jax.random.fold_in(key, LOSSES)
+    one = lambda model, node: task.loss(model, node, jax.random.fold_in(of_models, node))
+    members = OptionalMembers.of(task)
+    with scope("evaluation"):
+        return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
+
+
 @partial(jax.jit, static_argnames=("axes",))
 def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axes: BatchAxes) -> Params:
     """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
@@ -259,6 +272,7 @@ def _advance(
             state, counters, gauges = carry
             now = state.round
             state, info = take_step(algorithm, jax.random.fold_in(run_key, now), state, placed, network)
+            state = network.met(state, partial(losses_met, algorithm, state, placed, jax.random.fold_in(run_key, now)))
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
             return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}

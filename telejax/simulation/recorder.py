@@ -1,6 +1,6 @@
 """The record of a simulation on the host: one row for each evaluation, seed, hyperparameter setting and group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ COUNTED = ("gradients", "messages_gossip", "messages_handoff", "bytes_gossip", "
 COUNTERS = ("gradients", "messages", "messages_gossip", "messages_handoff", "bytes", "bytes_gossip", "bytes_handoff")
 MESSAGE_COUNTERS = ("handoffs", "messages")
 """Counters of a method that enter the columns of messages and bytes instead of one of their own."""
+NOT_DONE = ("unsent", "skipped")
+"""Counters of the network: messages and gradients that a method counts by the round, and that an absent node left."""
 
 RESERVED = frozenset(
     {
@@ -33,6 +35,7 @@ RESERVED = frozenset(
         "setting",
         *COUNTERS,
         *MESSAGE_COUNTERS,
+        *NOT_DONE,
     }
 )
 """Columns that a task, a metric or a method may not use."""
@@ -90,7 +93,7 @@ class Recorder:
         self.axes = (len(self.seeds), len(self.settings), len(active))
         self.start = self.round = start
         self.evaluations = 0
-        zeros = np.zeros(self.axes, np.int64)
+        self._stalled = zeros = np.zeros(self.axes, np.int64)
         self._events: dict[str, np.ndarray] = {}
         self._before = dict(before.counted) if before else dict.fromkeys(COUNTED, zeros)
         if before is None:
@@ -101,6 +104,11 @@ class Recorder:
         self._columns: dict[str, np.ndarray] = {}
         self._frames: list[pl.DataFrame] = []
         self._log: list[dict[str, Any]] = []
+
+    @property
+    def stalled(self) -> int:
+        """For how many rounds at least, one after another, nothing has happened in some run: whole evaluations."""
+        return int(self._stalled.max(initial=0))
 
     @property
     def all_diverged(self) -> bool:
@@ -118,7 +126,7 @@ class Recorder:
             "rounds": np.int64(rounds),
             "counters": events,
             "gauges": {name: shaped(value) for name, value in evaluation.gauges.items()},
-            "metrics": {name: shaped(value) for name, value in evaluation.metrics.items()},
+            "metrics": {name: _summed(value, shaped) for name, value in evaluation.metrics.items()},
             "judged": np.ones(self.axes, np.int32) if evaluation.judged is None else shaped(evaluation.judged),
         }
         rows = self._record(entry)
@@ -165,6 +173,8 @@ class Recorder:
         entry = {"counters": {}, "gauges": {}, **entry}
         first = not self._log
         self.round += int(entry["rounds"])
+        rounds, stalls = int(entry["rounds"]), entry["counters"].get("stalled", 0)
+        self._stalled = np.where(stalls == rounds, self._stalled + stalls, 0)
         for name, events in entry["counters"].items():
             self._events[name] = self._events.get(name, 0) + events
         # the gauges of a row without rounds are those from which the runs go on, or 0 before the first round
@@ -184,10 +194,11 @@ class Recorder:
         """The cumulative columns of messages, bytes and gradients: Python integers, of any size."""
         ran = self.round - self.start
         gossip = [total(one, self.round) - total(one, self.start) for one in self.cost.messages]
-        sent = np.array(gossip, object) + self._events.get("messages", 0)
+        sent = np.array(gossip, object) + self._events.get("messages", 0) - self._events.get("unsent", 0)
+        skipped = self._events.get("skipped", np.zeros(self.axes, np.int64)).astype(object)
         handed = self._events.get("handoffs", np.zeros(self.axes, np.int64)).astype(object)
         now = {
-            "gradients": np.array([ran * int(one) for one in self.cost.gradients], object),
+            "gradients": np.array([ran * int(one) for one in self.cost.gradients], object) - skipped,
             "messages_gossip": sent,
             "messages_handoff": handed,
             "bytes_gossip": sent * self.cost.copy_bytes,
@@ -210,7 +221,7 @@ class Recorder:
         names = list(self.settings[0])
         number = lambda value: None if value is None else float(value)
         of_setting = {name: pl.Series([number(one[name]) for one in self.settings], dtype=pl.Float64) for name in names}
-        own = [name for name in self._events if name not in MESSAGE_COUNTERS]
+        own = [name for name in self._events if name not in (*MESSAGE_COUNTERS, *NOT_DONE)]
         frame = pl.DataFrame(
             {
                 "round": np.full(len(seed), self.round, np.int64),
@@ -240,6 +251,13 @@ class Recorder:
     def _last_finite(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
         gone = self.diverged.reshape(self.diverged.shape + (1,) * (new.ndim - 3))
         return np.where(gone, old, new)
+
+
+def _summed(value: Any, shaped: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """A column; several arrays stand for their sum, which takes more digits than any of them has."""
+    if not isinstance(value, tuple):
+        return shaped(value)
+    return np.sum([shaped(part).astype(np.float64) for part in value], axis=0)
 
 
 def _whole(counts: np.ndarray) -> pl.Series:

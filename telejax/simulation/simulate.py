@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import tree_bytes
-from telejax.backend.precision import check_precision, products_in
+from telejax.backend.precision import products_in
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError
 from telejax.network import IDEAL, Network
@@ -32,7 +32,7 @@ from telejax.simulation.step_checks import check_columns, check_state_memory, ch
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
-from telejax.tasks.base import Task
+from telejax.tasks.base import Task, reweighted
 
 
 @runtime_checkable
@@ -66,6 +66,8 @@ def simulate(
     devices: str | None = None,
     precision: str | None = None,
     profile: str | os.PathLike[str] | None = None,
+    load: bool = False,
+    record: int | None = None,
 ) -> Result:
     """Run an algorithm on a task and return its history.
 
@@ -103,6 +105,8 @@ def simulate(
             (or float64) whatever it says.
         profile: a folder, new or empty, for a trace of jax's profiler (for TensorBoard or Perfetto) and ``parts.csv``:
             where the time of a round goes. It holds the rounds after the second evaluation, by when all is compiled.
+        load: count what every node does, up to a million of them, or every so-many-th: ``result.load()``.
+        record: write down so many rounds from the first on, who held each slot and when: ``result.timeline()``.
 
     Returns:
         A :class:`telejax.Result` with one history row for each evaluation, seed, step size and group.
@@ -128,17 +132,15 @@ def simulate(
     given = {name: value for name, value in locals().items() if name not in ("algorithm", "task")}
     if isinstance(algorithm, Study):
         return algorithm.run(simulate, check_task(task), **_asked(given))
-    algorithm = checks.check_algorithm(algorithm)
     task = check_task(task)
-    algorithm = checks.check_slots(algorithm.bind(task), task)
-    world = checks.check_network(IDEAL if network is None else network, algorithm)
+    algorithm = checks.check_slots(checks.check_algorithm(algorithm).bind(task), task)
+    world = checks.check_network(IDEAL if network is None else network, algorithm, task, load, record)
+    task = reweighted(task, world.correction)
     point = given_start(state)
     ahead = checks.check_rounds(rounds, gradients, algorithm, task, point.round)
-    eval_every = checks.check_eval_every(eval_every, ahead)
+    eval_every, every = checks.check_eval_every(eval_every, ahead), checks.check_every(every, checkpoint)
     seed_list = checks.check_seeds(seed, seeds)
-    every = checks.check_every(every, checkpoint)
-    checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress)
-    check_precision(precision)
+    checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress, precision)
     profiler = check_profile(profile, ahead, eval_every)
     tried, values = settings(tune, algorithm, world)
     check_task_members(task)

@@ -17,7 +17,7 @@ from telejax.errors import check_integer
 from telejax.simulation.batching import BatchAxes, structure_of
 from telejax.simulation.metrics import both
 from telejax.simulation.program import Member, round_shape
-from telejax.simulation.recorder import MESSAGE_COUNTERS, RESERVED
+from telejax.simulation.recorder import MESSAGE_COUNTERS, NOT_DONE, RESERVED
 from telejax.simulation.task_checks import OF_TABLES, metric_columns, traced
 from telejax.state import Info, Metric, State
 from telejax.tasks.base import Task
@@ -56,7 +56,7 @@ def check_step(member: Member, state: State) -> None:
     _check_judging(algorithm, task, state)
     after, info = _one_round(member, state)
     _check_kept(f"{type(algorithm).__name__}.step", state, after)
-    _check_info(algorithm, info, slots, len(groups), [*metric_columns(task, (), network), "mean_drift"])
+    _check_info(algorithm, info, slots, len(groups), metric_columns(task, (), network))
     if structure is not None:
         _CHECKED.add(structure)
 
@@ -165,7 +165,8 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
             raise ValueError(f"gauge {name!r} is {kind_of(gauge)}; give numbers of shape ({groups},), one a group")
     twice = set(info.counters).intersection(info.gauges)
     taken = {*RESERVED, *OF_TABLES, *columns}
-    if taken := twice | taken.intersection(info.gauges) | (taken - set(MESSAGE_COUNTERS)).intersection(info.counters):
+    own = {*MESSAGE_COUNTERS, *NOT_DONE}
+    if taken := twice | taken.intersection(info.gauges) | (taken - own).intersection(info.counters):
         raise ValueError(f"{algorithm.name} reports {sorted(taken)}, names of columns already there; give others")
 
 
@@ -189,7 +190,7 @@ def check_columns(member: Member, state: State, metrics: Sequence[Metric], setti
     if not own:
         return
     _, info = round_shape(member, state)
-    engine = {*RESERVED, *OF_TABLES} - {*MESSAGE_COUNTERS}  # which a method may count
+    engine = {*RESERVED, *OF_TABLES} - {*MESSAGE_COUNTERS, *NOT_DONE}  # which a method may count
     names = [*own, *info.counters, *info.gauges, *metric_columns(task, (), network), *engine]
     if twice := sorted({name for name in own if names.count(name) > 1}):
         raise ValueError(

@@ -18,7 +18,7 @@ from telejax.tasks.base import OptionalMembers, Task
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
 
-OF_NETWORK = frozenset({"lost", "mean_drift", "time"})
+OF_NETWORK = frozenset({"lost", "mean_drift", "time", "busy", "waiting", "stalled", "retries", "failed", "recovered"})
 """Columns of a network, which a task or a metric may not use either."""
 OF_TABLES = frozenset({"cell", "method", "reached", "reason", "rounds_to_target", "runs", "status", "task", "tuned"})
 """Columns that tables of many runs add: nothing that enters a history is called so."""
@@ -56,7 +56,7 @@ def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> l
     names = list(jax.eval_shape(task.evaluate, jax.eval_shape(task.init, jax.random.key(0))))
     slots = [f"{name}_slots" for name in names if name not in MEAN_MODEL_ONLY]
     worst = ["accuracy_worst"] if "accuracy" in names else []
-    drift = [] if network.ideal else ["mean_drift"]
+    drift = network.columns
     return [*names, *slots, *worst, "consensus", *drift, *(metric.name for metric in metrics)]
 
 

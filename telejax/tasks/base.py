@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 
@@ -51,6 +53,8 @@ class OptionalMembers:
     """``gradient(params, node, key)``, where it is known in closed form; by default ``jax.grad`` of the loss."""
     losses: Callable[[Any, Array, Array], Array] | None = None
     """``losses(params, node, key) -> (batch,)``, the loss of each sample; for per-sample gradients."""
+    samples_per_node: Array | np.ndarray | None = None
+    """How many samples each node has, (nodes,), where they are counted."""
     mesh: Mesh | None = None
     """Set by the engine: the devices over which loops over nodes are divided."""
 
@@ -73,6 +77,38 @@ class OnMesh:
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.task, name)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Reweighted:
+    """A task in which the loss of each node is multiplied by a factor; all else is the task's own."""
+
+    task: Any
+    factors: Float[Array | np.ndarray, " nodes"]
+
+    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
+        """That of the task, times the node's factor."""
+        loss = self.task.loss(params, node, key)
+        return loss * jnp.asarray(self.factors, loss.dtype)[node]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        own = getattr(self.task, name)
+        if name not in ("gradient", "losses"):
+            return own
+
+        def weighted(params: Any, node: Array, key: Array) -> Any:
+            factor = jnp.asarray(self.factors)[node]
+            return jax.tree.map(lambda x: x * factor.astype(x.dtype), own(params, node, key))
+
+        return weighted
+
+
+def reweighted(task: Task, factors: np.ndarray | None) -> Task:
+    """The task with its nodes' losses multiplied by factors, or itself where there are none."""
+    return task if factors is None else Reweighted(task, factors)
 
 
 def gradient_of(task: Task) -> Callable[[Any, Array, Array], Any]:

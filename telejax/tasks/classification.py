@@ -68,6 +68,11 @@ class Classification:
     """Training, validation and test samples, one after the other, so that one pass judges a model on all."""
     subset: EvaluationSubset
 
+    @property
+    def samples_per_node(self) -> Int[Array | np.ndarray, " nodes"]:
+        """How many samples each node has."""
+        return np.full(self.nodes, self.table.shape[1]) if self.sizes is None else self.sizes
+
     def init(self, key: Key[Array, ""]) -> Any:
         """The model's parameters."""
         return self.network.init(key, self._read(self.samples.inputs[:1]))

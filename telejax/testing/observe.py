@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from telejax.algorithms.base import Algorithm, takes_network
-from telejax.mixing.forms import Mean, Mixing
+from telejax.mixing.forms import Mixing
+from telejax.mixing.means import Mean
 from telejax.network import Network
 from telejax.state import Info, Params, State
 from telejax.tasks.base import OptionalMembers, Task
@@ -112,7 +113,7 @@ class RecordingNetwork(Network):
         state: State,
         message_bytes: int,
         sent: Params | None = None,
-        steps: int = 1,
+        steps: int | Int[Array, " slots"] = 1,
         *others: Any,
         **named: Any,
     ) -> tuple[State, Params, Mixing]:

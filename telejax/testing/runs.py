@@ -70,7 +70,7 @@ def network(trial: Trial) -> None:
         return
     groups = zip(algorithm.gossip_messages(nodes), trial.groups, strict=True)
     gossips = any(size > 1 and total(one, ROUNDS) for one, size in groups)
-    both = [{"loss": 0.3, "outage": 0.0}, {"loss": 0.0, "outage": 0.3}]  # one program
+    both: list[dict[str, Any]] = [{"loss": 0.3, "outage": 0.0}, {"loss": 0.0, "outage": 0.3}]  # one program
     if _refused(trial, both[0]):
         both = [given for given in ({"loss": 0.3}, {"outage": 0.3}) if not _refused(trial, given)]
     for faults in both:
@@ -80,7 +80,7 @@ def network(trial: Trial) -> None:
         assert not missing, f"under Network(**{faults}) the columns {missing} are missing; end with network.report"
 
 
-def _refused(trial: Trial, faults: dict[str, float]) -> bool:
+def _refused(trial: Trial, faults: dict[str, Any]) -> bool:
     """Whether the method refuses such a network by a ValueError that names a fault, as one with replicas may."""
     network = Network(**faults)
     try:

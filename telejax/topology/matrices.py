@@ -186,7 +186,7 @@ class Complete(Fixed):
     strides = (1,)
 
     def lower(self, name: str) -> "Mixing":
-        from telejax.mixing.forms import Mean
+        from telejax.mixing.means import Mean
 
         return Mean.over(self.nodes, name, self.kept)
 

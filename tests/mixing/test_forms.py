@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import telejax as tj
-from telejax.mixing import forms
+from telejax.mixing import forms, means
 from telejax.mixing.compose import Blocks, Periodic, Permuted
 from telejax.mixing.drawn import RandomActivation, RandomPeers
 from telejax.topology import lower
@@ -53,7 +53,7 @@ def edges() -> tuple[tj.topology.Topology, forms.Mixing]:
 
 
 def mean(transport: str) -> tuple[tj.topology.Topology, forms.Mixing]:
-    return T.complete(9), forms.Mean("mean", 9, (0,), transport=transport)
+    return T.complete(9), means.Mean("mean", 9, (0,), transport=transport)
 
 
 def permuted() -> tuple[tj.topology.Topology, forms.Mixing]:
@@ -90,12 +90,12 @@ FORMS = {
     "a period": Form(forms.Neighbours, lambda: of(T.one_peer_exponential(9))),
     "padded period": Form(forms.Neighbours, lambda: of(T.base_graph(9))),
     "directed": Form(forms.Neighbours, lambda: of(directed())),
-    "one slot": Form(forms.Mean, lambda: of(T.ring(1)), hides=False),
+    "one slot": Form(means.Mean, lambda: of(T.ring(1)), hides=False),
     "dense": Form(forms.Dense, lambda: of(T.star(40)), hides=False),
-    "mean": Form(forms.Mean, lambda: of(T.complete(9)), hides=False),
-    "lazy mean": Form(forms.Mean, lambda: of(T.with_self_loops(T.complete(9), 0.3)), hides=False),
-    "mean over a server": Form(forms.Mean, lambda: mean("server"), hides=False),
-    "mean by all-reduce": Form(forms.Mean, lambda: mean("all_reduce"), hides=False),
+    "mean": Form(means.Mean, lambda: of(T.complete(9)), hides=False),
+    "lazy mean": Form(means.Mean, lambda: of(T.with_self_loops(T.complete(9), 0.3)), hides=False),
+    "mean over a server": Form(means.Mean, lambda: mean("server"), hides=False),
+    "mean by all-reduce": Form(means.Mean, lambda: mean("all_reduce"), hides=False),
     "edges": Form(forms.Edges, edges),
     "offset peers": Form(RandomPeers, lambda: of(T.od_equidyn(9, seed=1))),
     "offset matchings": Form(RandomPeers, lambda: of(T.ou_equidyn(9, seed=1))),
@@ -259,7 +259,7 @@ def served(matrix: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def by_hand(mixing: forms.Mixing, matrix: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     part = mixing.part if isinstance(mixing, Permuted) else mixing
-    transport = part.transport if isinstance(part, forms.Mean) else "all_to_all"
+    transport = part.transport if isinstance(part, means.Mean) else "all_to_all"
     if transport == "all_reduce":
         return matrix, np.zeros(len(matrix))
     return (served if transport == "server" else without)(matrix, table)

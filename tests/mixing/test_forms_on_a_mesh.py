@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.cpu, pytest.mark.usefixtures("compiled_fast")]
 FORMS = """
 import jax, jax.numpy as jnp, numpy as np, telejax as tj
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from telejax.mixing import forms
+from telejax.mixing import forms, means
 from telejax.mixing.compose import Permuted
 from telejax.mixing.sharded import Shifts
 
@@ -37,7 +37,7 @@ FORMS = {
     "periodic": T.sequence([T.ring(16), T.random_matching(16), T.complete(16)]),
     "blocks": tj.block_diagonal([one.mixing() for one in lists]),
     "blocks with periods": tj.block_diagonal([T.one_peer_exponential(8).mixing(), T.ring(8).mixing()]),
-    "server": forms.Mean("server", 16, (32,), transport="server"),
+    "server": means.Mean("server", 16, (32,), transport="server"),
 }
 SHIFTS = ("ring", "exponential", "one-peer exponential")
 TABLE = np.random.default_rng(0).random((41, 41)) < 0.6

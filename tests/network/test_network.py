@@ -15,7 +15,8 @@ import pytest
 import telejax as tj
 from telejax.algorithms.parts import refresh_optimizer
 from telejax.algorithms.random_walk import next_node
-from telejax.mixing.forms import SERVER, Mean
+from telejax.mixing.forms import SERVER
+from telejax.mixing.means import Mean
 from telejax.network import draws
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")

@@ -38,7 +38,7 @@ class Measures:
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_task_may_not_measure_what_the_engine_names(name):
-    told = rf"task.evaluate returned \['{name}'\], names of columns already there; give others. Taken: active, bytes,"
+    told = rf"task.evaluate returned \['{name}'\], names of columns already there; give others. Taken: active, busy,"
     with pytest.raises(ValueError, match=told):
         check_task_members(Measures(name))
 

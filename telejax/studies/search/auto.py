@@ -90,7 +90,7 @@ class Auto(Rule):
         checks.check_kinds(None, checkpoint, mesh, devices, progress)
         plan = self.bind(task)
         first = Schedule(plan, task.nodes, 1).phase.algorithm.bind(task)
-        world = checks.check_network(IDEAL if network is None else network, first)
+        world = checks.check_network(IDEAL if network is None else network, first, task)
         tried, values = settings(tune, first, world)
         jobs = len(chosen) * len(tried)
         given = {"metrics": checks.check_metrics(metrics, task), "eval_every": eval_every, "progress": False}

@@ -1,6 +1,7 @@
 """Simulations of groups of slots that go on from each other, told as one history."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -126,8 +127,9 @@ def _taken(state: State | None, slots: Sequence[int] | None) -> State | None:
         return state
     pick, axis = np.array(slots), state.holders.ndim - 1
     take = lambda tree: jax.tree.map(lambda x: jnp.take(x, pick, axis=axis), tree)
+    world = None if state.world is None else replace(state.world, slot=take(state.world.slot))
     return state.replace(
-        params=take(state.params), opt_state=take(state.opt_state), holders=take(state.holders), world=take(state.world)
+        params=take(state.params), opt_state=take(state.opt_state), holders=take(state.holders), world=world
     )
 
 

@@ -1,0 +1,83 @@
+"""The load of single nodes: how often each is active, what it sends and receives, how long it computes."""
+
+from dataclasses import dataclass, field
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from telejax.network.world import World
+from telejax.state import STATIC, pytree
+
+EXACT = 10**6
+"""Nodes of which each is followed; of more, every so-many-th."""
+
+COUNTED = ("active", "sent", "received", "handed", "fetched")
+
+
+@pytree
+@dataclass(frozen=True)
+class Load:
+    """Of which nodes the load is counted: all, or every ``stride``-th."""
+
+    nodes: int = field(metadata=STATIC)
+    stride: int = field(metadata=STATIC)
+
+    @staticmethod
+    def over(nodes: int) -> "Load":
+        """Of all nodes, up to a million."""
+        return Load(nodes, -(-nodes // EXACT))
+
+    @property
+    def followed(self) -> np.ndarray:
+        """The nodes whose load is counted."""
+        return np.arange(0, self.nodes, self.stride)
+
+    def start(self, world: World) -> World:
+        """Nothing done yet."""
+        size = len(self.followed)
+        counts = {name: jnp.zeros(size, jnp.uint32) for name in COUNTED}
+        seconds = jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.float32)
+        return world.with_node(load=counts | {"seconds": seconds})
+
+    def ended(
+        self,
+        world: World,
+        holders: Int[Array, " slots"],
+        idle: Bool[Array, " slots"] | None,
+    ) -> World:
+        """Add what the holders did in a round, and what those before them handed over."""
+        load, size = world.node["load"], len(self.followed)
+        place, source = self._place(holders), world.slot["source"]
+        moved = source >= 0
+        worked = jnp.ones(len(holders), bool) if idle is None else ~idle
+        add = lambda name, at, events: load[name].at[at].add(events.astype(jnp.uint32), mode="drop")
+        counts = {
+            "active": add("active", place, worked),
+            "sent": add("sent", place, world.slot["sent"]),
+            "received": add("received", place, world.slot["received"]),
+            "fetched": add("fetched", place, moved),
+            "handed": add("handed", jnp.where(moved, self._place(source), size), moved),
+        }
+        whole, rest = load["seconds"]
+        if "computed" in world.slot:
+            rest = rest.at[place].add(world.slot["computed"] - world.slot["started"], mode="drop")
+            carried = jnp.floor(rest)
+            whole, rest = whole + carried.astype(jnp.int32), rest - carried
+        return world.with_node(load=counts | {"seconds": (whole, rest)})
+
+    def _place(self, node: Int[Array, " slots"]) -> Int[Array, " slots"]:
+        """Where a node is counted; beyond the end where it is not."""
+        return jnp.where(node % self.stride == 0, node // self.stride, len(self.followed))
+
+
+def gini(values: Float[np.ndarray, " nodes"]) -> float:
+    """How unevenly a load is shared: 0 where all bear the same, nearly 1 where one bears all.
+
+    >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 1.0]))
+    (0.0, 0.75)
+    """
+    ordered, count = np.sort(np.asarray(values, np.float64)), len(values)
+    if not ordered.sum():
+        return 0.0
+    return float(2 * np.sum(np.arange(1, count + 1) * ordered) / (count * ordered.sum()) - (count + 1) / count)

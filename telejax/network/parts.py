@@ -1,0 +1,197 @@
+"""The parts of a network: what there is, whether it fits together and the task, and what it keeps at the start."""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from telejax.errors import check_flag, check_name, check_number, short
+from telejax.network import recovery
+from telejax.network.activation import Activation, Uniform
+from telejax.network.clocks import Clocks
+from telejax.network.faults import Faults
+from telejax.network.link_kinds import Links
+from telejax.network.load import Load
+from telejax.network.machines import Machines
+from telejax.network.presence import Presence, Trace
+from telejax.network.record import Record
+from telejax.network.world import World
+from telejax.state import STATIC, State, pytree
+
+KINDS: dict[str, tuple[type, str]] = {
+    "links": (Links, "telejax.network.links.uniform(latency, bandwidth)"),
+    "machines": (Machines, "telejax.network.machines.constant(seconds)"),
+    "presence": (Presence, "telejax.network.presence.epochs(away)"),
+    "activation": (Activation, "telejax.network.activation.shuffled_epochs()"),
+    "faults": (Faults, "telejax.network.faults.independent(failure=0.01)"),
+}
+"""Of the parts of a network, and an example of each."""
+
+
+@pytree
+@dataclass(frozen=True)
+class Parts:
+    """What a :class:`telejax.Network` is made of."""
+
+    loss: float | Array | None = None
+    outage: float | Array | None = None
+    links: Links | None = None
+    machines: Machines | None = None
+    waiting: Literal["barrier", "neighbours"] = field(metadata=STATIC, default="barrier")
+    contention: bool = field(metadata=STATIC, default=False)
+    presence: Presence | None = None
+    activation: Activation | None = None
+    faults: Faults | None = None
+    load: Load | None = None
+    """Of which nodes the load is counted: ``simulate(load=True)``."""
+    record: Record | None = None
+    """How many rounds are written down: ``simulate(record=rounds)``."""
+    nodes: int | None = field(metadata=STATIC, default=None)
+    """How many there are, once the network is bound to a task."""
+
+    def __post_init__(self) -> None:
+        for name in ("loss", "outage"):
+            value = getattr(self, name)
+            traced = hasattr(value, "shape") and not isinstance(value, np.generic)
+            if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
+                continue
+            check_probability(name, value)
+            object.__setattr__(self, name, float(value))
+        for name, (kind, example) in KINDS.items():
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, kind) or type(value) is object):
+                raise ValueError(f"{name} is {short(value)}; give {example}, or None")
+        check_name("waiting", self.waiting, ["barrier", "neighbours"])
+        if check_flag("contention", self.contention) and self.links is None:
+            raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
+        if isinstance(self.activation, Uniform):
+            object.__setattr__(self, "activation", None)
+
+    def check(self) -> None:
+        """Raise a ValueError where an array was given that is no probability; not for use inside a program."""
+        for name in ("loss", "outage"):
+            if (value := getattr(self, name)) is not None:
+                check_probability(name, value)
+        if isinstance(self.presence, Trace) and not self.timed:
+            raise ValueError("presence is a trace, in seconds, and the network has no clocks; give links= or machines=")
+
+    def check_server(self, called: str) -> None:
+        """Raise a ValueError where a method needs a server, and the links have none."""
+        if self.links is not None and self.links.serving is None:
+            raise ValueError(
+                f"links is {short(self.links)}, without a server, which {called} needs; give "
+                "links=telejax.network.links.server(latency, bandwidth, peers=...)"
+            )
+
+    def bind(self, nodes: int, samples: np.ndarray | None = None) -> Self:
+        """The network of a task with so many nodes.
+
+        Args:
+            nodes: of the task.
+            samples: of each node, where the task says so.
+
+        Raises:
+            ValueError: a part of fewer nodes, or an activation by what is not known.
+        """
+        links = None if self.links is None else self.links.bind(nodes)
+        machines = None if self.machines is None else self.machines.bind(nodes)
+        presence = None if self.presence is None else self.presence.bind(nodes)
+        bound = replace(self, links=links, machines=machines, presence=presence, nodes=nodes)
+        if self.activation is None:
+            return bound
+        return replace(bound, activation=self.activation.bind(nodes, bound._known(nodes, samples)))
+
+    @property
+    def ideal(self) -> bool:
+        """Whether nothing happens to anything."""
+        parts = (one for one in fields(self) if not one.metadata.get("static"))
+        return all(getattr(self, one.name) is None for one in parts)
+
+    @property
+    def correction(self) -> np.ndarray | None:
+        """By what the gradients of each node are multiplied, where the activation is corrected; once it is bound."""
+        if self.activation is None or self.nodes is None:
+            return None
+        return self.activation.correction(self.nodes)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the slots have clocks."""
+        return self.links is not None or self.machines is not None
+
+    @property
+    def thins(self) -> bool:
+        """Whether messages of gossip may be missing."""
+        return self.loss is not None or self.outage is not None or self.undoes
+
+    @property
+    def undoes(self) -> bool:
+        """Whether a slot's round may come to nothing."""
+        return self.presence is not None or self.faults is not None
+
+    @property
+    def columns(self) -> list[str]:
+        """What an evaluation tells of the network."""
+        return ["mean_drift"] * self.thins + ["time", "busy", "waiting"] * self.timed
+
+    def start(self, state: State) -> State:
+        """The state before the first round with what the network keeps in ``world``."""
+        if self.ideal:
+            return state
+        world, slots = World(), state.holders.shape[0]
+        none = jnp.zeros(slots, jnp.int32)
+        if self.thins:
+            world = world.with_slot(lost=none, surplus=jnp.zeros(slots))
+        if self.undoes:
+            world = world.with_slot(unsent=none, skipped=none, idle=jnp.zeros(slots, bool))
+        if self.presence is not None:
+            world = self.presence.start(world, self._bound("presence"), state.round).with_common(
+                stalled=jnp.array(False)
+            )
+        if self.activation is not None:
+            world = self.activation.start(world, self._bound("activation"))
+        if self.faults is not None:
+            world = world.with_slot(retries=none, failed=jnp.zeros(slots, bool), broke=jnp.zeros(slots, bool))
+            first = jax.tree.map(lambda x: x[0], recovery.rows_of(state))
+            world = world.with_common(initial=first) if self.faults.recovery == "lost" else world
+        if self.timed:
+            world = self.clocks.start(world, slots, self._bound("links" if self.links else "machines"))
+        if self.load is not None:
+            world = self.load.start(world).with_slot(sent=none, received=none)
+        if self.record is not None:
+            world = self.record.start(world, slots, self.timed)
+        if self.load is not None or self.record is not None:
+            world = world.with_slot(source=none - 1)
+        return state.replace(world=world)
+
+    @property
+    def clocks(self) -> Clocks:
+        """How time passes."""
+        return Clocks(self.links, self.machines, self.waiting, self.contention)
+
+    def _bound(self, part: str) -> int:
+        if self.nodes is None:
+            raise ValueError(
+                f"the network has {part} and was not told how many nodes there are; call network.bind(nodes)"
+            )
+        return self.nodes
+
+    def _known(self, nodes: int, samples: np.ndarray | None) -> dict[str, np.ndarray | None]:
+        """What an activation may go by, of every node."""
+        speed = available = None
+        if getattr(self.activation, "by", None) == "speed" and self.machines and self.machines.fixed:
+            seconds = np.asarray(self.machines.of(jax.random.key(0), jnp.arange(nodes, dtype=jnp.int32)), np.float64)
+            speed = 1 / np.maximum(seconds, seconds.max() * 1e-6)
+        if isinstance(self.presence, Trace):
+            available = self.presence.availability()
+        return {"speed": speed, "data": samples, "availability": available}
+
+
+def check_probability(name: str, value: Any) -> None:
+    """Raise a ValueError unless ``value`` is one number from 0 to 1."""
+    remedy = "give a probability from 0 to 1, or None"
+    if check_number(name, value, remedy=remedy) > 1:
+        raise ValueError(f"{name} is {value!r}; {remedy}")

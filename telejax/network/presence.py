@@ -1,0 +1,231 @@
+"""Who is there: nodes that come and go, in O(1) a node unless an exact chain of all nodes is asked for.
+
+Only present nodes are made active. A holder of its own slot that is away keeps its model, and its edges are dropped:
+their weights go back to the owners. A round in which fewer nodes are present than must be active is one in which
+nothing happens: it is counted in the column ``stalled``, and a run that does nothing else for ``limit`` rounds ends.
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, UInt
+
+from telejax.errors import NON_NEGATIVE, POSITIVE, SHARE, Bound, check_integer
+from telejax.network import draws
+from telejax.network.tables import check_size, read_table
+from telejax.network.world import Moment, World
+from telejax.state import STATIC, pytree
+
+LIMIT = 1000
+"""Rounds without anybody, one after another, that a run stands."""
+
+Nodes = Int[Array, "..."]
+
+
+class Presence(ABC):
+    """Of all nodes."""
+
+    bounds: ClassVar[Mapping[str, Bound]] = {}
+    limit: int
+    """Rounds in which nothing happens, one after another, that a run stands."""
+    wait: float
+    """Seconds that such a round takes, on a network with clocks."""
+
+    @abstractmethod
+    def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
+        """Whether each node is there in a round that begins now."""
+
+    def start(self, world: World, nodes: int, round: Int[Array, ""]) -> World:
+        """What is kept of the nodes."""
+        return world
+
+    def ended(self, world: World, round: Int[Array, ""]) -> World:
+        """Before the next round, which is ``round``."""
+        return world
+
+    def bind(self, nodes: int) -> Self:
+        """The presence of so many nodes, or a ValueError where there are fewer."""
+        return self
+
+
+@pytree
+@dataclass(frozen=True)
+class Epochs(Presence):
+    """See :func:`epochs`."""
+
+    bounds: ClassVar[Mapping[str, Bound]] = {"away": SHARE, "wait": NON_NEGATIVE}
+
+    away: float
+    wait: float
+    seed: UInt[np.ndarray | Array, ""]
+    length: int = field(metadata=STATIC)
+    limit: int = field(metadata=STATIC)
+
+    def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
+        return ~draws.happens(jax.random.key(self.seed), draws.PRESENCE, self.away, node, now.round // self.length)
+
+
+@pytree
+@dataclass(frozen=True)
+class Markov(Presence):
+    """See :func:`markov`."""
+
+    bounds: ClassVar[Mapping[str, Bound]] = {"leave": SHARE, "back": SHARE, "wait": NON_NEGATIVE}
+
+    leave: float
+    back: float
+    wait: float
+    seed: UInt[np.ndarray | Array, ""]
+    limit: int = field(metadata=STATIC)
+
+    def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
+        present: Array = world.node["present"][node]
+        return present
+
+    def start(self, world: World, nodes: int, round: Int[Array, ""]) -> World:
+        either = self.leave + self.back
+        away = jnp.where(either > 0, self.leave / jnp.where(either > 0, either, 1), 0)  # in the long run
+        return world.with_node(present=~self._drawn(away, nodes, jnp.int32(-1)))
+
+    def ended(self, world: World, round: Int[Array, ""]) -> World:
+        present: Array = world.node["present"]
+        changes = self._drawn(jnp.where(present, self.leave, self.back), len(present), round)
+        return world.with_node(present=present ^ changes)
+
+    def _drawn(self, probability: Any, nodes: int, round: Int[Array, ""]) -> Bool[Array, " nodes"]:
+        every = jnp.arange(nodes, dtype=jnp.int32)
+        return draws.happens(jax.random.key(self.seed), draws.PRESENCE, probability, every, round)
+
+
+@pytree
+@dataclass(frozen=True)
+class Trace(Presence):
+    """See :func:`trace`."""
+
+    bounds: ClassVar[Mapping[str, Bound]] = {"wait": POSITIVE}
+
+    wait: float
+    period: Float[np.ndarray | Array, ""]
+    begins: Float[np.ndarray | Array, "spells nodes"]
+    """When each spell of presence of a node begins: in their order, and infinity after the last one."""
+    ends: Float[np.ndarray | Array, "spells nodes"]
+    limit: int = field(metadata=STATIC)
+
+    def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
+        time = now.seconds % self.period
+        begins, ends = (jnp.asarray(table)[:, node] for table in (self.begins, self.ends))
+        return jnp.any((begins <= time) & (time < ends), axis=0)
+
+    def availability(self) -> Float[np.ndarray, " nodes"]:
+        """The share of the time that each node is there."""
+        begins, ends = np.asarray(self.begins, np.float64), np.asarray(self.ends, np.float64)
+        there = np.where(np.isfinite(begins), ends - np.where(np.isfinite(begins), begins, 0), 0)
+        return np.maximum(there.sum(axis=0) / float(self.period), 1e-6)
+
+    def bind(self, nodes: int) -> Self:
+        check_size("presence", self.begins.shape[1], nodes)
+        return self
+
+
+def epochs(away: float, length: int = 1, *, seed: int = 0, wait: float = 1.0, limit: int = LIMIT) -> Epochs:
+    """Every node is away for whole epochs, each with the same probability, independently; O(1) at any number of nodes.
+
+    Args:
+        away: probability that a node is away in an epoch; may be tuned.
+        length: rounds of an epoch.
+        seed: of who is away when.
+        wait: seconds of a round in which too few are present, on a network with clocks.
+        limit: rounds of this kind, one after another, after which a run ends with an error.
+
+    Raises:
+        ValueError: a probability outside [0, 1], a length or a limit below 1.
+
+    >>> import jax.numpy as jnp
+    >>> there = epochs(away=0.25).present(World(), jnp.arange(1000), Moment(jnp.int32(7)))
+    >>> 0.7 < float(there.mean()) < 0.8
+    True
+    """
+    return Epochs(
+        SHARE.check("away", away),
+        NON_NEGATIVE.check("wait", wait),
+        _seed(seed),
+        check_integer("length", length, minimum=1, maximum=2**31 - 1),
+        check_integer("limit", limit, minimum=1),
+    )
+
+
+def markov(leave: float, back: float, *, seed: int = 0, wait: float = 1.0, limit: int = LIMIT) -> Markov:
+    """An exact Markov chain for every node: n bits are kept, and a round costs O(n).
+
+    Args:
+        leave: probability that a present node is away in the next round;
+        back: that one that is away is present in the next round. In the long run ``leave / (leave + back)`` are away.
+        seed: of who leaves when.
+        wait: seconds of a round in which too few are present, on a network with clocks.
+        limit: rounds of this kind, one after another, after which a run ends with an error.
+
+    Raises:
+        ValueError: a probability outside [0, 1], a limit below 1.
+
+    >>> markov(leave=0.01, back=0.09).leave
+    0.01
+    """
+    return Markov(
+        SHARE.check("leave", leave),
+        SHARE.check("back", back),
+        NON_NEGATIVE.check("wait", wait),
+        _seed(seed),
+        check_integer("limit", limit, minimum=1),
+    )
+
+
+def trace(path: str | os.PathLike[str], *, period: float | None = None, wait: float = 1.0, limit: int = LIMIT) -> Trace:
+    """Measured presence from a CSV file with the columns node, up, down: a row for every spell, in seconds.
+
+    Presence is looked up when a round begins; it needs clocks, which say when that is. A node without a row is away.
+
+    Args:
+        path: of the file; nodes are numbered from 0.
+        period: seconds after which the trace begins again; by default at its last ``down``.
+        wait: seconds of a round in which too few are present, above 0.
+        limit: rounds of this kind, one after another, after which a run ends with an error.
+
+    Raises:
+        ValueError: a missing column, a number that is none or below 0, a spell that ends before it begins or overlaps
+            another, naming file and line.
+        OSError: the file cannot be read.
+    """
+    rows = read_table(path, {"node": int}, {"up": NON_NEGATIVE, "down": NON_NEGATIVE})
+    spells: dict[int, list[tuple[float, float]]] = {}
+    order = sorted(range(len(rows.lines)), key=lambda place: (rows.columns["node"][place], rows.columns["up"][place]))
+    for place in order:
+        node, up, down = (rows.columns[name][place] for name in ("node", "up", "down"))
+        before = spells.setdefault(node, [])
+        if down <= up:
+            raise ValueError(f"{path}, line {rows.lines[place]}: down is {down} and up {up}; give a later down")
+        if before and before[-1][1] > up:
+            raise ValueError(
+                f"{path}, line {rows.lines[place]}: node {node} is up from {up}, before {before[-1][1]}, when another "
+                "spell of it ends; give spells that do not overlap"
+            )
+        before.append((up, down))
+    longest = max(map(len, spells.values()))
+    times = np.full((2, longest, max(spells) + 1), np.inf, np.float32)
+    for node, own in spells.items():
+        times[:, : len(own), node] = np.array(own).T
+    last = max(rows.columns["down"])
+    period = last if period is None else POSITIVE.check("period", period)
+    if period < last:
+        raise ValueError(f"period is {period}, and {path} has a spell that ends at {last}; give at least {last}")
+    wait, limit = POSITIVE.check("wait", wait), check_integer("limit", limit, minimum=1)
+    return Trace(wait, np.array(period, np.float32), times[0], times[1], limit)
+
+
+def _seed(seed: int) -> UInt[np.ndarray, ""]:
+    return np.array(check_integer("seed", seed, minimum=0, maximum=2**32 - 1), np.uint32)

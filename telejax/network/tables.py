@@ -1,0 +1,76 @@
+"""Tables of nodes and links from CSV files; whatever is wrong is named with its file and line."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from telejax.errors import Bound, check_path
+
+MAX_NODE = 2**31 - 2
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a file, column by column."""
+
+    lines: list[int]
+    """Where each row stands in the file, from 1."""
+    columns: dict[str, list[Any]]
+
+
+def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], numbers: Mapping[str, Bound]) -> Rows:
+    """Read columns of node numbers and columns of bounded numbers.
+
+    Raises:
+        ValueError: no rows, a missing column, a value out of its range, with file and line.
+        OSError: the file cannot be read.
+    """
+    file = check_path("path", path, "give the path of a CSV file")
+    try:
+        table = pl.read_csv(file, infer_schema=False, truncate_ragged_lines=False)
+    except pl.exceptions.PolarsError as error:
+        told = str(error).splitlines()[0] if str(error) else "it is empty"
+        raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error
+    wanted = [*nodes, *numbers]
+    if missing := [name for name in wanted if name not in table.columns]:
+        raise ValueError(f"{file} has no column {', '.join(missing)}, but {table.columns}; give {', '.join(wanted)}")
+    if not len(table):
+        raise ValueError(f"{file} has no rows below its header; give one a line")
+    lines = list(range(2, len(table) + 2))
+    read: dict[str, Callable[[str, str], Any]] = dict.fromkeys(nodes, _node)
+    for name, bound in numbers.items():
+        read[name] = lambda called, text, bound=bound: bound.check(called, _number(called, text))  # type: ignore[misc]
+    columns = {
+        name: [_of_line(file, line, name, text, reader) for line, text in zip(lines, table[name], strict=True)]
+        for name, reader in read.items()
+    }
+    return Rows(lines, columns)
+
+
+def check_size(name: str, present: int, nodes: int) -> None:
+    """Raise a ValueError where a network has fewer nodes than the task."""
+    if present < nodes:
+        raise ValueError(f"{name} is of {present} nodes, and the task has {nodes}; give those of all nodes")
+
+
+def _of_line(file: str, line: int, name: str, text: str | None, read: Callable[[str, str], Any]) -> Any:
+    try:
+        return read(name, "" if text is None else text.strip())
+    except ValueError as error:
+        raise ValueError(f"{file}, line {line}: {error}") from error
+
+
+def _node(name: str, text: str) -> int:
+    if not text.isdecimal() or int(text) > MAX_NODE:
+        raise ValueError(f"{name} is {text!r}; give the number of a node, from 0")
+    return int(text)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{name} is {text!r}; give a number") from None
