@@ -742,6 +742,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: simulate(tune=[1e-320]), ("tune is 1e-320, which is 0 in float32", "give a larger step size")),
     (lambda: simulate(until=("loss", 10**400)), ("until is", "give a finite number to reach")),
     (lambda: simulate(rounds=None, gradients=10**30), ("gradients is", "rounds are counted in int32, give at most")),
+    (
+        lambda: theory.bounds(PROBLEM, nodes=2**40, rounds=9, topology="exponential"),
+        ("the consensus rate of a graph with 1099511627776 nodes", "GB are free; give fewer"),
+    ),
     (lambda: theory.bounds(PROBLEM, nodes=4, gradients=10**30), ("gradients is", "give an integer from 1 to")),
     (
         lambda: theory.measure(QUADRATIC, np.full(3, NAN, np.float32)),
