@@ -146,8 +146,8 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     return made
 
 
-def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
-    """Accept an :func:`optimizer` or any optax transformation.
+def as_optimizer(given: Any, name: str = "optimizer") -> Optimizer | FixedOptimizer:
+    """Accept an :func:`optimizer` or any optax transformation; errors call it ``name``.
 
     Raises:
         ValueError: anything else, such as a schedule or a factory that was not called.
@@ -158,7 +158,7 @@ def as_optimizer(given: Any) -> Optimizer | FixedOptimizer:
         _check_update("a ready optax transformation", given)
         return FixedOptimizer(given)
     raise ValueError(
-        f"optimizer is {short(given)}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
+        f"{name} is {short(given)}; give telejax.optimizer(optax.sgd, learning_rate=0.1) or an optax transformation"
     )
 
 
@@ -262,7 +262,16 @@ def _called(factory: Any) -> str:
 def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float = 0.0) -> optax.GradientTransformation:
     """SGD on the loss plus ``weight_decay / 2 ||x||^2``, a factory for :func:`optimizer`; schedules are taken too.
 
+    Raises:
+        ValueError: a number out of its range.
+
     >>> optimizer(decayed_sgd, learning_rate=0.1, momentum=0.9, weight_decay=5e-4).numbers["weight_decay"]
     0.0005
     """
+    if callable(learning_rate):
+        _check_schedule(learning_rate)
+    elif not isinstance(learning_rate, jax.Array):  # one on the device may be traced
+        _check_step_size(learning_rate)
+    for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
+        check_hyperparameter(decayed_sgd, name, value)
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum))

@@ -121,6 +121,11 @@ def run(algorithm: Any = DSGD, task: Any = TASK, **arguments: Any) -> tj.Result:
     return tj.simulate(algorithm, task, **{"rounds": 3, "progress": False, **arguments})
 
 
+PERPLEXED = {
+    "evaluate": lambda self, params: {"loss": jnp.sum(params**2), "perplexity": 1.0},
+    "higher_is_better": {"perplexity": False},
+}
+
 FN = gives(jnp.zeros(1))
 ONE = jnp.zeros(1)
 COUNT = jnp.zeros(1, jnp.int32)
@@ -229,7 +234,7 @@ def test_what_is_right_is_taken(uncompiled: None) -> None:
     for accepted in (
         lambda: run(own, tune=np.array([0.1, 0.2]), seeds=np.arange(2), until=("loss", np.float32(1))),
         lambda: run(tj.decentralized_sgd(topology="ou_equidyn", optimizer=SGD)),  # counts drawn messages by a function
-        lambda: run(task=task(higher_is_better={"perplexity": False}), tune=range(1, 3)),
+        lambda: run(task=task(**PERPLEXED), tune=range(1, 3)),
         lambda: run(TELEPORT, network=tj.Network(loss=np.array(0.5)), tune={"loss": [0.0, 1.0]}),
         lambda: run(task=task(gradient=lambda self, params, node, key: params), metrics=[tj.Metric("a", FN, True)]),
     ):
@@ -458,6 +463,15 @@ def test_init_is_final(bases: tuple[type, ...]) -> None:
         (task(higher_is_better={"loss": "low"}), "task.higher_is_better has 'loss': 'low'; give True or False"),
         (task(higher_is_better={"loss": 1}), "task.higher_is_better has 'loss': 1; give True or False"),
         (task(higher_is_better={3: True}), "task.higher_is_better has 3: True"),
+        (task(higher_is_better={"los": True}), "higher_is_better names ['los'], and task.evaluate returned ['loss']"),
+        (
+            task(init=gives({"w": jax.ShapeDtypeStruct((3,), "float32")})),
+            ("task.init returned", "a shape without numbers; return arrays"),
+        ),
+        (
+            task(evaluate=gives({"loss": jax.ShapeDtypeStruct((), "float32")})),
+            "task.evaluate returned ShapeDtypeStruct",
+        ),
         (task(gradient=3), "task.gradient is 3; give a function"),
         (task(gradient=gives(jnp.zeros(4))), "was float32[3] and is float32[4]; return their gradient"),
         (task(node_batch=0), "task.node_batch is 0; give an integer of at least 1"),

@@ -28,6 +28,7 @@ import optax
 import polars as pl
 import pytest
 from flax import nnx
+from matplotlib.figure import Figure
 from picture_files import idx_bytes, write_cifar, write_mnist
 from refusals import ReachedCompilation, check
 from scipy import sparse
@@ -35,6 +36,7 @@ from scipy import sparse
 import telejax as tj
 from telejax import data, models, tasks, theory, topology
 from telejax.algorithms.joint import joint_teleportation
+from telejax.algorithms.local import corrected
 from telejax.cli import main
 from telejax.errors import short
 from telejax.optimizers import decayed_sgd
@@ -126,6 +128,12 @@ class Dropping(nnx.Module):
 
 def local_update(key: Any, params: Any, holders: Any, task: Any, opt_state: Any = (), steps: Any = 1) -> Any:
     return tj.local_update(key, params, opt_state, holders, task, SGD, steps)
+
+
+def stepping(**arguments: Any) -> Any:
+    """A local update with a step of one's own."""
+    opt_state = jax.vmap(SGD.build().init)(SLOTS)
+    return tj.local_update(KEY_0, SLOTS, opt_state, jnp.array([0, 3]), QUADRATIC, SGD, **arguments)
 
 
 def simulate(**arguments: Any) -> Any:
@@ -235,7 +243,10 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (
         partial(data.label_counts, table=TABLE, labels=LABELS, classes=4),
         {
-            "table": ([None, "x", [1], [[99]], [[0.5]]], "give integers of shape (nodes, samples of a node)"),
+            "table": (
+                [None, "x", [1], [[99]], [[0.5]], np.zeros((0, 3), int)],
+                "give integers of shape (nodes, samples of a node)",
+            ),
             "labels": ([None, "x", []], LABELS_GIVE),
             "classes": ([*COUNTS, 3], "give a"),
         },
@@ -282,6 +293,10 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         },
     ),
     (tj.plots.figure_png, {"axes": ([1, None, "x"], "give matplotlib axes")}),
+    (
+        partial(tj.plots.figure_png, Figure().subplots()),
+        {"dpi": ([2.5, 2, 10**12, 10**400, jnp.int32(20), "20", None, True], "give an integer from 10 to 1200")},
+    ),
     (tj.plots.plot_search, {"found": ([1, None, "x", RING], "give what telejax.search returned")}),
     (
         partial(data.random_crop, key=KEY_0, images=BATCH),
@@ -353,6 +368,12 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (partial(topology.permuted, order=[0]), {"topology": ([None, "ring"], PLATE)}),
     (partial(topology.permuted, RING), {"order": ([None, "x", [0, 1], RAGGED, 3], "give each of the integers 0 to 3")}),
     (topology.sequence, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
+    (partial(topology.resolve, "ring", 8), {"needs": ([None, "fixed", 3, topology.Needs], "give telejax.topology")}),
+    (partial(topology.Topology.build, "x", RING.rounds), {"connected": (["yes", 1, None], FLAG)}),
+    (
+        partial(topology.stochastic_block, 8),
+        {"bridges": ([10**12, 10**400], "GB are free; give fewer bridges or clusters")},
+    ),
     (partial(topology.block_diagonal, [RING]), {"name": ([0, None, np.zeros(2)], TEXT)}),
     (topology.block_diagonal, {"topologies": ([None, RING, "ring", 3], "give a list of at least one Topology")}),
     (partial(topology.with_self_loops, weight=0.5), {"topology": ([None, "ring"], PLATE)}),
@@ -411,6 +432,14 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "mu_dtype": ([int, np.bool_, "complex64", "U4", np.longdouble, 3], "give a type of floats with a sign"),
         },
     ),
+    (
+        partial(decayed_sgd, learning_rate=0.1),
+        {
+            "learning_rate": (NUMBERS, NUMBER),
+            "momentum": (FRACTIONS, "from 0 to below 1"),
+            "weight_decay": ([-1.0, INF, "x", 1j], NUMBER),
+        },
+    ),
     (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x", None], NUMBER)}),
     (partial(tj.optimizer, optax.rmsprop, learning_rate=0.1), {"decay": ([2.0, "x"], "from 0 to below 1")}),
     *(
@@ -445,6 +474,14 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (partial(tj.teleportation, topology="ring", optimizer=SGD), {"active": ([5 * 10**9], "from 1 to 2147483647")}),
     (partial(tj.fedavg, optimizer=SGD, clients=2), {"clients": (COUNTS, COUNT), "local_steps": (COUNTS, COUNT)}),
+    (partial(tj.fedavg, optimizer=SGD, clients=2), {"server_optimizer": ([0.1, "sgd", optax.sgd], OPTIMIZER)}),
+    (tj.compression.TopK, {"share": ([*FRACTIONS, 0, 2.0], "give a number above 0 and at most 1")}),
+    (partial(tj.compression.RandomK, unbiased=False), {"share": ([*FRACTIONS, 0], "above 0 and at most 1")}),
+    (partial(tj.compression.RandomK, 0.5), {"unbiased": (FLAGS, FLAG)}),
+    (partial(tj.compression.QSGD, unbiased=False), {"levels": ([*COUNTS, -1, 2**31], "from 1 to 16777216")}),
+    (partial(tj.compression.QSGD, 4), {"unbiased": (FLAGS, FLAG)}),
+    (tj.compression.Cast, {"dtype": (["int8", None, 3, "x"], "give a type of floats with a sign")}),
+    (partial(replace, tj.compression.top_k(0.5)), {"share": ([NAN], "give a number above 0 and at most 1")}),
     (partial(tj.random_walk, optimizer=SGD), {"tokens": (COUNTS, COUNT)}),
     (partial(tj.joint_teleportation, topology="ring", optimizer=SGD), {"active": ([3, None, "x"], "give a list of")}),
     (
@@ -614,6 +651,13 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: arrays(inputs=["a"] * 40), ("train has inputs", "type <U1", "give numbers of shape")),
     (lambda: arrays(inputs=np.zeros((40, 0))), ("train has inputs of shape (40, 0)", "give numbers of shape")),
     (lambda: arrays(inputs="ab"), ("train has inputs of shape ()", "give numbers of shape")),
+    *(
+        (
+            partial(classified, data=replace(DATA, **{name: data.Split(IMAGES[:0], np.zeros(0, np.int32))})),
+            (f"in {name}", "give"),
+        )
+        for name in ("train", "validation", "test")
+    ),
     (lambda: data.shards(LABELS, 4, 11), ("shards_per_node 11", "use fewer")),
     # graphs
     (lambda: topology.from_spec("torus:rows=2,rows=3", 6), ("topology is 'torus:rows=2,rows=3'", "give it once")),
@@ -657,6 +701,8 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.mix(MIXING, None), "kept is None, without arrays; give a pytree"),
     (lambda: tj.mix(MIXING, 3.0), ("kept has a leaf", "give arrays of shape (slots, ...)")),
     (lambda: tj.mix(MIXING, jnp.ones(3)), ("kept has a leaf of shape (3,)", "needs that leading axis")),
+    (lambda: tj.mix(MIXING, np.ones(4), sent=np.ones(4, complex)), ("sent has a leaf of complex", "give both alike")),
+    (lambda: tj.mix(MIXING, jnp.ones(4), sent=jnp.ones(4, "bfloat16")), ("sent has a leaf of bfloat16", "both alike")),
     (lambda: tj.mix(MIXING, jnp.ones(4), sent="x"), ("sent has a leaf", "give arrays of shape (slots, ...)")),
     (lambda: tj.block_diagonal([]), "parts is empty; give a list of at least one mixing"),
     (lambda: tj.block_diagonal([RING]), ("parts[0] is Topology", "give a list of at least one mixing")),
@@ -678,7 +724,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: topology.ring(10**6).matrix(), ("the dense matrix of 'ring' with", "GB are free; give fewer")),
     (lambda: topology.complete(10**6).sparse(), ("the matrix of 'complete' with", "GB are free; give fewer")),
     (lambda: topology.random_matching(2**31 - 1).sparse(), ("peers of a round with", "GB are free; give fewer")),
-    (lambda: topology.ring(10**12).consensus_rate(), ("the consensus rate of a graph with", "GB are free; give fewer")),
+    (
+        lambda: topology.one_peer_exponential(10**12 + 1).consensus_rate(),
+        ("the consensus rate of a graph with", "GB are free; give fewer"),
+    ),
     (lambda: topology.ou_equidyn(2**31 - 1).mean_messages, ("the distances of a matching", "give fewer")),
     (lambda: topology.random_walk(2**40), ("a circulant graph with", "GB are free; give fewer")),
     (lambda: topology.reweighted(topology.complete(10**6), "lazy"), ("a complete graph with", "give fewer")),
@@ -693,6 +742,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: simulate(tune=[1e-320]), ("tune is 1e-320, which is 0 in float32", "give a larger step size")),
     (lambda: simulate(until=("loss", 10**400)), ("until is", "give a finite number to reach")),
     (lambda: simulate(rounds=None, gradients=10**30), ("gradients is", "rounds are counted in int32, give at most")),
+    (
+        lambda: theory.bounds(PROBLEM, nodes=2**40, rounds=9, topology="exponential"),
+        ("the consensus rate of a graph with 1099511627776 nodes", "GB are free; give fewer"),
+    ),
     (lambda: theory.bounds(PROBLEM, nodes=4, gradients=10**30), ("gradients is", "give an integer from 1 to")),
     (
         lambda: theory.measure(QUADRATIC, np.full(3, NAN, np.float32)),
@@ -701,6 +754,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # folders in which other things live, and flags that are none
     (lambda: simulate(checkpoint="."), ("checkpoint is '.', which is the working directory", "give a new folder")),
     (lambda: simulate(checkpoint="/"), ("checkpoint is '/', which is a parent of", "give a new folder")),
+    *(
+        (partial(simulate, algorithm=tj.auto(optimizer=SGD), checkpoint=path), ("checkpoint is", told, "a new folder"))
+        for path, told in ((".", "the working directory"), ("..", "a parent of"), (Path.home(), "the home directory"))
+    ),
     (lambda: tj.sweep(BASE, "."), ("out is '.', which is the working directory", "give a new folder")),
     (lambda: tj.sweep(BASE, "a\0b"), ("out is 'a\\x00b'", "give the path of a folder")),
     (lambda: RESULT.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
@@ -806,6 +863,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     # what does not go together
     (lambda: topology.Topology("x", ()), ("rounds of topology 'x' is empty", "telejax.topology.from_matrix")),
+    (lambda: topology.Topology.build("x", 3), ("rounds of topology 'x' is 3", "telejax.topology.from_matrix")),
     (lambda: topology.Topology("x", 3), ("rounds of topology 'x' is 3", "telejax.topology.from_matrix")),
     (lambda: topology.Topology("x", ("a",)), ("rounds of topology 'x' holds 'a'", "telejax.topology.from_matrix")),
     (lambda: topology.Topology("x", RING.rounds + topology.ring(5).rounds), ("rounds over [4, 5] nodes", "the same")),
@@ -926,8 +984,36 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     *(
         (partial(tj.apply_gradients, SLOTS, SLOTS, state, SGD), ("opt_state is not that of the optimizer", "give jax"))
-        for state in (None, jax.vmap(optax.adam(0.1).init)(SLOTS)[:1])
+        for state in (None, jax.vmap(optax.adam(0.1).init)(SLOTS)[:1], np.zeros((2, 3), complex), SLOTS)
     ),
+    *(
+        (partial(tj.local_update, KEY_0, params, state, np.array([0, 3]), QUADRATIC, SGD), ("opt_state is not", "give"))
+        for params in [SLOTS]
+        for state in ((), jax.vmap(optax.adam(0.1).init)(params), jax.vmap(optax.sgd(0.1, 0.9).init)(params))
+    ),
+    *(
+        (partial(stepping, step=step), ("step is ", "give a function of transformation, gradient"))
+        for step in ("f", 3, np.zeros(2), dict)
+    ),
+    *(
+        (partial(stepping, step=step), ("step is ", f"which returned {told}", "return parameters and optimizer state"))
+        for step, told in (
+            (print, "None"),
+            (lambda *_: 3, "int32[]"),
+            (lambda transformation, grads, params, opt_state, given: params, "float32[3]"),
+            (lambda transformation, grads, params, opt_state, given: (params[:1], opt_state), "(float32[1]"),
+            (lambda transformation, grads, params, opt_state, given: ("x", opt_state), "(str"),
+            (lambda transformation, grads, params, opt_state, given: (params, None), "(float32[3], None)"),
+        )
+    ),
+    *(
+        (partial(stepping, step=corrected, given=given), ("given has a leaf ", "give arrays of shape (2, ...)"))
+        for given in ([1], KEY_0, "x", jnp.ones((3, 3)), {"a": np.ones((2, 3)), "b": 1.0}, Rude())
+    ),
+    (lambda: stepping(given=SLOTS), ("given is ", "step is None", "give the step that reads it")),
+    (lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), tj.tasks.Task), "task is Task, which was not called; give a"),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), tasks.quadratic), "task is quadratic, which was not called"),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), type(QUADRATIC)), "task is Quadratic, which was not called"),
     (
         lambda: local_update(KEY_0, SLOTS, np.array([0, 3]), QUADRATIC, opt_state=None),
         ("opt_state is not that of the optimizer", "give jax"),
@@ -996,6 +1082,11 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tj.optimizer(lambda learning_rate, momentum: optax.sgd(learning_rate), learning_rate=0.1, momentum=2.0),
         lambda: tj.as_optimizer(optax.chain(optax.clip(1.0), optax.adam(0.1))),
         lambda: tj.fedavg(clients=2, optimizer=SGD, state_travels=np.bool_(True)),
+        lambda: tj.compression.Cast("bfloat16").bits(3),
+        lambda: stepping(step=corrected, given=SLOTS),
+        lambda: decayed_sgd(optax.constant_schedule(0.1), momentum=None, weight_decay=jnp.float32(0.1)),
+        lambda: tj.topology.Topology.build("x", list(RING.rounds), connected=True),
+        lambda: tj.theory.bounds(PROBLEM, nodes=2**31, rounds=10),
         lambda: tj.auto(optimizer=SGD, candidates=np.array([1, 2])),
         lambda: topology.table(4, ("ring",)),
         lambda: tasks.digits(nodes=np.uint64(5)),
@@ -1006,6 +1097,27 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
     call()
+
+
+def test_integers_of_numpy_are_saved(tmp_path: Path, any_types: None) -> None:
+    three = np.int64(3)
+    found = compare(rounds=three, tune=[0.1], seeds=np.int64(2), seed=three)
+    assert json.loads((found.save(tmp_path / "rounds") / "config.json").read_text())["seed"] == 3
+    found = compare(rounds=None, gradients=np.int64(100), tune=[0.1], seeds=1)
+    assert json.loads((found.save(tmp_path / "gradients") / "config.json").read_text())["gradients"] == 100
+
+
+def test_traces_that_cannot_be_written(tmp_path: Path, uncompiled: None) -> None:
+    (tmp_path / "file").write_text("taken")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for name, told in (
+        ("file", "which exists"),
+        ("link", "a symbolic link to nothing"),
+        ("file/inner", "below"),
+        ("link/inner", "below"),
+    ):
+        path = tmp_path / name
+        check(lambda path=path: simulate(rounds=9, profile=path), (f"profile is {str(path)!r}", told, "a new folder"))
 
 
 def test_numbers_of_an_optimizer_are_floats_or_small_integers() -> None:
@@ -1106,6 +1218,12 @@ def test_a_shard_without_cells_says_that_others_are_missing(tmp_path: Path) -> N
     check(outcome.summary, ("no finished cells", "run those first"))
 
 
+def test_a_band_along_an_axis_of_its_own_is_refused() -> None:
+    table = HISTORY.with_columns(cell=0, seed=0, learning_rate=0.1)
+    outcome = tj.Sweep(table, ("learning_rate",), 0)
+    check(lambda: outcome.summary(by="learning_rate"), ("by is 'learning_rate', an axis of this sweep", "leave it out"))
+
+
 @pytest.mark.parametrize("config", ["{}", "[]", "{", "3", "[" * 200_000])
 def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
@@ -1132,10 +1250,20 @@ ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": 
         (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
         (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
         (ROW, "x", {}, "whose config.json has 'nodes': 'x', no int"),
-        (ROW, -1, {}, "whose nodes or parameters are not those of a result"),
-        (ROW, True, {}, "whose nodes or parameters are not those of a result"),
+        (ROW, -1, {}, "whose config.json has 'nodes': -1, no number of nodes"),
+        (ROW, True, {}, "whose config.json has 'nodes': True, no number of nodes"),
         (ROW | {"diverged": ["x"]}, 3, {}, "history.parquet has no true or false in diverged"),
-        (ROW, 3, 3, "whose nodes or parameters are not those of a result"),
+        (ROW | {"diverged": pl.Series([None], dtype=pl.Boolean)}, 3, {}, "history.parquet has rows without diverged"),
+        (ROW | {"round": pl.Series([None], dtype=pl.Int64)}, 3, {}, "history.parquet has rows without round"),
+        (ROW | {"round": [None]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        (ROW | {"active": ["x"]}, 3, {}, "history.parquet has no numbers in active"),
+        (ROW | {"consensus": ["x"], "active": [None]}, 3, {}, "history.parquet has no numbers in consensus, active"),
+        (ROW | {"learning_rate": ["x"]}, 3, {}, "history.parquet has no numbers in learning_rate"),
+        (ROW, 3, 3, "whose params.msgpack holds no parameters"),
+        (ROW, 3, {}, "whose params.msgpack holds no parameters"),
+        (ROW, 3, np.zeros((2, 2)), "params.msgpack has float64 of shape (2, 2), no numbers with the axes (1, 1, 1)"),
+        (ROW, 3, {"a": np.zeros((1, 2, 1, 3))}, "params.msgpack has float64 of shape (1, 2, 1, 3), no numbers"),
+        (ROW, 3, {"a": "x"}, "params.msgpack has 'x', no numbers with the axes (1, 1, 1) of seeds"),
     ],
 )
 def test_results_that_are_none(rows: dict[str, Any], nodes: Any, params: Any, words: str, tmp_path: Path) -> None:

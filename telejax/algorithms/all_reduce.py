@@ -43,6 +43,8 @@ class AllReduceSGD(AllNodes):
 def all_reduce_sgd(*, optimizer: Optimizer) -> AllReduceSGD:
     """Mini-batch SGD over all nodes with an exact average every round.
 
+    The all-reduce is taken to be reliable: ``Network(loss=, outage=)`` changes nothing.
+
     Args:
         optimizer: from :func:`telejax.optimizer`, or any optax transformation.
 

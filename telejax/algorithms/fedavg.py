@@ -115,6 +115,6 @@ def fedavg(
     clients = check_integer("clients", clients, minimum=1)
     local_steps = check_local_steps(local_steps)
     proximal = None if proximal is None else check_number("proximal", proximal)
-    server = None if server_optimizer is None else as_optimizer(server_optimizer)
+    server = None if server_optimizer is None else as_optimizer(server_optimizer, "server_optimizer")
     state_travels = check_flag("state_travels", state_travels)
     return FedAvg(as_optimizer(optimizer), clients, local_steps, state_travels, proximal, server)

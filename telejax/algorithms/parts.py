@@ -14,7 +14,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import difference, is_array, kind_of, outline
+from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline
 from telejax.errors import check_integer, check_kind, short
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
@@ -111,6 +111,7 @@ def apply_gradients(
     shapes = lambda tree: [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
     if jax.tree.structure(grads) != jax.tree.structure(params) or shapes(grads) != shapes(params):  # type: ignore[operator]
         raise ValueError(f"grads is {outline(grads)} and params {outline(params)}; give one array like each parameter")
+    _check_opt_state(optimizer, params, opt_state)
     with _naming_opt_state(optimizer, params, opt_state):
         return jax.vmap(partial(stepped, optimizer.build()))(grads, params, opt_state)
 
@@ -146,10 +147,16 @@ def local_update(
 
     Returns:
         The new parameters and optimizer states.
+
+    Raises:
+        ValueError: an argument of another kind or shape, a ``step`` that returns other than its parameters and
+            optimizer state, or ``given`` without one.
     """
     steps = check_integer("steps", steps, minimum=1, maximum=2**31 - 1)
     _check_data(key, params, holders, task)
+    _check_step(step, given, len(holders))
     transformation = check_optimizer("optimizer", optimizer).build()
+    _check_opt_state(optimizer, params, opt_state)
     gradient = gradient_of(task)
 
     def update(
@@ -163,7 +170,7 @@ def local_update(
             grads = gradient(params, node, batch_key)
             if step is None:
                 return stepped(transformation, grads, params, opt_state)
-            return step(transformation, grads, params, opt_state, given)
+            return _stepped_alike(step, carry, step(transformation, grads, params, opt_state, given))
 
         if steps > WRITTEN_OUT:
             return jax.lax.fori_loop(0, steps, one, (params, opt_state))
@@ -180,7 +187,10 @@ def local_update(
 def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"], task: Task) -> None:
     """Raise a ValueError unless these are a key, a task, its nodes and parameters for each."""
     check_key("key", key)
-    check_kind("task", task, Task, "give a task, such as telejax.tasks.quadratic(nodes=100)")
+    remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
+    if isinstance(task, type) or (callable(task) and not hasattr(task, "evaluate")):
+        raise ValueError(f"task is {getattr(task, '__name__', short(task))}, which was not called; {remedy}")
+    check_kind("task", task, Task, remedy)
     check_holders(holders, task.nodes)
     _check_rows("params", params, len(holders))
 
@@ -197,6 +207,52 @@ def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> Non
             raise ValueError(f"{name} has a leaf {kind_of(leaf)}; give floats of shape ({rows}, ...), a row a slot")
 
 
+def _check_step(step: object, given: PyTree[Array], slots: int) -> None:
+    """Raise a ValueError unless a local step of a method's own may be called with what it is given, a row a slot."""
+    if step is None and given is not None:
+        raise ValueError(f"given is {short(given)} and step is None; give the step that reads it, or leave given out")
+    if not (step is None or (callable(step) and not isinstance(step, type))):
+        remedy = "give a function of transformation, gradient, params, opt_state and given"
+        raise ValueError(f"step is {short(step)}; {remedy}")
+    for leaf in jax.tree.leaves(given):
+        if not is_array(leaf) or jnp.shape(leaf)[:1] != (slots,):
+            raise ValueError(f"given has a leaf {kind_of(leaf)}; give arrays of shape ({slots}, ...), a row a slot")
+
+
+def _stepped_alike(step: LocalStep, before: tuple[Params, optax.OptState], after: Any) -> Any:
+    """What a local step of a method's own returned, or a ValueError where it is not like what it was given."""
+    if not isinstance(after, tuple) or len(after) != 2 or _differ(before, after):
+        raise ValueError(
+            f"step is {short(step)}, which returned {outline(after) if after is not None else None}; return parameters "
+            f"and optimizer state like those it is given, {outline(before)}"
+        )
+    return after
+
+
+def _check_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) -> None:
+    """Raise a ValueError where the optimizer state is another optimizer's: one without a state would take any."""
+    try:
+        wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
+    except Exception:  # of parameters that it is not made for: its step tells
+        return
+    if _differ(wanted, opt_state):
+        raise _other_state(difference(wanted, opt_state, "opt_state"))
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two trees have another structure, or arrays of other shapes; of other widths they may be."""
+    shape = lambda leaf: jnp.shape(leaf) if is_array(leaf) or is_number(leaf) else None
+    if jax.tree.structure(one) != jax.tree.structure(other):  # type: ignore[operator]
+        return True
+    return list(map(shape, jax.tree.leaves(one))) != list(map(shape, jax.tree.leaves(other)))
+
+
+def _other_state(differs: str) -> ValueError:
+    return ValueError(
+        f"opt_state is not that of the optimizer: {differs}; give jax.vmap(optimizer.build().init)(params)"
+    )
+
+
 @contextmanager
 def _naming_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) -> Iterator[None]:
     """Where a step fails and its optimizer state is not that of the optimizer, say so."""
@@ -205,9 +261,7 @@ def _naming_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState)
     except Exception as error:
         wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
         if differs := difference(wanted, opt_state, "opt_state"):
-            raise ValueError(
-                f"opt_state is not that of the optimizer: {differs}; give jax.vmap(optimizer.build().init)(params)"
-            ) from error
+            raise _other_state(differs) from error
         raise
 
 

@@ -191,7 +191,7 @@ def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classe
     labels, classes = _labels(labels), check_integer("classes", classes, minimum=1, maximum=MAX_CLASSES)
     remedy = "give integers of shape (nodes, samples of a node), the numbers of samples, shorter rows ending in -1"
     table = check_array("table", table, remedy)
-    if table.ndim != 2 or table.dtype.kind not in "iu":
+    if table.ndim != 2 or not len(table) or table.dtype.kind not in "iu":
         raise ValueError(f"table has the shape {table.shape} and type {table.dtype}; {remedy}")
     for number in (int(table.max(initial=0)), int(table.min(initial=0))):
         if not -1 <= number < len(labels):

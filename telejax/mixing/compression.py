@@ -86,6 +86,9 @@ class TopK(Compressor):
 
     share: float = field(metadata=STATIC)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", _share(self.share))
+
     def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         _, places = jax.lax.top_k(jnp.abs(x), _count(self.share, x.size))
         return jnp.zeros_like(x).at[places].set(x[places])
@@ -104,6 +107,10 @@ class RandomK(Compressor):
 
     share: float = field(metadata=STATIC)
     unbiased: bool = field(metadata=STATIC)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "share", _share(self.share))
+        object.__setattr__(self, "unbiased", check_flag("unbiased", self.unbiased))
 
     def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         count = _count(self.share, x.size)
@@ -125,6 +132,10 @@ class QSGD(Compressor):
 
     levels: int = field(metadata=STATIC)
     unbiased: bool = field(metadata=STATIC)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", check_integer("levels", self.levels, minimum=1, maximum=MAX_LEVELS))
+        object.__setattr__(self, "unbiased", check_flag("unbiased", self.unbiased))
 
     def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         largest = _largest(x)  # whose squares neither overflow nor vanish
@@ -168,6 +179,9 @@ class Cast(Compressor):
 
     dtype: np.dtype = field(metadata=STATIC)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", check_float_dtype("dtype", self.dtype))
+
     def _arrived(self, key: Key[Array, ""], x: Float[Array, " d"]) -> Float[Array, " d"]:
         return x.astype(self.dtype)
 
@@ -190,7 +204,7 @@ def top_k(share: float) -> TopK:
     >>> top_k(0.5)(jax.random.key(0), jnp.array([3.0, -4.0, 1.0, 0.5])).tolist()
     [3.0, -4.0, 0.0, 0.0]
     """
-    return TopK(_share(share))
+    return TopK(share)
 
 
 def random_k(share: float, unbiased: bool = False) -> RandomK:
@@ -206,7 +220,7 @@ def random_k(share: float, unbiased: bool = False) -> RandomK:
     >>> int((random_k(0.5)(jax.random.key(0), jnp.ones(10)) == 1).sum())
     5
     """
-    return RandomK(_share(share), check_flag("unbiased", unbiased))
+    return RandomK(share, unbiased)
 
 
 def qsgd(levels: int = 16, unbiased: bool = False) -> QSGD:
@@ -224,7 +238,7 @@ def qsgd(levels: int = 16, unbiased: bool = False) -> QSGD:
     >>> qsgd(4).bits(100)
     432
     """
-    return QSGD(check_integer("levels", levels, minimum=1, maximum=MAX_LEVELS), check_flag("unbiased", unbiased))
+    return QSGD(levels, unbiased)
 
 
 def scaled_sign() -> ScaledSign:
@@ -245,7 +259,7 @@ def cast(dtype: Any) -> Cast:
     >>> cast(jnp.bfloat16).bits(100)
     1600
     """
-    return Cast(check_float_dtype("dtype", dtype))
+    return Cast(dtype)
 
 
 def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bool[Array, " slots"]) -> Tree:

@@ -32,7 +32,7 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
 
     Raises:
         ValueError: a leaf whose leading axis is not the number of slots, a leaf of integers, or another
-            structure of ``sent``.
+            structure, other shapes or dtypes of ``sent``.
 
     >>> import jax.numpy as jnp, telejax as tj
     >>> tj.mix(tj.topology.ring(4).mixing(), jnp.array([3.0, 0.0, 0.0, 0.0])).tolist()
@@ -47,12 +47,15 @@ def mix(mixing: Mixing, kept: Tree, round: int | Int[Array, ""] = 0, sent: Tree 
         with scope("mixing"):
             return of_stored(partial(jax.tree.map, lambda x: mixing.apply(x, x, round)), kept, round)
     _check_leaves("sent", mixing, sent)
+    dtype_of = lambda leaf: jax.dtypes.canonicalize_dtype(leaf.dtype)
     ours, theirs = jax.tree.structure(kept), jax.tree.structure(sent)
     if ours != theirs:  # type: ignore[operator]
         raise ValueError(f"sent has the structure {theirs} and kept {ours}; give both alike")
     for x, y in zip(jax.tree.leaves(kept), jax.tree.leaves(sent), strict=True):
         if x.shape != y.shape:
             raise ValueError(f"sent has a leaf of shape {y.shape} and kept of {x.shape}; give both alike")
+        if dtype_of(x) != dtype_of(y):  # as on the device, on which all are of one width
+            raise ValueError(f"sent has a leaf of {dtype_of(y)} and kept of {dtype_of(x)}; give both alike")
     with scope("mixing"):
         both = lambda both: jax.tree.map(lambda x, y: mixing.apply(x, y, round), *both)
         return of_stored(both, (kept, sent), round)

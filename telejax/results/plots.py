@@ -16,7 +16,6 @@ from telejax.errors import (
     check_kind,
     check_list,
     check_name,
-    check_number,
     short,
 )
 
@@ -41,6 +40,8 @@ HISTORIES = "give a mapping of labels to histories, such as {'SGD': result.histo
 
 INSIDE, BESIDE = 10, 30
 """Lines whose legend fits inside the picture, and in one column beside it."""
+MIN_DPI, MAX_DPI, MAX_PIXELS = 10, 1200, 2**15
+"""Pixels of an inch with which a picture can be drawn, and of its longer side."""
 MOST_COLUMNS, MOST_ROUNDS = 100, 1000
 """Of a sheet of graphs, which nobody can look at with more."""
 
@@ -280,12 +281,17 @@ def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3)
 
 
 def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
-    """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice."""
+    """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice.
+
+    Raises:
+        ValueError: axes on no figure, or ``dpi`` for which a picture would have too few or too many pixels.
+    """
     remedy = "give matplotlib axes, as of plt.subplots()"
     figure = check_kind("axes", axes, matplotlib.axes.Axes, remedy).get_figure(root=True)
     if figure is None:
         raise ValueError(f"axes is {short(axes)}, which is on no figure; {remedy}")
-    check_number("dpi", dpi, exclusive=True)
+    pixels = MAX_PIXELS / max(1.0, *figure.get_size_inches())  # of an inch, so that the longer side has no more
+    dpi = check_integer("dpi", dpi, minimum=MIN_DPI, maximum=max(MIN_DPI, min(MAX_DPI, int(pixels))))
     buffer = io.BytesIO()
     try:
         figure.savefig(buffer, format="png", dpi=dpi)

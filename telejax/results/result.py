@@ -17,6 +17,7 @@ from telejax.errors import check_integer, check_list, check_name, check_path, ch
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
+from telejax.results.saved import check_checksums, check_saved, write_checksums
 from telejax.state import State
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "params.msgpack": lambda file: flax.serialization.msgpack_restore(file.read_bytes()),
 }
 """How the files of a saved result are read."""
-
-OF_CONFIG = {"algorithm": str, "nodes": int, "seeds": list, "tune": dict, "higher_is_better": dict, "labels": dict}
-"""What a config holds, as far as it does; the last three may be null."""
 
 X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messages": "messages", "time": "time"}
 """What a target is reached against, and the column that :meth:`Result.first` answers with."""
@@ -249,7 +247,7 @@ class Result:
         )
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet, config.json and params.msgpack into a new folder, all or nothing.
+        """Write history.parquet, config.json, params.msgpack and their checksums into a new folder, all or nothing.
 
         Raises:
             ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
@@ -297,7 +295,8 @@ def load(path: str | os.PathLike[str]) -> Result:
     """Read what :meth:`Result.save` wrote; parameters come back as nested dictionaries of arrays.
 
     Raises:
-        ValueError: the folder holds no result, naming the file that is missing or unreadable.
+        ValueError: the folder holds no result, or a file is not what was saved, by its checksum; names the file that
+            is missing, unreadable or wrong.
     """
     folder = Path(check_path("path", path))
     read: list[Any] = []
@@ -310,41 +309,19 @@ def load(path: str | os.PathLike[str]) -> Result:
         except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
             told = f"path is {short(str(path))}, which holds no saved result"
             raise ValueError(f"{told}: {name} cannot be read: {error or type(error).__name__}") from error
-    found, wrong = Result(*read), f"path is {str(path)!r}, whose"
-    remedy = "give the folder of a result.save(...)"
-    if not isinstance(found.config, dict) or not {"algorithm", "nodes"} <= found.config.keys():
-        raise ValueError(f"{wrong} config.json is not that of a result; {remedy}")
-    for name, kind in OF_CONFIG.items():
-        value = found.config.get(name, kind())
-        if not isinstance(value, kind) and not (value is None and name in ("tune", "higher_is_better", "labels")):
-            raise ValueError(f"{wrong} config.json has {name!r}: {short(value)}, no {kind.__name__}; {remedy}")
-    if missing := {*found.run_columns, "round", "diverged"}.difference(found.history.columns):
-        raise ValueError(f"{wrong} history.parquet has no {' and no '.join(sorted(missing))}; {remedy}")
-    counted = ("round", pl.Int64), ("seed", pl.Int64), ("group", pl.Int64), ("loss", pl.Float64)
-    if not found.history.height or any(not _holds(found.history, name, kind) for name, kind in counted):
-        raise ValueError(
-            f"{wrong} history.parquet has no rows, or no numbers in {', '.join(name for name, _ in counted)}; {remedy}"
-        )
-    if found.history.schema["diverged"] != pl.Boolean:
-        raise ValueError(f"{wrong} history.parquet has no true or false in diverged; {remedy}")
-    count = found.config["nodes"]
-    if isinstance(count, bool) or count < 1 or not isinstance(found.params, Mapping | np.ndarray):
-        raise ValueError(f"{wrong} nodes or parameters are not those of a result; {remedy}")
+    check_checksums(folder, READERS)
+    found = Result(*read)
+    check_saved(found, folder)
     return found
 
 
-def _holds(history: pl.DataFrame, column: str, kind: Any) -> bool:
-    """Whether a table has a column of numbers of this kind, wide or narrow."""
-    found = history.schema.get(column)
-    return found is not None and (found.is_integer() if kind == pl.Int64 else found.is_float())
-
-
 def write_result(result: Result, folder: Path) -> None:
-    """Write the three files of a result into an existing folder."""
+    """Write the three files of a result into an existing folder, and their checksums."""
     result.history.write_parquet(folder / "history.parquet")
     (folder / "config.json").write_text(json.dumps(result.config, indent=2) + "\n")
     state = flax.serialization.to_state_dict(jax.tree.map(np.asarray, result.params))
     (folder / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(state))
+    write_checksums(folder, READERS)
 
 
 def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4, join: str = " ") -> str:

@@ -18,13 +18,13 @@ from telejax.errors import (
     check_kind,
     check_list,
     check_name,
-    check_path,
     check_target,
     short,
 )
 from telejax.network import IDEAL, Network
 from telejax.network.load import Load
 from telejax.network.record import Record
+from telejax.results.files import check_own_folder
 from telejax.simulation.task_checks import check_pytree, metric_columns, taken_names
 from telejax.state import Metric
 from telejax.tasks.base import OptionalMembers, Task
@@ -133,7 +133,7 @@ def check_kinds(
         if given is not None and (not fits or (isinstance(given, str) and not given)):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
     if checkpoint is not None:
-        check_path("checkpoint", checkpoint, "give a new folder")
+        check_own_folder("checkpoint", checkpoint)  # type: ignore[arg-type]  # a path, as told above
     if callable(on_evaluation) and not _takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "

@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 import time
 import warnings
 from collections import defaultdict
@@ -35,14 +36,30 @@ def check_profile(profile: object, rounds: int, eval_every: int) -> "Profiler | 
     if profile is None:
         return None
     folder = Path(check_path("profile", profile))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"profile is {str(folder)!r}, which exists; give a new folder")
+    if why := _not_new(folder):
+        raise ValueError(f"profile is {str(folder)!r}, which {why}; give a new folder")
     if rounds < SKIPPED * eval_every:
         raise ValueError(
             f"profile is {str(folder)!r}, and the run has {rounds} rounds, {eval_every} an evaluation; what follows "
             f"the second evaluation is traced, give at least {SKIPPED * eval_every} rounds or a smaller eval_every"
         )
     return Profiler(folder)
+
+
+def _not_new(folder: Path) -> str:
+    """Why a folder is not one to write a trace into; empty where it is."""
+    try:
+        if folder.is_symlink() and not folder.exists():
+            return "is a symbolic link to nothing"
+        if folder.exists():
+            return "exists" if not folder.is_dir() or any(folder.iterdir()) else ""
+        above = next(parent for parent in folder.absolute().parents if os.path.lexists(parent))
+        if not above.is_dir():
+            return f"is below {str(above)!r}, no folder"
+        Path(tempfile.mkdtemp(prefix=".telejax-", dir=above)).rmdir()
+    except OSError as error:
+        return f"cannot be written: {error.strerror or error}"
+    return ""
 
 
 class Profiler:

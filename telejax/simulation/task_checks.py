@@ -116,6 +116,11 @@ def check_task_members(task: Task) -> None:
             raise ValueError(f"task.evaluate returned {name} {kind}; return scalars")
     if "loss" not in metrics:
         raise ValueError(f"task.evaluate returned {sorted(metrics)}; it needs a 'loss'")
+    if strange := set(OptionalMembers.of(task).higher_is_better).difference(metrics):
+        raise ValueError(
+            f"task.higher_is_better names {sorted(strange)}, and task.evaluate returned {sorted(metrics)}; give the "
+            "directions of these"
+        )
     if taken := taken_names(metrics).intersection(metrics):
         raise ValueError(
             f"task.evaluate returned {sorted(taken)}, names of columns already there; give others. "
@@ -147,15 +152,22 @@ def _check_optional_members(task: Task) -> None:
 def traced(name: str, function: Callable[..., Any], *arguments: PyTree) -> Any:
     """What a member of a task returns, by shape; Python numbers stay what they are."""
 
+    shapes: list[Any] = []  # which a trace would take for arrays
+
     def called(*arguments: PyTree) -> Any:
         try:
-            return function(*arguments)
+            made = function(*arguments)
         except Exception as error:  # of any kind: it is the user's code
             kind = type(error).__name__
             told = error if isinstance(error, TypeError | AttributeError) else f"{kind}: {error}"
             raise TypeError(f"{name} failed on arguments of the right shapes: {told}") from error
+        shapes.extend(leaf for leaf in jax.tree.leaves(made) if isinstance(leaf, jax.ShapeDtypeStruct))
+        return made
 
     try:
-        return traced_shapes(called, *arguments)
+        found = traced_shapes(called, *arguments)
     except ValueError:
         raise ValueError(f"{name} returned a mapping whose names cannot be sorted; make all of them text") from None
+    if shapes:
+        raise ValueError(f"{name} returned {short(shapes[0])}, a shape without numbers; return arrays")
+    return found

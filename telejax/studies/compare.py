@@ -177,6 +177,11 @@ def _target(given: Any, metric: str) -> float:
     return target
 
 
+def _plain(count: int | None) -> int | None:
+    """An integer of Python, which JSON takes: one of NumPy is none."""
+    return None if count is None else int(count)
+
+
 def _megabytes(count: float) -> str:
     """Whole megabytes, or one digit where there are few."""
     return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.1f}"
@@ -283,11 +288,11 @@ def compare(
     config = {
         "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
         "nodes": task.nodes,
-        "rounds": rounds,
-        "gradients": gradients,
+        "rounds": _plain(rounds),
+        "gradients": _plain(gradients),
         "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
         "seeds": seeds,
-        "seed": seed,
+        "seed": int(seed),
         "target": {"metric": metric, "value": target},
         "methods": {name: run.config for name, run in runs.items()},
     }

@@ -210,9 +210,11 @@ def digits(
 
 
 def _check_labels(data: Dataset) -> None:
-    """Raise a ValueError unless every split has one label a sample, integers from 0."""
+    """Raise a ValueError unless every split has samples, and one label for each, integers from 0."""
     for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
         labels = np.asarray(split.labels)
+        if not labels.size:
+            raise ValueError(f"data has no samples in {name}; give at least one, a mean over none is no number")
         if labels.shape != np.shape(split.inputs)[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
             raise ValueError(
                 f"data has in {name} labels of type {labels.dtype} and shape {labels.shape} for inputs of shape "

@@ -10,6 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.backend.host import check_memory
+from telejax.backend.memory import free_bytes, tree_bytes
+from telejax.backend.shapes import is_key, kind_of
 from telejax.errors import check_integer, check_kind, check_list
 from telejax.simulation.task_checks import check_task as check_kind_of_task
 from telejax.simulation.task_checks import check_task_members
@@ -32,7 +35,7 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
         nodes: nodes to check, from 0 to those of the task less one; by default the first, the last and one between.
 
     Raises:
-        ValueError: a node that the task does not have.
+        ValueError: a node that the task does not have, or parameters that do not fit the memory.
         AssertionError: which property failed, and where.
 
     >>> import telejax as tj
@@ -52,6 +55,9 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
         )
     chosen = jnp.asarray(given, jnp.int32)
     init_key, key = jax.random.split(jax.random.key(0))
+    size = tree_bytes(jax.eval_shape(task.init, init_key))
+    copies = 2 + 2 * len(given)  # the parameters twice, and the gradients of the nodes, once by a loop
+    check_memory("a check with what task.init returned", copies * size, "let init make fewer", free=free_bytes())
     params = task.init(init_key)
     assert jax.tree.leaves(params), "task.init returned no arrays"
     for leaf in jax.tree.leaves(params):
@@ -76,13 +82,15 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
         return jax.grad(task.loss)(params, node, key)
 
     close("jit and eager execution", traced(task, chosen[0]), looped[0])
-    traced(jax.tree.map(lambda x: x + 0 if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x, task), chosen[-1])
+    traced(jax.tree.map(lambda x: x if is_key(x) else x + 0, task), chosen[-1])
     assert traces == 1, "a copy of the task traced anew; its static fields must compare equal by value"
 
     metrics = task.evaluate(params)
     assert "loss" in metrics, f"task.evaluate gave {sorted(metrics)}; it needs a 'loss'"
     for name, value in metrics.items():
         assert jnp.shape(value) == (), f"task.evaluate gave {name} of shape {jnp.shape(value)}; it must be a scalar"
+        floating = name != "loss" or jnp.issubdtype(jnp.result_type(value), jnp.floating)
+        assert floating, f"task.evaluate gave {name} as {kind_of(value)}; it must be a float, as of jnp.mean"
         assert bool(jnp.isfinite(value)), f"task.evaluate gave {name} = {value} at the start"
     if task.nodes <= 4096:
         _check_unbiased(task, params)

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 import scipy.sparse
 
-from telejax.errors import check_array, check_integer, check_kind, check_list, check_name, check_number, short
+from telejax.errors import (
+    check_array,
+    check_flag,
+    check_integer,
+    check_kind,
+    check_list,
+    check_name,
+    check_number,
+    short,
+)
 from telejax.topology import spectrum
 from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 from telejax.topology.sizes import check_entries
@@ -60,6 +69,7 @@ class Topology:
         for one in rounds:
             if not hasattr(type(one), "links"):
                 raise ValueError(f"{called} holds {short(one)}; {remedy}")
+        object.__setattr__(self, "rounds", tuple(rounds))
         sizes = sorted({one.nodes for one in rounds})
         if len(sizes) != 1:
             raise ValueError(f"topology {self.name!r} has rounds over {sizes} nodes; all rounds need the same nodes")
@@ -70,7 +80,8 @@ class Topology:
         name: str, rounds: Sequence[MixingMatrix], connected: bool = True, stochastic: Stochastic = "both"
     ) -> "Topology":
         """Check that the rounds fit together and, unless told otherwise, that they connect all nodes."""
-        topology = Topology(name, tuple(rounds), stochastic)
+        check_flag("connected", connected)
+        topology = Topology(name, rounds, stochastic)  # type: ignore[arg-type]  # which makes a tuple of them
         if connected:
             topology.check_connected()
         return topology

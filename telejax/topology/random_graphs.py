@@ -7,12 +7,13 @@ import networkx as nx
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from telejax.errors import check_integer, check_number
+from telejax.backend.host import check_host_memory
+from telejax.errors import check_integer, check_number, short
 from telejax.topology.base import Topology
 from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Complete
 from telejax.topology.peers import PeerDistribution, UniformMatching, UniformPermutations
-from telejax.topology.sizes import check_entries, check_nodes
+from telejax.topology.sizes import ENTRY_BYTES, check_entries, check_nodes
 from telejax.topology.weights import Weights, adjacency, from_edges
 
 NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
@@ -142,6 +143,8 @@ def stochastic_block(
         smallest = int(sizes.min())
         inside = min(1.0, 2 * math.log(smallest) / smallest) if smallest > 1 else 1.0
     inside = _probability("inside", inside)
+    ends = clusters * (clusters - 1) // 2 * bridges
+    check_host_memory(f"bridges is {short(bridges)}, which", ENTRY_BYTES * ends, "give fewer bridges or clusters")
     links = inside * float(sizes.max()) * nodes + bridges * clusters**2
     check_entries("stochastic_block", nodes, links + nodes)
 

@@ -129,6 +129,7 @@ def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: st
     """
     check_topology(argument, topology)
     nodes = check_nodes(nodes)
+    check_kind("needs", needs, Needs, "give telejax.topology.Needs(...), or leave it out")
     if isinstance(topology, str):
         topology = from_spec(topology, nodes)
     elif not isinstance(topology, Topology):

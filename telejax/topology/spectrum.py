@@ -25,6 +25,9 @@ from telejax.topology.sizes import check_entries
 
 DENSE_NODES = 1024  # up to here dense eigenvalues are exact and take under a second
 CLOSE_MODES = 64  # the slowest Fourier modes by FFT, among which the slowest is found without cancellation
+ALL_MODES = 2**20  # nodes up to which all modes of circulant graphs are looked at
+FINE = 64  # points that a wave of the spectrum is sampled at
+MOST_SAMPLES = 2**24  # numbers of the samples of a spectrum
 MODE_BYTES = 24  # a node of a circulant graph, whose spectrum is an FFT (measured)
 EXACT = 1e-12  # relative distance to consensus that rounding leaves behind
 
@@ -49,7 +52,8 @@ def consensus_bounds(rounds: Sequence[MixingMatrix]) -> Bounds:
         return Bounds(1.0, 1.0)
     if not connects(rounds):
         return Bounds(0.0, 0.0)
-    check_entries("the consensus rate of a graph", nodes, nodes, MODE_BYTES)
+    if not _is_narrow(rounds):
+        check_entries("the consensus rate of a graph", nodes, nodes, MODE_BYTES)
     if not all(one.fixed for one in rounds):
         return _drawn(rounds)
     means = [one for one in rounds if isinstance(one, Complete)]
@@ -124,6 +128,63 @@ def _circulant_rate(rounds: Sequence[Circulant]) -> float:
 
     ``1 - |lambda_m|^2 = sum_ab w_a w_b 2 sin^2(pi m (o_a - o_b) / n)`` has only positive terms.
     """
+    modes = _slow_samples(rounds) if _is_narrow(rounds) else _slow_modes(rounds)
+    return float(-np.expm1(_log_kept(rounds, modes).max()))
+
+
+def _log_kept(rounds: Sequence[Circulant], modes: np.ndarray) -> np.ndarray:
+    """log |lambda_m|^2 of these modes, without cancellation."""
+    nodes = rounds[0].nodes
+    exact = np.zeros(modes.shape)
+    for one in rounds:
+        signed = _signed(one)
+        apart = signed[:, None] - signed[None, :]
+        pairs = np.multiply.outer(one.weights, one.weights)
+        places = modes[..., None, None] * apart % nodes
+        turns = np.minimum(places, nodes - places) / nodes  # of sines, which are the same on both sides
+        lost = 2 * np.sum(pairs * np.sin(np.pi * turns) ** 2, axis=(-2, -1))
+        with np.errstate(divide="ignore"):
+            exact += np.log1p(-np.minimum(lost, 1))
+    return exact
+
+
+def _signed(one: Circulant) -> np.ndarray:
+    """Offsets, those of more than half the nodes as negative ones."""
+    return np.where(one.offsets > one.nodes // 2, one.offsets - one.nodes, one.offsets)
+
+
+def _waves(rounds: Sequence[Circulant]) -> int:
+    """The degree of |lambda|^2 as a trigonometric polynomial of the mode: it has at most so many maxima."""
+    return max(1, int(sum(np.ptp(_signed(one)) for one in rounds)))
+
+
+def _is_narrow(rounds: Sequence[MixingMatrix]) -> bool:
+    """Whether nodes hear near ones alone and are so many that the slowest mode is found among samples."""
+    narrow = [one for one in rounds if isinstance(one, Circulant)]
+    if len(narrow) < len(rounds) or rounds[0].nodes <= ALL_MODES:
+        return False
+    few = _waves(narrow) * FINE * max(len(one.offsets) for one in narrow) ** 2 <= MOST_SAMPLES
+    return few and _waves(narrow) * rounds[0].nodes < 2**62  # products of both are int64
+
+
+def _slow_samples(rounds: Sequence[Circulant]) -> np.ndarray:
+    """Modes of a narrow graph with the slowest among them: samples, then finer ones around each that is a maximum."""
+    last, count = rounds[0].nodes // 2, FINE * _waves(rounds)
+    sampled = np.unique(np.linspace(1, last, count + 1).round().astype(np.int64))
+    kept = _log_kept(rounds, sampled)
+    padded = np.concatenate([[-np.inf], kept, [-np.inf]])
+    best = sampled[(kept >= padded[:-2]) & (kept >= padded[2:])]
+    step = -(-last // count)
+    while step > 1:
+        step = -(-step * 2 // FINE)
+        near = best[:, None] + step * np.arange(-FINE // 2, FINE // 2 + 1)
+        near = np.clip(near, 1, last)
+        best = near[np.arange(len(best)), _log_kept(rounds, near).argmax(axis=1)]
+    return best
+
+
+def _slow_modes(rounds: Sequence[Circulant]) -> np.ndarray:
+    """The modes 1 .. n / 2 that are slowest by FFT."""
     nodes = rounds[0].nodes
     log_kept = np.zeros(nodes // 2)  # of modes 1 .. n / 2; the others are their conjugates
     for one in rounds:
@@ -132,16 +193,7 @@ def _circulant_rate(rounds: Sequence[Circulant]) -> float:
         with np.errstate(divide="ignore"):
             log_kept += 2 * np.log(np.abs(np.fft.rfft(row)[1:]))
     count = min(CLOSE_MODES, len(log_kept))
-    modes = 1 + np.argpartition(-log_kept, count - 1)[:count]
-    exact = np.zeros(count)
-    for one in rounds:
-        apart = (one.offsets[:, None] - one.offsets[None, :]) % nodes
-        pairs = np.multiply.outer(one.weights, one.weights)
-        turns = (modes[:, None, None] * apart % nodes) / nodes
-        lost = 2 * np.sum(pairs * np.sin(np.pi * turns) ** 2, axis=(1, 2))
-        with np.errstate(divide="ignore"):
-            exact += np.log1p(-np.minimum(lost, 1))
-    return float(-np.expm1(exact.max()))
+    return 1 + np.argpartition(-log_kept, count - 1)[:count]
 
 
 def _dense_rate(rounds: Sequence[FixedMatrix]) -> float:

@@ -1,6 +1,8 @@
 """What a simulation returns: tuning, targets, summaries, and folders that are written whole or not at all."""
 
+import hashlib
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -96,7 +98,8 @@ def simulated() -> tj.Result:
 
 def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
     saved = simulated.save(tmp_path / "deep" / "run")
-    assert {file.name for file in saved.iterdir()} == {".telejax", "config.json", "history.parquet", "params.msgpack"}
+    files = {"config.json", "history.parquet", "params.msgpack"}
+    assert {file.name for file in saved.iterdir()} == {".telejax", "SHA256SUMS", *files}
     back = tj.load(saved)
     assert back.history.equals(simulated.history) and back.history.schema == simulated.history.schema
     assert back.config == json.loads(json.dumps(simulated.config))
@@ -146,6 +149,33 @@ def test_unreadable_results_are_refused(simulated: tj.Result, tmp_path, broken: 
     file.unlink() if how == "missing" else file.write_bytes(b"\xc1 not what it should be")
     with pytest.raises(ValueError, match="run', which holds no saved result"):
         tj.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "config.json", "params.msgpack"])
+def test_a_file_that_is_not_what_was_saved_is_refused(simulated: tj.Result, tmp_path, name: str) -> None:
+    other = replace(
+        simulated,
+        history=simulated.history.with_columns(loss=pl.col("loss") + 1),
+        config={**simulated.config, "rounds": 5},
+        params=jax.tree.map(lambda x: x + 1, simulated.params),
+    )
+    saved = simulated.save(tmp_path / "run")
+    (saved / name).write_bytes((other.save(tmp_path / "other") / name).read_bytes())
+    with pytest.raises(ValueError, match=f"run', whose {name} is not what was saved: its checksum differs"):
+        tj.load(saved)
+    sums = saved / "SHA256SUMS"
+    sums.write_text("garbage\n")
+    with pytest.raises(ValueError, match="run', whose SHA256SUMS has no line for"):
+        tj.load(saved)
+    sums.unlink()  # as versions before wrote it
+    assert tj.load(saved).history.height == simulated.history.height
+
+
+def test_checksums_are_those_that_other_tools_read(simulated: tj.Result, tmp_path) -> None:
+    saved = simulated.save(tmp_path / "run")
+    for line in (saved / "SHA256SUMS").read_text().splitlines():
+        checksum, name = line.split("  ")
+        assert hashlib.sha256((saved / name).read_bytes()).hexdigest() == checksum
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])

@@ -55,6 +55,10 @@ class BrokenTask(TreeTask):
         match self.fault:
             case "no loss":
                 return {"error": measured["loss"]}
+            case "whole loss":
+                return measured | {"loss": 1}
+            case "loss of integers":
+                return measured | {"loss": measured["loss"].astype(int)}
             case "two losses":
                 return measured | {"accuracy": jnp.ones(2)}
             case "unknown accuracy":
@@ -72,6 +76,8 @@ TASK_FAULTS = {
     "one node too many": "mean stochastic gradient",
     "jit": "vmap over nodes and a loop differ",
     "no loss": "it needs a 'loss'",
+    "whole loss": r"gave loss as int32\[\]; it must be a float",
+    "loss of integers": r"gave loss as int32\[\]; it must be a float",
     "two losses": "returned accuracy of shape",
     "unknown accuracy": "gave accuracy = nan",
 }
@@ -101,6 +107,32 @@ def test_a_task_that_traces_anew_is_caught() -> None:
         check_task(Labelled(6, jnp.arange(6.0)))
 
 
+def test_parameters_that_do_not_fit_the_memory_are_refused() -> None:
+    class Huge(TreeTask):
+        def init(self, key):
+            return super().init(key) | {"w": jnp.zeros(2**40)}
+
+    huge = jax.tree_util.register_dataclass(dataclass(frozen=True)(Huge))(6, jnp.arange(6.0))
+    with pytest.raises(ValueError, match=r"what task.init returned needs .* GB are free; let"):
+        check_task(huge)
+
+
 def test_a_number_of_nodes_that_is_a_leaf_is_caught() -> None:
     with pytest.raises(AssertionError, match="make it a static field"):
         check_task(TreeTask(jnp.int32(6), jnp.arange(6.0)))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Shifted(TreeTask):
+    """A leaf of it is a number of Python."""
+
+    shift: float
+
+    def loss(self, params, node, key):
+        return super().loss(params, node, key) + self.shift
+
+
+@pytest.mark.slow
+def test_a_task_may_have_numbers_of_python() -> None:
+    check_task(Shifted(6, jnp.arange(6.0), 1.0))

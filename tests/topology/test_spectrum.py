@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import telejax as tj
-from telejax.topology import lanczos, spectrum
+from telejax.topology import lanczos, matrices, spectrum
 
 T = tj.topology
 
@@ -124,3 +124,27 @@ def test_finite_time():
     assert not T.ring(4).is_finite_time()
     assert not T.od_equidyn(8).is_finite_time()
     assert spectrum.is_finite_time(T.ring(1).rounds)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_samples_of_a_spectrum_find_the_slowest_mode(seed, monkeypatch):
+    random = np.random.default_rng(seed)
+    nodes, rounds = int(random.integers(300, 3000)), []
+    for _ in range(1 + seed % 2):
+        offsets = random.integers(-6, 7, size=3).tolist()
+        weights = random.random(7) * [seed % 3 > 0, *[1] * 6]  # nodes that keep nothing too, whose modes alternate
+        rounds.append(
+            matrices.Circulant.build(
+                nodes, [0, *offsets, *(-one for one in offsets)], (weights / weights.sum()).tolist()
+            )
+        )
+    exact = spectrum._circulant_rate(rounds)
+    monkeypatch.setattr(spectrum, "ALL_MODES", 10)
+    assert spectrum._is_narrow(rounds)
+    assert spectrum._circulant_rate(rounds) == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("power", [21, 31, 53])
+def test_a_large_ring_is_answered_at_once(power):
+    nodes = 2**power  # 1 - (1 - 4/3 sin^2(pi / n))^2
+    assert T.ring(nodes).consensus_rate() == pytest.approx(8 / 3 * (np.pi / nodes) ** 2, rel=1e-9)

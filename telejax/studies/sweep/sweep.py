@@ -65,10 +65,15 @@ class Sweep:
 
         Returns:
             The axes, ``runs`` (finite ones), ``mean``, ``low`` and ``high``; null bounds for a single run.
+
+        Raises:
+            ValueError: a column that the table does not have, or ``by`` an axis.
         """
         check_name("column", metric, self._measured())
         if by is not None:
             check_name("column", by, [*self._measured(), "round"])
+        if by in self.axes:
+            raise ValueError(f"by is {by!r}, an axis of this sweep, which has rows of its own anyway; leave it out")
         rows = self.final() if by is None else self.table
         keys = [*self.axes, *([] if by is None else [by])]
         value = pl.col(metric).fill_nan(None)

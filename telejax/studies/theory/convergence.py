@@ -132,13 +132,13 @@ def bounds(
     if gradients is not None:
         remedy = f"give at least {chosen[-1]}, the gradients of one round of the largest candidate"
         gradients = _count("gradients", check_integer("gradients", gradients, minimum=chosen[-1], remedy=remedy))
-    for k in chosen:
+    for k in reversed(chosen):  # the largest first, which is refused at once where it does not fit the memory
         graph = resolve(topology, k)
         p, tau = graph.consensus_rate(), graph.period
         horizon = rounds if gradients is None else gradients // k
         value = teleportation(problem, nodes=nodes, active=k, rounds=horizon, p=p, tau=tau)  # type: ignore[arg-type]
         rows.append({"active": k, "rounds": horizon, "p": p, "tau": tau, "bound": value})
-    return pl.DataFrame(rows)
+    return pl.DataFrame(rows[::-1])
 
 
 def optimal_active(

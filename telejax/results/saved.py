@@ -1,0 +1,112 @@
+"""What a saved result must hold, and the checksums that tell whether its files are as they were written."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import polars as pl
+
+from telejax.errors import short
+
+if TYPE_CHECKING:
+    from telejax.results.result import Result
+
+CHECKSUMS = "SHA256SUMS"
+"""The file of checksums, as ``sha256sum --check`` reads it; folders of versions before have none."""
+
+OF_CONFIG = {"algorithm": str, "nodes": int, "seeds": list, "tune": dict, "higher_is_better": dict, "labels": dict}
+"""What a config holds, as far as it does; the last three may be null."""
+
+COUNTED, WHOLE = ("round", "seed", "group"), ("round", "seed", "group", "diverged")
+"""Columns of integers, and those without a gap."""
+
+REMEDY = "give the folder of a result.save(...)"
+
+
+def write_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Write the checksums of these files of a folder."""
+    lines = [f"{_checksum(folder / name)}  {name}\n" for name in names]
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def check_checksums(folder: Path, names: Iterable[str]) -> None:
+    """Raise a ValueError where a file differs from what was written, or its checksum is missing from the list."""
+    file = folder / CHECKSUMS
+    if not file.is_file():
+        return
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    written = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
+    for name in names:
+        if name not in written:
+            raise ValueError(f"path is {str(folder)!r}, whose {CHECKSUMS} has no line for {name}; {REMEDY}")
+        if written[name] != _checksum(folder / name):
+            raise ValueError(
+                f"path is {str(folder)!r}, whose {name} is not what was saved: its checksum differs from that in "
+                f"{CHECKSUMS}; take a copy that is whole, or remove {CHECKSUMS} to read it as it is"
+            )
+
+
+def check_saved(found: "Result", folder: Path) -> None:
+    """Raise a ValueError, which names the file, unless what was read is a result that can be looked at."""
+    for name, fault in (
+        ("config.json", _config_fault),
+        ("history.parquet", _history_fault),
+        ("params.msgpack", _params_fault),
+    ):
+        if told := fault(found):
+            raise ValueError(f"path is {str(folder)!r}, whose {name} {told}; {REMEDY}")
+
+
+def _config_fault(found: "Result") -> str:
+    """What is wrong with a config; empty where nothing is."""
+    config: Any = found.config
+    if not isinstance(config, dict) or not {"algorithm", "nodes"} <= config.keys():
+        return "is not that of a result"
+    for name, kind in OF_CONFIG.items():
+        value = config.get(name, kind())
+        if not isinstance(value, kind) and not (value is None and name in ("tune", "higher_is_better", "labels")):
+            return f"has {name!r}: {short(value)}, no {kind.__name__}"
+    if isinstance(config["nodes"], bool) or config["nodes"] < 1:
+        return f"has 'nodes': {config['nodes']}, no number of nodes"
+    return ""
+
+
+def _history_fault(found: "Result") -> str:
+    """What is wrong with a history; empty where nothing is."""
+    history = found.history
+    if missing := {*found.run_columns, "round", "diverged"}.difference(history.columns):
+        return f"has no {' and no '.join(sorted(missing))}"
+    schema = history.schema
+    numbers = all(schema[name].is_integer() for name in COUNTED) and schema.get("loss", pl.Null()).is_float()
+    if not history.height or not numbers:
+        return f"has no rows, or no numbers in {', '.join([*COUNTED, 'loss'])}"
+    if schema["diverged"] != pl.Boolean:
+        return "has no true or false in diverged"
+    if gaps := [name for name in WHOLE if history[name].null_count()]:
+        return f"has rows without {' and '.join(gaps)}"
+    maybe_null = {*found.tuned_columns, "diverged"}  # an optimizer without a step size has null in all rows
+    fits = lambda name, kind: kind.is_numeric() or (name in maybe_null and kind in (pl.Null, pl.Boolean))
+    if strange := [name for name, kind in schema.items() if not fits(name, kind)]:
+        return f"has no numbers in {', '.join(strange)}"
+    return ""
+
+
+def _params_fault(found: "Result") -> str:
+    """What is wrong with the parameters; empty where nothing is."""
+    if not isinstance(found.params, Mapping | np.ndarray) or not (leaves := jax.tree.leaves(found.params)):
+        return "holds no parameters"
+    runs = len(found.seeds), len(found.settings), found.history["group"].n_unique()
+    for leaf in leaves:
+        numbers = isinstance(leaf, np.ndarray) and jax.numpy.issubdtype(leaf.dtype, jax.numpy.number)
+        if not numbers or leaf.shape[:3] != runs:
+            told = f"{leaf.dtype} of shape {leaf.shape}" if isinstance(leaf, np.ndarray) else short(leaf)
+            return f"has {told}, no numbers with the axes {runs} of seeds, settings and groups"
+    return ""
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
