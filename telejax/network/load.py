@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from telejax.network.world import World
 from telejax.state import STATIC, pytree
@@ -69,15 +69,3 @@ class Load:
     def _place(self, node: Int[Array, " slots"]) -> Int[Array, " slots"]:
         """Where a node is counted; beyond the end where it is not."""
         return jnp.where(node % self.stride == 0, node // self.stride, len(self.followed))
-
-
-def gini(values: Float[np.ndarray, " nodes"]) -> float:
-    """How unevenly a load is shared: 0 where all bear the same, nearly 1 where one bears all.
-
-    >>> gini(np.array([1.0, 1.0])), gini(np.array([0.0, 0.0, 0.0, 1.0]))
-    (0.0, 0.75)
-    """
-    ordered, count = np.sort(np.asarray(values, np.float64)), len(values)
-    if not ordered.sum():
-        return 0.0
-    return float(2 * np.sum(np.arange(1, count + 1) * ordered) / (count * ordered.sum()) - (count + 1) / count)

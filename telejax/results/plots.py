@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.axes
+import matplotlib.patches
 import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
@@ -32,6 +33,9 @@ LABELS = {
     "consensus": "consensus distance",
     "mean_drift": "drift of the mean in a round",
     "lost": "messages lost",
+    "time": "simulated seconds",
+    "busy": "share of the time spent computing",
+    "waiting": "share of the time spent waiting",
     "grad_norm_sq": "squared gradient norm of the mean model",
 }
 
@@ -42,6 +46,8 @@ INSIDE, BESIDE = 10, 30
 """Lines whose legend fits inside the picture, and in one column beside it."""
 MIN_DPI, MAX_DPI, MAX_PIXELS = 10, 1200, 2**15
 """Pixels of an inch with which a picture can be drawn, and of its longer side."""
+TIMES = ("asked", "started", "computed", "ended")
+MOST_BARS = 5000
 MOST_COLUMNS, MOST_ROUNDS = 100, 1000
 """Of a sheet of graphs, which nobody can look at with more."""
 
@@ -195,6 +201,44 @@ def plot_bands(
         axes.legend(fontsize="xx-small", loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=beside)
     else:
         axes.legend(fontsize="x-small")
+    return axes
+
+
+def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
+    """A Gantt chart of slots over nodes: who computed (dark) and waited (light) when; arrows are hand-offs.
+
+    Args:
+        timeline: of ``result.timeline()``, of a network with clocks.
+        axes: matplotlib axes to draw on.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: a table without times, or of more than 5000 rows, which nobody can look at.
+    """
+    check_kind("timeline", timeline, pl.DataFrame, "give result.timeline(), of a run with record=")
+    _check_table("timeline", timeline, ["slot", "node", "fetched_from", *TIMES], TIMES)
+    if len(timeline) > MOST_BARS:
+        raise ValueError(f"timeline has {len(timeline)} rows; give at most {MOST_BARS}, of fewer rounds or slots")
+    worked = timeline.drop_nulls("node")
+    names = sorted({*worked["node"].to_list(), *timeline["fetched_from"].drop_nulls().to_list()})
+    place = {node: row for row, node in enumerate(names)}
+    axes = _axes(axes, (9, 1.5 + 0.22 * min(len(names), 40)))
+    colours = plt.get_cmap("tab10")
+    for row in worked.iter_rows(named=True):
+        at, colour = place[row["node"]], colours(row["slot"] % 10)
+        axes.barh(at, row["computed"] - row["started"], left=row["started"], color=colour)
+        axes.barh(at, row["ended"] - row["computed"], left=row["computed"], color=colour, alpha=0.25)
+        if row["fetched_from"] is not None:
+            begins, arrow = (row["asked"], place[row["fetched_from"]]), {"arrowstyle": "->", "color": colour, "lw": 0.8}
+            axes.annotate("", (row["started"], at), begins, arrowprops=arrow)
+    every = -(-len(names) // 40)
+    axes.set_yticks(range(0, len(names), every), [str(node) for node in names[::every]])
+    slots = worked["slot"].unique().sort().to_list()[:10]
+    handles = [matplotlib.patches.Patch(color=colours(slot % 10), label=f"slot {slot}") for slot in slots]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    axes.set(xlabel="simulated seconds", ylabel="node", title="computing (dark), waiting (light), hand-offs (arrows)")
     return axes
 
 

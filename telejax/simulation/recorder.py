@@ -56,6 +56,11 @@ class RoundCost:
     handoff_bytes: int
     """Bytes of one hand-off."""
 
+    @property
+    def sizes(self) -> dict[str, dict[str, int]]:
+        """Bytes of a message, for the config of a result."""
+        return {"message_bytes": {"copy": self.copy_bytes, "handoff": self.handoff_bytes}}
+
     @staticmethod
     def of(algorithm: Algorithm, task: Task, state: State) -> "RoundCost":
         """That of an algorithm, bound to the task, whose state has these shapes."""

@@ -163,7 +163,7 @@ def simulate(
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
     with products_in(precision):
         final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
-    return _finished(run.recorder, algorithm, config, final, profiler)
+    return _finished(run.recorder, algorithm, config | run.recorder.cost.sizes, final, profiler)
 
 
 def _finished(
