@@ -84,8 +84,8 @@ class Clocks:
         if self.waiting == "barrier":  # all have ended when the next round begins
             return world
         size = min(nodes, FREE_ENTRIES)
-        table = jnp.full(size, -1, jnp.int32), jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.float32)
-        return world.with_node(free=table)
+        whole, rest = jnp.zeros(size, jnp.int32), jnp.full(size, -jnp.inf, jnp.float32)
+        return world.with_node(free=(whole, rest) if nodes == size else (whole, rest, jnp.full(size, -1, jnp.int32)))
 
     def begun(
         self,
@@ -184,13 +184,14 @@ class Clocks:
         world = world.with_slot(base=base, clock=clock - shift, waiting=_add(world.slot["waiting"], waited))
         if self.waiting == "barrier":
             return world, clock
-        names, whole, rest = world.node["free"]
-        place = holders % len(names)  # twice the same where tokens meet: the node is free after the last of them
+        whole, rest, *names = world.node["free"]
+        place = holders % len(whole)  # twice the same where tokens meet: the node is free after the last of them
         if idle is not None:  # whose holder was not there, or had a slot before that nobody could fetch
-            place = jnp.where(idle, len(names), place)
-        names = names.at[place].set(-1, mode="drop").at[place].max(holders, mode="drop")
+            place = jnp.where(idle, len(whole), place)
+        whole = whole.at[place].set(base, mode="drop")
         rest = rest.at[place].set(-jnp.inf, mode="drop").at[place].max(world.slot["clock"], mode="drop")
-        return world.with_node(free=(names, whole.at[place].set(base, mode="drop"), rest)), clock
+        names = [one.at[place].set(-1, mode="drop").at[place].max(holders, mode="drop") for one in names]
+        return world.with_node(free=(whole, rest, *names)), clock
 
     def told(self, world: World, groups: tuple[int, ...]) -> Mapping[str, tuple[Array, ...] | Array]:
         """The largest clock of each group, and the shares of the slots' time that they computed and waited."""
@@ -205,10 +206,10 @@ class Clocks:
         """When each holder has ended its last duty in any slot; None where all have when a round begins."""
         if self.waiting == "barrier":
             return None
-        names, whole, rest = world.node["free"]
-        place = holders % len(names)
+        whole, rest, *names = world.node["free"]
+        place = holders % len(whole)
         free = (whole[place] - world.slot["base"]).astype(jnp.float32) + rest[place]
-        return jnp.where(names[place] == holders, free, -jnp.inf)
+        return jnp.where(names[0][place] == holders, free, -jnp.inf) if names else free
 
 
 def _add(total: Wide, seconds: Seconds) -> Wide:

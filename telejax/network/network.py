@@ -100,9 +100,11 @@ class Network(Parts):
             if (turn := rule.scheduled(nodes, count, state.round)) is not None:
                 return state.replace(world=world), turn
 
-            def weight(node: Int[Array, " draws"]) -> Float[Array, " draws"]:
-                likely = rule.weight(world, node, now)
-                return likely if self.presence is None else likely * self.presence.present(world, node, now)
+            def weight(node: Int[Array, " draws"]) -> Float[Array, " draws"] | Bool[Array, " draws"]:
+                if self.presence is None:
+                    return rule.weight(world, node, now)
+                there = self.presence.present(world, node, now)
+                return there if self.activation is None else jnp.where(there, rule.weight(world, node, now), 0)
 
             holders, enough = sample_weighted(drawn, nodes, count, weight)
             if self.presence is None:

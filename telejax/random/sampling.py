@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from telejax.backend.loops import repeat_while
@@ -18,10 +19,13 @@ is at most C(n, j) (j / n)^m <= e^j 4^(j - m) < 2^-68."""
 
 ALL_OF = 4096
 """Nodes up to which all of them are looked at, where some are likelier than others."""
-MOST_TURNS = 4096
-"""Turns of drawing after which too few nodes are taken to be there."""
+FEW_TURNS, MOST_TURNS = 8, 4096
+"""Turns of drawing after which all nodes are looked at, or too few of them are taken to be there."""
+NOBODY = np.int32(-1)
 
 
+Some = tuple[Key[Array, ""], Int[Array, " count"], Int[Array, ""]]
+"""A key for more draws, the first distinct nodes found so far, and the turns it took."""
 Drawn = tuple[Key[Array, ""], Int[Array, " draws"], Int[Array, " count"], Int[Array, ""]]
 """A key for more draws, the draws, the first distinct ones, and how many of the draws are distinct."""
 
@@ -75,52 +79,73 @@ def sample_weighted(
     key: Key[Array, ""],
     nodes: int,
     count: int,
-    weight: Callable[[Int[Array, " draws"]], Float[Array, " draws"]],
+    weight: Callable[[Int[Array, " draws"]], Float[Array, " draws"] | Bool[Array, " draws"]],
 ) -> tuple[Int[Array, " count"], Bool[Array, ""]]:
     """Draw ``count`` distinct nodes one after another, each with probability proportional to its weight.
 
-    Successive sampling: the first ``count`` distinct ones of independent draws. Of up to 4096 nodes, or where more than
-    a quarter are drawn, by the largest of log weight + Gumbel noise, which has the same law; otherwise a draw is
-    accepted with the probability of its weight, and time does not grow with n.
+    Successive sampling: the first ``count`` distinct ones of independent draws, each of which is accepted with the
+    probability of its weight, so that time does not grow with n. Where 8 turns of 2 k draws have not found enough,
+    the rest of up to 4096 nodes, or of fewer than 4 k, is drawn by the largest of log weight + Gumbel noise, which
+    continues the same law; of more nodes the turns go on.
 
     Args:
         key: typed PRNG key, used once.
         nodes: n.
         count: k, at most n.
-        weight: of int32 nodes (draws,), from 0 to 1; 0 is never drawn.
+        weight: of int32 nodes (draws,), from 0 to 1 or True and False; 0 and False are never drawn.
 
     Returns:
         int32 (count,), and whether there were so many: otherwise what is drawn means nothing. Of more than 4096 nodes
-        too few are found where 4096 turns of 2 k + 32 draws do not do.
+        too few are found where 4096 turns do not do.
 
     >>> import jax, jax.numpy as jnp
-    >>> even = lambda node: (node % 2 == 0).astype(float)
+    >>> even = lambda node: node % 2 == 0
     >>> drawn, enough = sample_weighted(jax.random.key(0), nodes=10**9, count=3, weight=even)
     >>> (drawn % 2).tolist(), bool(enough)
     ([0, 0, 0], True)
     """
-    if nodes <= ALL_OF or 4 * count > nodes:
-        weights = weight(jnp.arange(nodes, dtype=jnp.int32))
-        scores, drawn = jax.lax.top_k(jnp.log(weights) + jax.random.gumbel(key, (nodes,), weights.dtype), count)
-        return drawn.astype(jnp.int32), scores[-1] > -jnp.inf
-    length = 2 * count + SURPLUS
+    listed = nodes <= ALL_OF or 4 * count > nodes
 
-    def turn(drawn: Drawn) -> Drawn:
-        key, kept, _, turns = drawn
-        key, which, whether = jax.random.split(key, 3)
-        fresh = jax.random.randint(which, (length,), 0, nodes, dtype=jnp.int32)
-        accepted = jax.random.uniform(whether, (length,)) < weight(fresh)
-        nobody = -1 - jnp.arange(length, dtype=jnp.int32)  # all different, and below any node
-        values = jnp.concatenate([kept, jnp.where(accepted, fresh, nobody - count)])
-        new = first_occurrence(values) & (values >= 0)
-        place = jnp.where(new, jnp.cumsum(new) - 1, count)
-        empty = -1 - jnp.arange(count, dtype=jnp.int32)
-        return key, empty.at[place].set(values, mode="drop"), jnp.sum(new)[None], turns + 1
+    def turn(drawn: Some) -> Some:
+        key, kept, turns = drawn
+        key, fresh = _accepted(key, nodes, 2 * count, weight)
+        return key, _first_named(jnp.concatenate([kept, fresh]), count), turns + 1
 
-    start = turn((key, -1 - jnp.arange(count, dtype=jnp.int32), jnp.zeros(1, jnp.int32), jnp.int32(0)))
-    unfinished = lambda drawn: (drawn[2][0] < count) & (drawn[3] < MOST_TURNS)
-    _, kept, found, _ = jax.lax.while_loop(unfinished, turn, start)
-    return kept, found[0] >= count
+    def rest(drawn: Some) -> Some:
+        key, kept, turns = drawn
+        weights = weight(jnp.arange(nodes, dtype=jnp.int32)).astype(float)
+        weights = weights.at[jnp.where(kept < 0, nodes, kept)].set(0, mode="drop")
+        scores = jnp.log(weights) + jax.random.gumbel(key, (nodes,), weights.dtype)
+        best, others = jax.lax.top_k(scores, count)
+        named = jnp.where(best > -jnp.inf, others.astype(jnp.int32), NOBODY)
+        return key, _first_named(jnp.concatenate([kept, named]), count), turns + 1
+
+    key, fresh = _accepted(key, nodes, 2 * count, weight)
+    start = key, _first_named(fresh, count), jnp.int32(1)
+    few = FEW_TURNS if listed else MOST_TURNS
+    unfinished = lambda turns: lambda drawn: (drawn[1][-1] < 0) & (drawn[2] < turns)
+    drawn = jax.lax.while_loop(unfinished(few), turn, start)
+    if listed:
+        drawn = jax.lax.while_loop(unfinished(few + 1), rest, drawn)
+    return drawn[1], drawn[1][-1] >= 0
+
+
+def _accepted(
+    key: Key[Array, ""], nodes: int, length: int, weight: Callable[[Array], Array]
+) -> tuple[Key[Array, ""], Int[Array, " draws"]]:
+    """A key for more draws, and independent draws: a negative number in place of one that is not accepted."""
+    key, which, whether = jax.random.split(key, 3)
+    fresh = jax.random.randint(which, (length,), 0, nodes, dtype=jnp.int32)
+    likely = weight(fresh)
+    accepted = likely if likely.dtype == bool else jax.random.uniform(whether, (length,)) < likely
+    return key, jnp.where(accepted, fresh, NOBODY)
+
+
+def _first_named(values: Int[Array, " draws"], count: int) -> Int[Array, " count"]:
+    """The first ``count`` distinct nodes among values of which negative ones are none, and -1 where there are fewer."""
+    new = first_occurrence(values) & (values >= 0)
+    place = jnp.where(new, jnp.cumsum(new) - 1, count)
+    return jnp.full(count, NOBODY).at[place].set(values, mode="drop")
 
 
 def first_distinct(values: Int[Array, " draws"], count: int) -> tuple[Int[Array, " count"], Int[Array, ""]]:
