@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from telejax.random.normal import GOLDEN, scramble
+from telejax.random.hashed import hashed_bits
 
 # what verbs fold into the key of a round: from 2^31 on, where no node's number is
 LOSS = np.uint32(2**31)
@@ -34,9 +34,7 @@ def fractions(
     >>> round(float(drawn.mean()), 1)
     0.5
     """
-    data = jax.random.key_data(jax.random.fold_in(key, cause))
-    first = scramble(data[0] + one.astype(jnp.uint32) * GOLDEN)
-    bits = scramble((data[-1] + other.astype(jnp.uint32) * GOLDEN) ^ first)
+    bits = hashed_bits(jax.random.fold_in(key, cause), one, other)
     return (bits >> 8).astype(jnp.float32) * np.float32(2**-24)
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
 from telejax.backend.loops import repeat_while
 from telejax.backend.memory import compared_pairwise
 from telejax.errors import check_integer
+from telejax.random.hashed import hashed_bits
 from telejax.random.keys import check_key
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
@@ -24,8 +25,8 @@ FEW_TURNS, MOST_TURNS = 8, 4096
 NOBODY = np.int32(-1)
 
 
-Some = tuple[Key[Array, ""], Int[Array, " count"], Int[Array, ""]]
-"""A key for more draws, the first distinct nodes found so far, and the turns it took."""
+Found = tuple[Int[Array, " count"], Int[Array, ""]]
+"""The first distinct nodes so far, and the turns it took."""
 Drawn = tuple[Key[Array, ""], Int[Array, " draws"], Int[Array, " count"], Int[Array, ""]]
 """A key for more draws, the draws, the first distinct ones, and how many of the draws are distinct."""
 
@@ -85,8 +86,8 @@ def sample_weighted(
 
     Successive sampling: the first ``count`` distinct ones of independent draws, each of which is accepted with the
     probability of its weight, so that time does not grow with n. Where 8 turns of 2 k draws have not found enough,
-    the rest of up to 4096 nodes, or of fewer than 4 k, is drawn by the largest of log weight + Gumbel noise, which
-    continues the same law; of more nodes the turns go on.
+    the rest of up to 4096 nodes, or of fewer than 4 k, is drawn by the first of exponential clocks at the rates of
+    their weights, which continues the same law; of more nodes the turns go on.
 
     Args:
         key: typed PRNG key, used once.
@@ -106,39 +107,43 @@ def sample_weighted(
     """
     listed = nodes <= ALL_OF or 4 * count > nodes
 
-    def turn(drawn: Some) -> Some:
-        key, kept, turns = drawn
-        key, fresh = _accepted(key, nodes, 2 * count, weight)
-        return key, _first_named(jnp.concatenate([kept, fresh]), count), turns + 1
+    def turn(found: Found) -> Found:
+        kept, turns = found
+        return _first_named(jnp.concatenate([kept, _accepted(key, turns, nodes, 2 * count, weight)]), count), turns + 1
 
-    def rest(drawn: Some) -> Some:
-        key, kept, turns = drawn
-        weights = weight(jnp.arange(nodes, dtype=jnp.int32)).astype(float)
-        weights = weights.at[jnp.where(kept < 0, nodes, kept)].set(0, mode="drop")
-        scores = jnp.log(weights) + jax.random.gumbel(key, (nodes,), weights.dtype)
-        best, others = jax.lax.top_k(scores, count)
-        named = jnp.where(best > -jnp.inf, others.astype(jnp.int32), NOBODY)
-        return key, _first_named(jnp.concatenate([kept, named]), count), turns + 1
+    def rest(found: Found) -> Found:
+        kept, turns = found
+        every = jnp.arange(nodes, dtype=jnp.int32)
+        weights = weight(every).astype(jnp.float32).at[jnp.where(kept < 0, nodes, kept)].set(0, mode="drop")
+        waits = -jnp.log1p(-_fractions(hashed_bits(key, every, -1 - turns)))  # of exponential clocks
+        first, others = jax.lax.top_k(jnp.where(weights > 0, -waits / weights, -jnp.inf), count)
+        named = jnp.where(first > -jnp.inf, others.astype(jnp.int32), NOBODY)
+        return _first_named(jnp.concatenate([kept, named]), count), turns + 1
 
-    key, fresh = _accepted(key, nodes, 2 * count, weight)
-    start = key, _first_named(fresh, count), jnp.int32(1)
     few = FEW_TURNS if listed else MOST_TURNS
-    unfinished = lambda turns: lambda drawn: (drawn[1][-1] < 0) & (drawn[2] < turns)
-    drawn = jax.lax.while_loop(unfinished(few), turn, start)
+    unfinished = lambda turns: lambda found: (found[0][-1] < 0) & (found[1] < turns)
+    start = _first_named(_accepted(key, jnp.int32(0), nodes, 2 * count, weight), count), jnp.int32(1)
+    found = jax.lax.while_loop(unfinished(few), turn, start)
     if listed:
-        drawn = jax.lax.while_loop(unfinished(few + 1), rest, drawn)
-    return drawn[1], drawn[1][-1] >= 0
+        found = jax.lax.while_loop(unfinished(few + 1), rest, found)
+    return found[0], found[0][-1] >= 0
 
 
 def _accepted(
-    key: Key[Array, ""], nodes: int, length: int, weight: Callable[[Array], Array]
-) -> tuple[Key[Array, ""], Int[Array, " draws"]]:
-    """A key for more draws, and independent draws: a negative number in place of one that is not accepted."""
-    key, which, whether = jax.random.split(key, 3)
-    fresh = jax.random.randint(which, (length,), 0, nodes, dtype=jnp.int32)
+    key: Key[Array, ""], turn: Int[Array, ""], nodes: int, length: int, weight: Callable[[Array], Array]
+) -> Int[Array, " draws"]:
+    """Independent draws of nodes: a negative number in place of one that is not accepted."""
+    place = jnp.arange(length, dtype=jnp.int32)
+    high, low, coin = (hashed_bits(key, place, 3 * turn + part) for part in range(3))
+    folded = (high % np.uint32(nodes)) * np.uint32(2**32 % nodes) + low % np.uint32(nodes)  # as jax.random.randint
+    fresh = (folded % np.uint32(nodes)).astype(jnp.int32)
     likely = weight(fresh)
-    accepted = likely if likely.dtype == bool else jax.random.uniform(whether, (length,)) < likely
-    return key, jnp.where(accepted, fresh, NOBODY)
+    return jnp.where(likely if likely.dtype == bool else _fractions(coin) < likely, fresh, NOBODY)
+
+
+def _fractions(bits: UInt[Array, "..."]) -> Float[Array, "..."]:
+    """Numbers between 0 and 1, the smaller the finer."""
+    return jnp.minimum((bits.astype(jnp.float32) + 0.5) * np.float32(2**-32), np.float32(1 - 2**-24))
 
 
 def _first_named(values: Int[Array, " draws"], count: int) -> Int[Array, " count"]:
