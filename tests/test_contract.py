@@ -382,7 +382,7 @@ def test_a_clock_is_plotted_against_and_awaited() -> None:
     np.testing.assert_allclose(slow, 3 * fast, rtol=1e-5)
     assert slow[0] == 0 and slow.is_sorted()
     axes = result.plot("loss", x="time")
-    assert axes.get_xlabel() == "time" and len(axes.lines) == 2
+    assert axes.get_xlabel() == "simulated seconds" and len(axes.lines) == 2
     assert axes.get_legend().get_texts()[0].get_text().endswith("slowness 1, 8 slots")
     reached = result.first("loss", 2.0, x="time")
     assert (

@@ -16,12 +16,14 @@ SMALLER = {
     "02_how_many_active_nodes": ("NODES, ROUNDS, SEEDS = 256, 300, 4", "NODES, ROUNDS, SEEDS = 16, 48, 1"),
     "03_fashion_mnist": ("ROUNDS, EVALUATED = 150, 500", "ROUNDS, EVALUATED = 5, 20"),
     "04_methods": ("NODES, ROUNDS = 16, 400", "NODES, ROUNDS = 8, 20"),
+    "05_real_networks": ("NODES, ROUNDS = 48, 400", "NODES, ROUNDS = 8, 20"),
 }
 SHOWN = {
     "01_quickstart": ["validation_loss_slots", "TELEPORTATION ring k=8"],
     "02_how_many_active_nodes": ["of 16 nodes", "48 rounds", "gradients for every candidate"],
     "03_fashion_mnist": ["accuracy_worst", "gradients"],
     "04_methods": ["exact diffusion", "SCAFFOLD"],
+    "05_real_networks": ["gini", "recovered"],
 }
 
 

@@ -147,7 +147,7 @@ def plot_histories(
         axes.set_yscale("log")
     axes.set_xlabel(names.get(x, x.replace("_", " ")))
     axes.set_ylabel(names.get(metric, metric.replace("_", " ")))
-    if x != "round" and work_done:
+    if x not in ("round", "time") and work_done:
         axes.set_xscale("log")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

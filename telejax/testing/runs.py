@@ -11,11 +11,17 @@ from jax.sharding import Mesh
 
 from telejax.algorithms.base import takes_network
 from telejax.mixing.accounting import total
-from telejax.network import Network
+from telejax.network import Network, links, machines, presence
 from telejax.testing.compare import same
 from telejax.testing.trial import ROUNDS, Trial, round_key
 
 HALF = ROUNDS // 2
+REAL: dict[str, Any] = {
+    "links": links.server(0.1, 1e6, peers=links.uniform(0.1, 1e6)),
+    "machines": machines.constant(1.0),
+    "presence": presence.epochs(0.2, length=2),
+}
+"""Parts of a network that every method stands."""
 
 
 class Interrupted(Exception):
@@ -64,7 +70,8 @@ def warm_start(trial: Trial) -> None:
 
 
 def network(trial: Trial) -> None:
-    """Under lost messages and links that are down it runs, stays finite, and reports what was lost."""
+    """Under lost messages and links that are down, with absent nodes and clocks that tick, it runs, stays finite, and
+    reports what was lost."""
     algorithm, nodes = trial.algorithm, trial.task.nodes
     if not takes_network(algorithm):
         return
@@ -74,15 +81,16 @@ def network(trial: Trial) -> None:
     if _refused(trial, both[0]):
         both = [given for given in ({"loss": 0.3}, {"outage": 0.3}) if not _refused(trial, given)]
     for faults in both:
-        history = trial.simulate(network=Network(**faults)).history
+        history = trial.simulate(network=Network(**faults, **REAL)).history
         assert not history["diverged"].any(), f"under Network(**{faults}) it becomes non-finite; mend the step"
         missing = [name for name in ("lost", "mean_drift") if gossips and name not in history.columns]
         assert not missing, f"under Network(**{faults}) the columns {missing} are missing; end with network.report"
+        assert history["time"][-1] > 0, "gradients of a second each take no time; end with network.report"
 
 
 def _refused(trial: Trial, faults: dict[str, Any]) -> bool:
     """Whether the method refuses such a network by a ValueError that names a fault, as one with replicas may."""
-    network = Network(**faults)
+    network = Network(**faults, **REAL).bind(trial.task.nodes)
     try:
         trial.algorithm.check_network(network)
         state = network.start(trial.first)

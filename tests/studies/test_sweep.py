@@ -154,7 +154,7 @@ def test_process_pool(spec, tmp_path, whole):
 def test_dask(spec, tmp_path, whole):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
         outcome = tj.sweep(spec, tmp_path / "out", executor=client.get_executor(), progress=False)
