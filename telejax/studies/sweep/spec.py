@@ -2,8 +2,6 @@
 
 import json
 import math
-import re
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +12,8 @@ from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
-from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, check_path, short
+from telejax.backend.toml_file import Where, named, read_toml
+from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, short
 from telejax.optimizers import BY_NAME, check_hyperparameter
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
 from telejax.topology import check_topology
@@ -26,8 +25,6 @@ TASKS: dict[str, Factory] = {
 }
 
 Table = dict[str, tuple[Any, ...]]
-Where = Callable[[str, int, str], str]
-"""Section, number of the section among those of its name, key -> where it stands in the file."""
 
 
 @dataclass(frozen=True)
@@ -77,27 +74,14 @@ class SweepSpec:
         Raises:
             ValueError: an unknown or missing key, an empty list, a value of the wrong type, or no TOML.
         """
-        check_path("spec", path, "give the path of a TOML file, its tables as a dict, or a SweepSpec")
-        try:
-            if Path(path).exists() and not Path(path).is_file():
-                raise OSError("it is no regular file")
-            text = Path(path).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            told = getattr(error, "strerror", None) or error
-            raise ValueError(f"spec is {str(path)!r}, which cannot be read: {told}; give a TOML file") from error
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path} is not TOML: {error}") from None
-        except RecursionError:
-            raise ValueError(f"{path} is nested too deep for a sweep; give the tables that README shows") from None
-        return SweepSpec.from_dict(tables, _lines(text, str(path)))
+        tables, where = read_toml("spec", path, ", its tables as a dict, or a SweepSpec")
+        return SweepSpec.from_dict(tables, where, Path(path).parent)
 
     @staticmethod
     def from_dict(tables: Mapping[str, Any], where: Where | None = None) -> "SweepSpec":
         """As :meth:`from_toml`, from the tables of the file."""
         check_kind("spec", tables, Mapping, "give the tables of a TOML file as a dict")
-        where = where or (lambda section, number, key: f"[{section}] {key}" if section else key)
+        where = where or (lambda section, number, key: named(section, key))
         known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer"]
         for key in tables:
             _located(where("", 0, key), check_name, "key", key, known)
@@ -253,25 +237,6 @@ def _located(place: str, check: Callable[..., Any], *arguments: Any) -> Any:
         return check(*arguments)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from None
-
-
-def _lines(text: str, path: str) -> Where:
-    """Where keys stand in a TOML file; its parser does not tell."""
-    found: dict[tuple[str, int, str], int] = {}
-    section, counts = "", {"": 0}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]", line):
-            section = header[1]
-            counts[section] = counts.get(section, -1) + 1
-        elif key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line):
-            found.setdefault((section, counts[section], key[1]), number)
-
-    def where(section: str, number: int, key: str) -> str:
-        line = found.get((section, number, key))
-        name = f"[{section}] {key}" if section else key
-        return f"{path}, {name}" if line is None else f"{path}, line {line}, {name}"
-
-    return where
 
 
 def _combinations(axes: Table) -> list[dict[str, Any]]:
