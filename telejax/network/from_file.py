@@ -6,7 +6,7 @@ Whatever is wrong is a ValueError that names the file, the line and the key.
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,7 +59,8 @@ def from_toml(kind: type[Any], path: str | os.PathLike[str], argument: str = "pa
     """
     tables, where = read_toml(argument, path)
     for key, given in tables.items():
-        with _located(where, *((key, []) if isinstance(given, Mapping) else ("", [], key))):
+        table, key_of = (key, "") if isinstance(given, Mapping) else ("", key)
+        with _located(where, table, [], key_of):
             check_name("table of a network", key, ["network", *FACTORIES])
     own = _table(where, "network", tables.get("network", {}))
     known = [one.name for one in fields(kind) if one.name not in FACTORIES and one.name not in OF_A_RUN]

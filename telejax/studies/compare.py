@@ -59,8 +59,8 @@ class Comparison:
     def table(self) -> pl.DataFrame:
         """One row a method at its tuned step size: mean and standard deviation over seeds of the last row.
 
-        ``rounds_to_target`` averages the seeds that reached the target, as does ``time_to_target`` (simulated seconds) on
-        a network with clocks; ``reached`` counts them.
+        ``rounds_to_target`` averages the seeds that reached the target, as does ``time_to_target`` (simulated seconds)
+        on a network with clocks; ``reached`` counts them.
         """
         rows = []
         for name, run in self.tuned.items():
@@ -146,8 +146,8 @@ class Comparison:
         table.add_column("method", min_width=9, overflow="fold")
         table_of_runs = self.table()
         timed = "time" in table_of_runs.columns  # in the place of messages, of which MB tell
-        counted, title = ("time", "sec-\nonds") if timed else ("messages", "mes-\nsages")
-        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gra-\ndients", title, "MB"):
+        counted, called = ("time", "sec-\nonds") if timed else ("messages", "mes-\nsages")
+        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gra-\ndients", called, "MB"):
             table.add_column(title, justify="right", no_wrap=True)
         others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
         for row in table_of_runs.iter_rows(named=True):
@@ -261,8 +261,8 @@ def compare(
         gradients: a budget of stochastic gradients for every method.
         tune: the grid of step sizes, or a mapping of names to lists as in :func:`telejax.simulate`; each method takes
             of it the numbers that it has.
-        network: of all methods, see :class:`telejax.Network`; by default the ideal one. With clocks, ``time`` (simulated
-            seconds) is in the table and an axis of the picture.
+        network: of all methods, see :class:`telejax.Network`; by default the ideal one. With clocks, ``time``
+            (simulated seconds) is in the table and an axis of the picture.
         seeds: how many seeds, from ``seed`` on.
         seed: the first seed.
         eval_every: rounds between two rows of the history.

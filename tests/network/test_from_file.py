@@ -147,7 +147,10 @@ BAD = [
     ("\n[links]\nlatency = 1", "line 2, [links] has no kind; give kind = one of uniform, preferred"),
     ("[links]\nkind = 'unifrom'", "line 2, [links] kind: unknown kind of links 'unifrom'; did you mean 'uniform'?"),
     ("[links]\nkind = ['csv']", "line 2, [links] kind: unknown kind of links ['csv']"),
-    ("[links]\nkind = 'uniform'\nlatncy = 1", "line 3, [links] latncy: unknown key of links of kind 'uniform' 'latncy'"),
+    (
+        "[links]\nkind = 'uniform'\nlatncy = 1",
+        "line 3, [links] latncy: unknown key of links of kind 'uniform' 'latncy'",
+    ),
     ("[links]\nkind = 'uniform'\nlatency = -1", "line 3, [links] latency: latency is -1; give a finite number"),
     ("[links]\nkind = 'uniform'\nlatency = 1979-05-27", "line 3, [links] latency: latency is datetime.date"),
     ("[links]\nkind = 'preferred'", "line 1, [links] of kind 'preferred' needs topology; give it"),
@@ -161,7 +164,10 @@ BAD = [
     ("[links]\nkind = 'csv'\npath = 'no.csv'", "line 3, [links] path: No such file or directory"),
     ("[links]\nkind = 'csv'\npath = 3", "line 3, [links] path: path is 3; give the path of a CSV file"),
     ("[presence]\nkind = 'epochs'\naway = true", "line 3, [presence] away: away is True; give a number"),
-    ("[presence]\nkind = 'trace'\npath = 'ok.csv'", "line 1, [presence]: presence is a trace, in seconds, and the network"),
+    (
+        "[presence]\nkind = 'trace'\npath = 'ok.csv'",
+        "line 1, [presence]: presence is a trace, in seconds, and the network",
+    ),
     ("[presence]\nkind = 'trace'\npath = 'bad.csv'", "line 3: down is 2.0 and up 5.0; give a later down"),
     ("[activation]\nkind = 'weighted'\nweights = 'sped'", "line 3, [activation] weights: unknown weights 'sped'"),
     ("[faults]\nkind = 'independent'\nrecovery = 'lots'", "line 3, [faults] recovery: unknown recovery 'lots'"),

@@ -14,8 +14,11 @@ from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
 from telejax.backend.toml_file import Where, named, read_toml
 from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, short
+from telejax.network import Network
+from telejax.network.from_file import from_toml
 from telejax.optimizers import BY_NAME, check_hyperparameter
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
+from telejax.simulation.tuning import COLUMNS, meant, numbers_in, replaced
 from telejax.topology import check_topology
 
 TASKS: dict[str, Factory] = {
@@ -25,6 +28,9 @@ TASKS: dict[str, Factory] = {
 }
 
 Table = dict[str, tuple[Any, ...]]
+
+NAMING = ("cell", "task", "method", "network", "status", "reason", "task_seed")
+"""Columns of a sweep beside the parameters."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,25 @@ class Part:
     def number_axes(self) -> Table:
         """The values that are numbers."""
         return {key: self.values[key] for key in self.numbers}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Files of networks, which are structure, and a tuple of values for each of their numbers that is given."""
+
+    files: dict[str, Network]
+    """By the path that the spec has."""
+    values: Table
+    """By column."""
+    numbers: dict[str, str]
+    """Column to what the spec calls the number."""
+
+    def at(self, file: str, point: Mapping[str, float], network: Network | None = None) -> Network:
+        """The network of a file, or that which it became, with these values of its numbers."""
+        made = self.files[file] if network is None else network
+        for column, value in point.items():
+            made = replaced(made, _full_name(self.numbers[column], made).split(".")[1:], value)
+        return made
 
 
 @dataclass(frozen=True)
@@ -66,6 +91,7 @@ class SweepSpec:
     rounds: int
     eval_every: int | None
     seeds: tuple[int, ...]
+    network: Networks | None = None
 
     @staticmethod
     def from_toml(path: str | Path) -> "SweepSpec":
@@ -78,11 +104,11 @@ class SweepSpec:
         return SweepSpec.from_dict(tables, where, Path(path).parent)
 
     @staticmethod
-    def from_dict(tables: Mapping[str, Any], where: Where | None = None) -> "SweepSpec":
-        """As :meth:`from_toml`, from the tables of the file."""
+    def from_dict(tables: Mapping[str, Any], where: Where | None = None, folder: Path = Path()) -> "SweepSpec":
+        """As :meth:`from_toml`, from the tables of the file; paths in it are relative to ``folder``."""
         check_kind("spec", tables, Mapping, "give the tables of a TOML file as a dict")
         where = where or (lambda section, number, key: named(section, key))
-        known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer"]
+        known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer", "network"]
         for key in tables:
             _located(where("", 0, key), check_name, "key", key, known)
         for key in ("rounds", "task", "method", "optimizer"):
@@ -106,22 +132,26 @@ class SweepSpec:
         methods = tuple(_part("method", index, one, where) for index, one in enumerate(given))
         for index, one in enumerate(methods):
             _check_apart(one, methods[:index], where("method", index, "name"))
+        task, optimizer = (_part(one, 0, tables[one], where) for one in ("task", "optimizer"))
+        taken = {key for part in (task, optimizer, *methods) for key in part.values} | {*NAMING, *COLUMNS}
         return SweepSpec(
-            task=_part("task", 0, tables["task"], where),
+            task=task,
             methods=methods,
-            optimizer=_part("optimizer", 0, tables["optimizer"], where),
+            optimizer=optimizer,
             rounds=rounds,
             eval_every=eval_every,
             seeds=seeds,
+            network=_networks(tables["network"], where, folder, taken) if "network" in tables else None,
         )
 
     def cells(self) -> "list[Cell]":
         """One cell for each combination of structure, in a fixed order."""
+        networks = (None,) if self.network is None else (*self.network.files,)
         structures = [
-            (task, method, own, optimizer)
+            (task, method, own, optimizer, network)
             for method in self.methods
-            for task, own, optimizer in product(
-                self.task.structures(), method.structures(), self.optimizer.structures()
+            for task, own, optimizer, network in product(
+                self.task.structures(), method.structures(), self.optimizer.structures(), networks
             )
         ]
         return [Cell(index, self, *one) for index, one in enumerate(structures)]
@@ -137,6 +167,8 @@ class Cell:
     method: Part
     method_structure: dict[str, Any]
     optimizer: dict[str, Any]
+    network: str | None = None
+    """Its file, of those of the spec."""
 
     @property
     def file(self) -> str:
@@ -169,6 +201,62 @@ def _part(section: str, number: int, given: Any, where: Where) -> Part:
                 _check_value(section, factory, key, one, place)
             numbers += [key] if kinds == (float,) else []
     return Part(name, values, tuple(numbers))
+
+
+def _networks(given: Any, where: Where, folder: Path, taken: set[str]) -> Networks:
+    """The networks of a spec: a file, a list of files, or a table of both ``file`` and numbers of the network.
+
+    Args:
+        given: in the spec.
+        where: keys stand.
+        folder: to which paths are relative.
+        taken: names of columns, in place of which a number of the network goes by its full name.
+    """
+    table = dict(given) if isinstance(given, Mapping) else {"file": given}
+    place = where("network", 0, "file") if isinstance(given, Mapping) else where("", 0, "network")
+    if "file" not in table:
+        raise ValueError(f"{where('network', 0, '')} has no file; give file = the path of the TOML file of a network")
+    paths = _values(table.pop("file"), (str,), place)
+    files = {path: _located(place, from_toml, Network, folder / path, "network") for path in paths}
+    values: Table = {}
+    called: dict[str, str] = {}
+    for key, listed in _flat(table):
+        section, _, last = f"network.{key}".rpartition(".")
+        place = where(section, 0, last)
+        full_names = [_located(place, _full_name, key, network) for network in files.values()]
+        column = full_names[0] if key in taken else key
+        if column in values or full_names[0] in [_full_name(one, files[paths[0]]) for one in called.values()]:
+            raise ValueError(f"{place} is a number that the table has under another name too; give it once")
+        values[column], called[column] = _values(listed, (float,), place), key
+        for network, full in zip(files.values(), full_names, strict=True):
+            for value in values[column]:
+                _located(place, replaced, network, full.split(".")[1:], check_number(place, value))
+    return Networks(files, values, called)
+
+
+def _full_name(name: str, network: Network) -> str:
+    """The full name of a number of the network, which is given by this or by its last names."""
+    known = numbers_in(network, "network.")
+    matching = [name] if name in known else meant(name, known)
+    if len(matching) > 1:
+        raise ValueError(f"{name!r} may be {' or '.join(matching)}; give one of these names")
+    if not matching:
+        last_names = [full.split(".")[-1] for full in known]
+        unique = {one for one in last_names if last_names.count(one) == 1}
+        if not known:
+            raise ValueError(f"{name!r} is no number of the network, which has none; write it into the network's file")
+        check_name("number of the network", name, {*known, *unique})
+    return matching[0]
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """The values of tables in tables, by their names with dots."""
+    pairs = ((f"{before}{key}", value) for key, value in table.items())
+    return [
+        one
+        for key, value in pairs
+        for one in (_flat(value, f"{key}.") if isinstance(value, Mapping) else [(key, value)])
+    ]
 
 
 def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
@@ -247,4 +335,5 @@ def canonical(spec: SweepSpec) -> dict[str, Any]:
     """The spec in JSON's types, to be stored and compared."""
     from telejax.simulation.fingerprint import fingerprint
 
-    return dict(json.loads(json.dumps(fingerprint(spec))))
+    found = dict(json.loads(json.dumps(fingerprint(spec))))
+    return found if spec.network is not None else {name: value for name, value in found.items() if name != "network"}
