@@ -68,8 +68,8 @@ def lines(text: str, tables: Mapping[str, Any], path: str) -> Where:
             table = name
             counts[table] = counts.get(table, -1) + 1
             found.setdefault((table, counts[table], ""), number)
-        elif key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*[.=]", line):
-            found.setdefault((table, counts[table], key[1]), number)
+        elif key := re.match(r"""\s*(?:([\w-]+)|"([^"]+)"|'([^']+)')\s*[.=]""", line):
+            found.setdefault((table, counts[table], key[1] or key[2] or key[3]), number)
 
     def where(table: str, number: int, key: str) -> str:
         line, parent, last = found.get((table, number, key)), table, key

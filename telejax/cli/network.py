@@ -1,6 +1,6 @@
 """``telejax network``: what a file of a network says, as a table and a picture."""
 
-import re
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,9 +60,10 @@ class Network(Command):
         output.write(write, self.out)  # before printing, for a reader such as head may end early
         title = f"{self.file.name}, {made.nodes:,} nodes"
         output.print(_parts_table(made, title))
-        output.print("")
-        output.print(_numbers_table(measured))
-        output.print(measured.sentence())
+        if measured.rows():
+            output.print("")
+            output.print(_numbers_table(measured))
+            output.print(measured.sentence())
         output.print_written(self.out, ["network.csv", "network.png"])
         return 1 if output.failed else 0
 
@@ -101,11 +102,11 @@ class Measured:
         """Quantity, unit, minimum, median and maximum of each."""
         import numpy as np
 
-        found = []
+        found: list[tuple[str, str, float, float, float]] = []
         for name, values in {**self.pairs, **self.each}.items():
             known = values[~np.isnan(values)]
             quantity, _, unit = name.partition(", ")
-            found.append((quantity, unit, *(float(f(known)) for f in (np.min, np.median, np.max))))
+            found.append((quantity, unit, float(known.min()), float(np.median(known)), float(known.max())))
         return found
 
     def table(self) -> Any:
@@ -117,7 +118,7 @@ class Measured:
     def sentence(self) -> str:
         """What was measured."""
         told = lambda most: f"all {self.nodes}" if self.nodes <= most else f"{most:,} of {self.nodes:,}"
-        pairs = f"links: between {told(SHOWN)} nodes, each way" if self.pairs else "links: none, messages take no time"
+        pairs = f"links: between {told(SHOWN)} nodes, each way" if self.pairs else "links: none"
         return f"{pairs}; the others: of {told(TIMED)} nodes"
 
     def picture(self) -> bytes:
@@ -163,7 +164,7 @@ def measure(made: "network.Network") -> Measured:
     assert nodes is not None
     shown, timed = (_sample(nodes, most) for most in (SHOWN, TIMED))
     pairs, each = {}, {}
-    if made.links is not None:
+    if made.links is not None and nodes > 1:
         one, other = jnp.asarray(shown)[:, None], jnp.asarray(shown)[None]
         tables = {
             "latency, s": made.links.delay(one, other),
@@ -232,6 +233,9 @@ def _sample(nodes: int, most: int) -> "np.ndarray":
 
 def _parts_table(made: "network.Network", title: str) -> Any:
     """The parts and their numbers."""
+    import numpy as np
+
+    from telejax.network.from_file import FACTORIES
     from telejax.simulation.tuning import numbers_in
 
     table = _empty_table(title)
@@ -245,8 +249,11 @@ def _parts_table(made: "network.Network", title: str) -> Any:
         table.add_row("waiting", made.waiting, "one message after another" if made.contention else "")
     for name in PARTS:
         if (part := getattr(made, name)) is not None:
-            numbers = ", ".join(f"{called} {float(value):g}" for called, value in numbers_in(part, "").items())
-            table.add_row(name, re.sub(r"(?<!^)([A-Z])", r" \1", type(part).__name__).lower(), numbers)
+            numbers = ", ".join(
+                f"{called} {float(np.asarray(value)):g}" for called, value in numbers_in(part, "").items()
+            )
+            kinds = {inspect.signature(make).return_annotation: kind for kind, make in FACTORIES[name].items()}
+            table.add_row(name, kinds.get(type(part), type(part).__name__), numbers)
     if not table.row_count:
         table.add_row("ideal", "", "nothing is lost, late or away")
     return table

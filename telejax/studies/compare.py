@@ -13,11 +13,12 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_integer, check_list, check_name, check_target, short
+from telejax.errors import DivergenceError, check_integer, check_list, check_name, check_target
 from telejax.network import IDEAL, Network
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.arguments import check_algorithm, check_network
+from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, meant, numbers, resolve
@@ -192,6 +193,18 @@ def _target(given: Any, metric: str) -> float:
     return target
 
 
+def _compared(runs: Mapping[str, Result], task: Task, network: Network | None) -> dict[str, Any]:
+    """What was compared and tried, in plain values."""
+    world = None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
+    return {
+        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
+        "nodes": task.nodes,
+        "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
+        "network": world,
+        "methods": {name: run.config for name, run in runs.items()},
+    }
+
+
 def _plain(count: int | None) -> int | None:
     """An integer of Python, which JSON takes: one of NumPy is none."""
     return None if count is None else int(count)
@@ -318,16 +331,7 @@ def compare(
     first = next(iter(runs.values())).history
     if target is None:
         target = 0.95 if metric == "accuracy" else 0.01 * float(first["loss"][0])
-    config = {
-        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
-        "nodes": task.nodes,
-        "rounds": _plain(rounds),
-        "gradients": _plain(gradients),
-        "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
-        "seeds": seeds,
-        "seed": int(seed),
-        "network": None if network is None else short(network, most=2000),
-        "target": {"metric": metric, "value": target},
-        "methods": {name: run.config for name, run in runs.items()},
-    }
+    budget = {"rounds": _plain(rounds), "gradients": _plain(gradients)}
+    asked = {"seeds": seeds, "seed": int(seed), "target": {"metric": metric, "value": target}}
+    config = {**_compared(runs, task, network), **budget, **asked}
     return Comparison(runs, config, metric, target)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -220,9 +220,8 @@ def _networks(given: Any, where: Where, folder: Path, taken: set[str]) -> Networ
     files = {path: _located(place, from_toml, Network, folder / path, "network") for path in paths}
     values: Table = {}
     called: dict[str, str] = {}
-    for key, listed in _flat(table):
-        section, _, last = f"network.{key}".rpartition(".")
-        place = where(section, 0, last)
+    for path, listed in _flat(table):
+        key, place = ".".join(path), where(".".join(("network", *path[:-1])), 0, path[-1])
         full_names = [_located(place, _full_name, key, network) for network in files.values()]
         column = full_names[0] if key in taken else key
         if column in values or full_names[0] in [_full_name(one, files[paths[0]]) for one in called.values()]:
@@ -249,14 +248,11 @@ def _full_name(name: str, network: Network) -> str:
     return matching[0]
 
 
-def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
-    """The values of tables in tables, by their names with dots."""
-    pairs = ((f"{before}{key}", value) for key, value in table.items())
-    return [
-        one
-        for key, value in pairs
-        for one in (_flat(value, f"{key}.") if isinstance(value, Mapping) else [(key, value)])
-    ]
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of tables in tables, by the keys that lead to them."""
+    for key, value in table.items():
+        inner = _flat(value) if isinstance(value, Mapping) else [((), value)]
+        yield from (((key, *path), one) for path, one in inner)
 
 
 def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
