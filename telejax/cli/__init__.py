@@ -13,6 +13,7 @@ import tyro
 from telejax.cli.compare import Compare
 from telejax.cli.interrupt import INTERRUPTED, Command, end, interruptible
 from telejax.cli.methods import Methods
+from telejax.cli.network import Network
 from telejax.cli.output import discard, flush, tell
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
@@ -25,6 +26,7 @@ SUBCOMMANDS: dict[str, Callable[..., Command]] = {
     "sweep": Sweep,
     "topologies": Topologies,
     "methods": Methods,
+    "network": Network,
 }
 
 

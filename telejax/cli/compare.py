@@ -12,6 +12,7 @@ from telejax.errors import check_integer
 
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
+    from telejax.network import Network
 
 ACTIVE = 8
 
@@ -28,6 +29,8 @@ class Compare(TaskOptions):
     fedavg:local_steps=4; or your own, as package.module:name; all for every method, see telejax methods."""
     active: int | None = None
     """Active nodes of teleportation, clients of fedavg, number of tokens; by default 8."""
+    network: Annotated[Path | None, tyro.conf.arg(metavar="FILE.TOML")] = None
+    """The network of all methods, see telejax network; by default nothing is lost, late or away."""
     rounds: int = 500
     """Rounds of every method."""
     eval_every: int = 50
@@ -58,6 +61,7 @@ class Compare(TaskOptions):
             self.build_task(),
             rounds=self.rounds,
             tune={"learning_rate": self.grid, **registry.grid(self.specs)},
+            network=self.build_network(),
             seeds=self.seeds,
             seed=self.seed,
             eval_every=self.eval_every,
@@ -89,6 +93,12 @@ class Compare(TaskOptions):
             raise ValueError("--methods is empty; give at least one method, or leave it out")
         for spec in self.specs:
             registry.check_spec(spec)
+
+    def build_network(self) -> "Network | None":
+        from telejax.network import Network
+        from telejax.network.from_file import from_toml
+
+        return None if self.network is None else from_toml(Network, self.network, argument="--network")
 
     def build_methods(self) -> "list[Algorithm]":
         optimizer = self.build_optimizer()

@@ -1,5 +1,6 @@
 """The parts of a network: what there is, whether it fits together and the task, and what it keeps at the start."""
 
+import os
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, Self
 
@@ -13,6 +14,7 @@ from telejax.network import recovery
 from telejax.network.activation import Activation, Uniform
 from telejax.network.clocks import Clocks
 from telejax.network.faults import Faults
+from telejax.network.from_file import from_toml
 from telejax.network.link_kinds import Links
 from telejax.network.load import Load
 from telejax.network.machines import Machines
@@ -69,6 +71,32 @@ class Parts:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
         if isinstance(self.activation, Uniform):
             object.__setattr__(self, "activation", None)
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
+        """The network that a TOML file describes.
+
+        A table for each part, ``[links]``, ``[machines]``, ``[presence]``, ``[activation]``, ``[faults]``, has a
+        ``kind``, which is the function of this name in ``telejax.network.links`` and so on, and its arguments; "csv" is
+        ``from_csv``. ``[network]`` has loss, outage, waiting, contention. Links in links are tables in the table, such
+        as ``[links.within]`` of sites and ``[links.peers]`` of a server. Paths are relative to the file.
+
+        Args:
+            path: of the file.
+
+        Raises:
+            ValueError: no such file, no TOML, an unknown table or key, a missing kind, a value out of its range, with
+                file, line and key.
+
+        >>> import pathlib, tempfile, telejax as tj
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "sites.toml")
+        >>> text = "[network]\\nloss = 0.1\\n[links]\\nkind = 'sites'\\nsizes = [3, 2]\\nbetween = {latency = 0.2}"
+        >>> network = file.write_text(text) and tj.Network.from_toml(file)
+        >>> network.loss, network.links.between.latency
+        (0.1, 0.2)
+        """
+        made: Self = from_toml(cls, path)
+        return made
 
     def check(self) -> None:
         """Raise a ValueError where an array was given that is no probability; not for use inside a program."""

@@ -200,18 +200,18 @@ def _divergence(algorithm: Algorithm, round: int, start: int, result: Result) ->
 
 
 def simulate_batch(
-    members: Sequence[tuple[Algorithm, Task]],
+    members: Sequence[tuple[Algorithm, Task] | Member],
     *,
     rounds: int,
     seeds: Sequence[int],
     eval_every: int | None = None,
     progress: bool = True,
 ) -> list[Result]:
-    """Run several algorithms and tasks that differ in numbers alone as one program.
+    """Run several algorithms, tasks and networks that differ in numbers alone as one program.
 
     Args:
-        members: pairs of one structure (``structure_of``), the algorithms bound to their tasks;
-            any numbers of the tasks and of the optimizers may differ.
+        members: of one structure (``structure_of``), the algorithms bound to their tasks, the networks too; pairs stand
+            on the ideal network. Any numbers of the tasks, the optimizers and the networks may differ.
         rounds: rounds to run.
         seeds: seeds of every member.
         eval_every: rounds between two rows of the history; by default about 50 rows.
@@ -232,19 +232,20 @@ def simulate_batch(
     >>> calm.history.shape == noisy.history.shape
     True
     """
-    algorithm, task = members[0]
+    whole: list[Member] = [(one[0], one[1], one[2] if len(one) == 3 else IDEAL) for one in members]
+    algorithm, task, _ = whole[0]
     ahead = checks.check_rounds(rounds, None, algorithm, task)
     eval_every = checks.check_eval_every(eval_every, ahead)
     run = Run(
-        [(algorithm, task, IDEAL) for algorithm, task in members],
-        [{"learning_rate": algorithm.optimizer.learning_rate} for algorithm, _ in members],
+        whole,
+        [{"learning_rate": algorithm.optimizer.learning_rate} for algorithm, _, _ in whole],
         list(seeds),
         seed_axis=True,
         setting_axis=True,
     )
     run.advance(ahead, eval_every, Stopping(), None, progress)
     results = []
-    for index, (table, (algorithm, task)) in enumerate(zip(run.recorder.tables(), members, strict=True)):
+    for index, (table, (algorithm, task, _)) in enumerate(zip(run.recorder.tables(), whole, strict=True)):
         config = describe(algorithm, task, list(seeds), ahead, eval_every, directions(task, ()))
         params = jax.tree.map(lambda x, at=index: x[:, at : at + 1], run.recorder.params)
         results.append(Result(table, config, params))

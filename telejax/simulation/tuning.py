@@ -108,7 +108,7 @@ def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
     >>> sorted(numbers(tj.random_walk(optimizer=sgd), tj.Network(loss=0.1)))
     ['network.loss', 'optimizer.learning_rate', 'optimizer.momentum']
     """
-    return {**_numbers(algorithm, ""), **_numbers(network, "network.")}
+    return {**numbers_in(algorithm, ""), **numbers_in(network, "network.")}
 
 
 def meant(name: str, known: Iterable[str]) -> list[str]:
@@ -164,11 +164,11 @@ def with_number(name: str, value: float, algorithm: Algorithm, network: Network)
     """The method and the network with another value of a number."""
     full = resolve(name, algorithm, network)
     if full.startswith("network."):
-        return algorithm, _replaced(network, full.split(".")[1:], value)
-    return _replaced(algorithm, full.split("."), value), network
+        return algorithm, replaced(network, full.split(".")[1:], value)
+    return replaced(algorithm, full.split("."), value), network
 
 
-def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
+def numbers_in(part: Any, prefix: str) -> dict[str, ArrayLike]:
     """The scalar leaves of a dataclass, of the optimizers and the dataclasses in it."""
     if isinstance(part, Optimizer):
         return {f"{prefix}{name}": value for name, value in part.numbers.items() if np.ndim(value) == 0}
@@ -178,7 +178,7 @@ def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
         if one.metadata.get("static") or value is None:
             continue
         if is_dataclass(value):
-            found |= _numbers(value, f"{prefix}{one.name}.")
+            found |= numbers_in(value, f"{prefix}{one.name}.")
         elif isinstance(value, float | np.floating) or (
             isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
         ):
@@ -186,14 +186,15 @@ def _numbers(part: Any, prefix: str) -> dict[str, ArrayLike]:
     return found
 
 
-def _replaced(part: Any, path: Sequence[str], value: float) -> Any:
+def replaced(part: Any, path: Sequence[str], value: float) -> Any:
+    """A part with another value of a number in it, or a ValueError where that is out of its range."""
     first, *rest = path
     if isinstance(part, Optimizer):
         check_hyperparameter(part.factory, first, value)
         return replace(part, numbers={**part.numbers, first: value})
     if not rest and first in getattr(part, "bounds", {}):
         part.bounds[first].check(f"tune[{first!r}]", value)
-    return replace(part, **{first: _replaced(getattr(part, first), rest, value) if rest else value})
+    return replace(part, **{first: replaced(getattr(part, first), rest, value) if rest else value})
 
 
 def _named(name: str, values: object) -> str:

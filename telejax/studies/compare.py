@@ -14,10 +14,11 @@ from rich.table import Table
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError, check_integer, check_list, check_name, check_target
-from telejax.network import IDEAL
+from telejax.network import IDEAL, Network
 from telejax.results.files import new_folder, write_picture
 from telejax.results.result import Result, mean_and_spread
-from telejax.simulation.arguments import check_algorithm
+from telejax.simulation.arguments import check_algorithm, check_network
+from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, meant, numbers, resolve
@@ -59,18 +60,22 @@ class Comparison:
     def table(self) -> pl.DataFrame:
         """One row a method at its tuned step size: mean and standard deviation over seeds of the last row.
 
-        ``rounds_to_target`` averages the seeds that reached the target; ``reached`` counts them.
+        ``rounds_to_target`` averages the seeds that reached the target, as does ``time_to_target`` (simulated seconds)
+        on a network with clocks; ``reached`` counts them.
         """
         rows = []
         for name, run in self.tuned.items():
             rounds = run.rounds_to(self.target, self.target_metric)["rounds"]
             summary = run.summary().drop("active", "group").row(0, named=True)
             reached = {"rounds_to_target": rounds.mean(), "rounds_to_target_std": rounds.std()}
+            if "time" in run.history.columns:
+                seconds = run.first(self.target_metric, self.target, x="time")["time"]
+                reached |= {"time_to_target": seconds.mean(), "time_to_target_std": seconds.std()}
             rows.append({"method": name, **summary, **reached, "reached": rounds.count()})
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def plot(self, metrics: Sequence[str] | None = None) -> "matplotlib.figure.Figure":
-        """The tuned runs, one row a metric: against rounds on the left, against gradients on the right."""
+        """The tuned runs, one row a metric: against rounds, gradients and, where the network has clocks, seconds."""
         import matplotlib.pyplot as plt
 
         from telejax.results.plots import plot_histories
@@ -82,14 +87,21 @@ class Comparison:
         metrics = [check_name("column", name, columns) for name in check_list("metrics", metrics, COLUMNS)]
         if not metrics:
             raise ValueError(f"metrics is empty; {COLUMNS}")
+        along = [x for x in ("round", "gradients", "time") if x in columns]
         figure, grid = plt.subplots(
-            len(metrics), 2, figsize=(11, 3.6 * len(metrics)), layout="constrained", sharey="row", squeeze=False
+            len(metrics),
+            len(along),
+            figsize=(5.5 * len(along), 3.6 * len(metrics)),
+            layout="constrained",
+            sharey="row",
+            squeeze=False,
         )
         for metric, row in zip(metrics, grid, strict=True):
-            for x, axes in zip(("round", "gradients"), row, strict=True):
+            for x, axes in zip(along, row, strict=True):
                 plot_histories(histories, metric, x, axes)
                 axes.get_legend().remove()
-            row[1].set_ylabel("")
+            for axes in row[1:]:
+                axes.set_ylabel("")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize="small")
         return figure
@@ -133,17 +145,21 @@ class Comparison:
             padding=(0, 1, 0, 0),
         )
         table.add_column("method", min_width=9, overflow="fold")
-        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gra-\ndients", "mes-\nsages", "MB"):
+        table_of_runs = self.table()
+        timed = "time" in table_of_runs.columns  # in the place of messages, of which MB tell
+        counted, called = ("time", "sec-\nonds") if timed else ("messages", "mes-\nsages")
+        for title in ("step\nsize", *titles, f"rounds\nto {goal}", "gra-\ndients", called, "MB"):
             table.add_column(title, justify="right", no_wrap=True)
         others = [name for name in self.config["tune"] or {} if name != "learning_rate"]
-        for row in self.table().iter_rows(named=True):
+        for row in table_of_runs.iter_rows(named=True):
             own = [name for name in others if row[name] is not None]
             table.add_row(
                 row["method"] + (" (diverged)" if row["diverged"] else ""),
                 "\n".join([mean_and_spread(row["learning_rate"]), *(f"{name} {row[name]:g}" for name in own)]),
                 *(mean_and_spread(row[name], row[f"{name}_std"], digits=3, join="\n") for name in shown),
                 self._rounds_to_target(row),
-                *(f"{row[name]:,.0f}" for name in ("gradients", "messages")),
+                f"{row['gradients']:,.0f}",
+                f"{row[counted]:,.{0 if row[counted] >= 10 or not timed else 2}f}",
                 _megabytes(row["bytes"]),
             )
         return table
@@ -177,6 +193,18 @@ def _target(given: Any, metric: str) -> float:
     return target
 
 
+def _compared(runs: Mapping[str, Result], task: Task, network: Network | None) -> dict[str, Any]:
+    """What was compared and tried, in plain values."""
+    world = None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
+    return {
+        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
+        "nodes": task.nodes,
+        "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
+        "network": world,
+        "methods": {name: run.config for name, run in runs.items()},
+    }
+
+
 def _plain(count: int | None) -> int | None:
     """An integer of Python, which JSON takes: one of NumPy is none."""
     return None if count is None else int(count)
@@ -187,26 +215,37 @@ def _megabytes(count: float) -> str:
     return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.1f}"
 
 
-def _of_method(tune: Tune, method: Algorithm) -> Tune | None:
-    """The numbers of a common grid that a method has."""
+def _of_method(tune: Tune, method: Algorithm, network: Network) -> Tune | None:
+    """The numbers of a common grid that a method or the network has."""
     if not isinstance(tune, Mapping) or not tune or not isinstance(method, Algorithm):
         return tune
-    return {name: values for name, values in tune.items() if _has(method, name)} or None
+    return {name: values for name, values in tune.items() if _has(method, name, network)} or None
 
 
-def _check_numbers(tune: Tune, methods: Sequence[Algorithm]) -> None:
-    """Refuse a number that no method has, in the words of the first; before any of them runs."""
+def _check_numbers(tune: Tune, methods: Sequence[Algorithm], network: Network) -> None:
+    """Refuse a number that no method has, nor the network, in the words of the first; before any of them runs."""
     algorithms = [method for method in methods if isinstance(method, Algorithm)]
     if not isinstance(tune, Mapping) or len(algorithms) < len(methods):
         return
     for name in tune:
-        if not any(_has(method, name) for method in algorithms):
-            resolve(name, algorithms[0], IDEAL)
+        if not any(_has(method, name, network) for method in algorithms):
+            resolve(name, algorithms[0], network)
 
 
-def _has(method: Algorithm, name: str) -> bool:
-    """Whether a method has a number of this name."""
-    return isinstance(method, Algorithm) and bool(meant(name, numbers(method, IDEAL)))
+def _has(method: Algorithm, name: str, network: Network) -> bool:
+    """Whether a method or the network has a number of this name."""
+    return isinstance(method, Algorithm) and bool(meant(name, numbers(method, network)))
+
+
+def _check_network(network: Network, methods: Sequence[Algorithm], task: Task) -> None:
+    """Refuse a network that one of the methods does not take, before any of them runs."""
+    for method in methods:
+        if isinstance(method, Algorithm):
+            made = method.bind(task)
+            try:
+                check_network(network, made, task)
+            except ValueError as error:
+                raise ValueError(f"network of {made.name}: {error}") from error
 
 
 def compare(
@@ -216,6 +255,7 @@ def compare(
     rounds: int | None = None,
     gradients: int | None = None,
     tune: Tune = LEARNING_RATES,
+    network: Network | None = None,
     seeds: int = 3,
     seed: int = 0,
     eval_every: int | None = None,
@@ -234,6 +274,8 @@ def compare(
         gradients: a budget of stochastic gradients for every method.
         tune: the grid of step sizes, or a mapping of names to lists as in :func:`telejax.simulate`; each method takes
             of it the numbers that it has.
+        network: of all methods, see :class:`telejax.Network`; by default the ideal one. With clocks, ``time``
+            (simulated seconds) is in the table and an axis of the picture.
         seeds: how many seeds, from ``seed`` on.
         seed: the first seed.
         eval_every: rounds between two rows of the history.
@@ -242,7 +284,8 @@ def compare(
         progress: show progress bars.
 
     Raises:
-        ValueError: an argument out of its range; no methods, or two of the same name.
+        ValueError: an argument out of its range; no methods, or two of the same name; a network that one of them does
+            not take.
 
     >>> import optax, telejax as tj
     >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
@@ -259,11 +302,13 @@ def compare(
             check_algorithm(method, f"methods[{place}]")
     seeds = check_integer("seeds", seeds, minimum=1)
     metric = "accuracy" if "accuracy" in metric_columns(task, (), IDEAL) else "loss"
+    world = IDEAL if network is None else network
     target = None if target is None else _target(target, metric)
     names = [method.bind(task).name for method in methods]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
-    _check_numbers(tune, methods)
+    _check_network(world, methods, task)
+    _check_numbers(tune, methods, world)
 
     def run(method: Algorithm) -> Result:
         try:
@@ -275,7 +320,8 @@ def compare(
                 eval_every=eval_every,
                 seed=seed,
                 seeds=seeds,
-                tune=_of_method(tune, method),
+                tune=_of_method(tune, method, world),
+                network=network,
                 progress=progress,
             )
         except DivergenceError as error:  # told by the table; the other methods go on
@@ -285,15 +331,7 @@ def compare(
     first = next(iter(runs.values())).history
     if target is None:
         target = 0.95 if metric == "accuracy" else 0.01 * float(first["loss"][0])
-    config = {
-        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
-        "nodes": task.nodes,
-        "rounds": _plain(rounds),
-        "gradients": _plain(gradients),
-        "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
-        "seeds": seeds,
-        "seed": int(seed),
-        "target": {"metric": metric, "value": target},
-        "methods": {name: run.config for name, run in runs.items()},
-    }
+    budget = {"rounds": _plain(rounds), "gradients": _plain(gradients)}
+    asked = {"seeds": seeds, "seed": int(seed), "target": {"metric": metric, "value": target}}
+    config = {**_compared(runs, task, network), **budget, **asked}
     return Comparison(runs, config, metric, target)

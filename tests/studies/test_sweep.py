@@ -15,9 +15,10 @@ import pytest
 
 import telejax as tj
 from telejax.cli import main
+from telejax.simulation.simulate import simulate_batch
 from telejax.studies.sweep import cells as sweep_cells
 from telejax.studies.sweep import sweep as sweeping
-from telejax.studies.sweep.spec import SweepSpec
+from telejax.studies.sweep.spec import SweepSpec, canonical
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -256,3 +257,105 @@ def test_wrong_specs_are_told_by_line_and_key(spec, old, new, message):
     spec.write_text(SPEC.replace(old, new))
     with pytest.raises(ValueError, match=message):
         SweepSpec.from_toml(spec)
+
+
+NETWORK = """
+[network]
+loss = 0.1
+[links]
+kind = "server"
+latency = 0.5
+[links.peers]
+kind = "uniform"
+"""
+SMALL = """rounds = 8
+eval_every = 4
+[task]
+name = "quadratic"
+nodes = 6
+dim = 3
+[method]
+name = "decentralized_sgd"
+topology = "ring"
+[optimizer]
+name = "sgd"
+learning_rate = 0.05
+"""
+
+
+def with_network(folder: Path, lines: str, network: str = NETWORK) -> Path:
+    (folder / "net.toml").write_text(network)
+    (folder / "spec.toml").write_text(SMALL + lines)
+    return folder / "spec.toml"
+
+
+def test_numbers_of_a_network_are_one_program_and_those_of_simulate(tmp_path, monkeypatch):
+    batches = []
+
+    def counted(members, **more):
+        batches.append(len(members))
+        return simulate_batch(members, **more)
+
+    monkeypatch.setattr(sweep_cells, "simulate_batch", counted)
+    lines = '[network]\nfile = "net.toml"\nloss = [0, 0.5]\npeers.latency = [0.1, 1.0]\n'
+    swept = tj.sweep(with_network(tmp_path, lines), tmp_path / "out", progress=False)
+    assert swept.axes == ("network.loss", "peers.latency") and batches == [4]
+    method = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.05))
+    run = tj.simulate(
+        method,
+        tj.tasks.quadratic(nodes=6, dim=3),
+        rounds=8,
+        eval_every=4,
+        tune={"network.loss": [0, 0.5], "peers.latency": [0.1, 1.0]},
+        network=tj.Network.from_toml(tmp_path / "net.toml"),
+    )
+    keys = ["network.loss", "peers.latency", "round"]
+    swept_rows, rows = swept.table.sort(keys), run.history.sort(keys)
+    assert set(swept_rows["network"]) == {"net.toml"} and rows["lost"][-1] > 0
+    for name in (*keys, "time", "lost", "bytes"):
+        assert swept_rows[name].to_list() == rows[name].to_list()
+    np.testing.assert_allclose(swept_rows["loss"], rows["loss"], rtol=1e-5)
+
+
+def test_files_of_networks_are_cells_and_their_contents_belong_to_the_sweep(tmp_path):
+    (tmp_path / "other.toml").write_text('[machines]\nkind = "constant"\n')
+    spec = with_network(tmp_path, "").read_text()
+    (tmp_path / "spec.toml").write_text(f'network = ["net.toml", "other.toml"]\n{spec}')
+    swept = tj.sweep(tmp_path / "spec.toml", tmp_path / "out", progress=False)
+    cells = SweepSpec.from_toml(tmp_path / "spec.toml").cells()
+    assert swept.axes == ("network",) and [cell.network for cell in cells] == ["net.toml", "other.toml"]
+    assert swept.final().filter(network="other.toml")["time"].to_list() == [8.0]
+    assert swept.failures().is_empty()
+    (tmp_path / "other.toml").write_text('[machines]\nkind = "constant"\nseconds = 2\n')
+    with pytest.raises(ValueError, match=r"holds another sweep: network\.files\.other\.toml\.machines\.seconds was 1"):
+        tj.sweep(tmp_path / "spec.toml", tmp_path / "out", progress=False)
+
+
+def test_a_spec_without_a_network_is_stored_as_before_there_were_any(spec):
+    assert not [name for name in canonical(SweepSpec.from_toml(spec)) if name.startswith("network")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("[network]\nloss = 0.1\n", r"line 13, \[network\] has no file; give file = the path"),
+        ('[network]\nfile = "no.toml"\n', r"line 14, \[network\] file: network is .*no.toml', which cannot be read"),
+        ("[network]\nfile = 3\n", r"line 14, \[network\] file is 3; give a text"),
+        ('[network]\nfile = "net.toml"\nlos = 0.1\n', r"line 15, \[network\] los: unknown number .* mean 'loss'"),
+        ('[network]\nfile = "net.toml"\noutage = 0.1\n', r"line 15, \[network\] outage: unknown number of the network"),
+        ('[network]\nfile = "net.toml"\nloss = [0.1, 2.0]\n', r"line 15, \[network\] loss: loss is 2.0; give a prob"),
+        ('[network]\nfile = "net.toml"\nloss = "x"\n', r"line 15, \[network\] loss is 'x'; give a number"),
+        ('[network]\nfile = "net.toml"\nlatency = 0.1\n', r"line 15, .*: 'latency' may be network.links.latency or"),
+        (
+            '[network]\nfile = "net.toml"\nloss = 0.1\n"network.loss" = 0.2\n',
+            r"line 16, \[network\] network.loss is a number that the table has under another name too; give it once",
+        ),
+        (
+            '[network]\nfile = "net.toml"\n[network.peers]\nlatency = -1.0\n',
+            r"line 16, \[network.peers\] latency is -1.0; give a finite number of at least 0",
+        ),
+    ],
+)
+def test_wrong_networks_are_told_by_line_and_key(tmp_path, lines, message):
+    with pytest.raises(ValueError, match=message):
+        SweepSpec.from_toml(with_network(tmp_path, lines))

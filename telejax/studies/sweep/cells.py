@@ -5,20 +5,22 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import jax
 import polars as pl
 
+from telejax.algorithms.base import Algorithm
 from telejax.backend.factories import Factory
 from telejax.backend.memory import fitting_memory, tree_bytes
 from telejax.backend.programs import forget_programs
-from telejax.network import IDEAL
+from telejax.network import IDEAL, Network
 from telejax.optimizers import optimizer
+from telejax.simulation.arguments import check_network
 from telejax.simulation.batching import structure_of
-from telejax.simulation.program import round_shape, state_shape
+from telejax.simulation.program import Member, round_shape, state_shape
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.simulate import simulate_batch
 from telejax.simulation.task_checks import metric_columns
 from telejax.studies.sweep.spec import Cell, SweepSpec, find
+from telejax.tasks.base import Task, reweighted
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 
@@ -36,8 +38,8 @@ def run_cell(cell: Cell) -> pl.DataFrame:
     build = _Builder(cell)
     for numbers in _points(cell):
         try:
-            pair = build(numbers)
-            groups.setdefault(structure_of(pair), []).append((numbers, pair))
+            member = build(numbers)
+            groups.setdefault(structure_of(member), []).append((numbers, member))
         except Exception as error:  # whatever a factory refuses is this point's result
             frames.append(_failed(cell, numbers, error))
     for points in groups.values():
@@ -50,23 +52,24 @@ def columns(spec: SweepSpec) -> list[str] | None:
     """The numbers that the runs of a sweep measure; None where its first cell cannot be built."""
     cell = spec.cells()[0]
     try:
-        algorithm, task = _Builder(cell)(next(_points(cell)))
-        _, info = round_shape((algorithm, task, IDEAL), state_shape(algorithm, task, IDEAL))
-        measured = [*metric_columns(task, (), IDEAL), *info.counters, *info.gauges]
+        algorithm, task, network = _Builder(cell)(next(_points(cell)))
+        _, info = round_shape((algorithm, task, network), state_shape(algorithm, task, network))
+        measured = [*metric_columns(task, (), network), *info.counters, *info.gauges]
     except Exception:  # becomes a row with its reason when it is run
         return None
     return [*(RESERVED - {"seed", "group"}), *measured]
 
 
 class _Builder:
-    """Makes (algorithm, task) pairs; tasks and graphs that several points share are built once."""
+    """Makes (algorithm, task, network); tasks, graphs and networks that several points share are built once."""
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.tasks: dict[Any, Any] = {}
         self.algorithms: dict[Any, Any] = {}
+        self.networks: dict[Any, Network] = {}
 
-    def __call__(self, numbers: dict[str, dict[str, float]]) -> tuple[Any, Any]:
+    def __call__(self, numbers: dict[str, dict[str, float]]) -> Member:
         cell = self.cell
         task_key, method_key = (tuple(numbers[part].items()) for part in ("task", "method"))
         if task_key not in self.tasks:
@@ -77,7 +80,18 @@ class _Builder:
             make = factory("method", cell.method.name)
             method = make(**cell.method_structure, **numbers["method"], optimizer=sgd)
             self.algorithms[method_key] = method.bind(task)
-        return replace(self.algorithms[method_key], optimizer=sgd), task
+        algorithm = replace(self.algorithms[method_key], optimizer=sgd)
+        network = self.network(algorithm, task, task_key, numbers["network"])
+        return algorithm, reweighted(task, network.correction), network
+
+    def network(self, algorithm: Algorithm, task: Task, task_key: Any, numbers: dict[str, float]) -> Network:
+        """The network of the cell, bound to the task before its numbers change, as ``simulate(tune=)`` does it."""
+        networks, file = self.cell.spec.network, self.cell.network
+        if networks is None or file is None:
+            return IDEAL
+        if task_key not in self.networks:
+            self.networks[task_key] = check_network(networks.files[file], algorithm, task)
+        return networks.at(file, numbers, self.networks[task_key])
 
 
 def factory(section: str, name: str) -> Factory:
@@ -88,9 +102,11 @@ def factory(section: str, name: str) -> Factory:
 def _points(cell: Cell) -> Iterator[dict[str, dict[str, float]]]:
     """Every combination of the cell's numbers."""
     axes = {"task": cell.spec.task, "method": cell.method, "optimizer": cell.spec.optimizer}
-    names = [(part, name) for part, one in axes.items() for name in one.number_axes()]
-    for values in product(*(axes[part].number_axes()[name] for part, name in names)):
-        point: dict[str, dict[str, float]] = {part: {} for part in axes}
+    tables = {part: one.number_axes() for part, one in axes.items()}
+    tables["network"] = {} if cell.spec.network is None else cell.spec.network.values
+    names = [(part, name) for part, table in tables.items() for name in table]
+    for values in product(*(tables[part][name] for part, name in names)):
+        point: dict[str, dict[str, float]] = {part: {} for part in tables}
         for (part, name), value in zip(names, values, strict=True):
             point[part][name] = value
         yield point
@@ -98,9 +114,7 @@ def _points(cell: Cell) -> Iterator[dict[str, dict[str, float]]]:
 
 def _fitting(points: list[Any], seeds: tuple[int, ...]) -> Iterator[tuple[list[Any], tuple[int, ...]]]:
     """Split points and seeds so that the states of one program's runs fit in the memory."""
-    algorithm, task = points[0][1]
-    one = jax.eval_shape(algorithm.init, jax.random.key(0), task)
-    runs = fitting_memory(tree_bytes(one))
+    runs = fitting_memory(tree_bytes(state_shape(*points[0][1])))
     seeds_at_once = min(len(seeds), runs)
     points_at_once = max(1, runs // len(seeds))
     for start in range(0, len(points), points_at_once):
@@ -112,7 +126,11 @@ def _run_points(cell: Cell, points: list[Any], seeds: tuple[int, ...]) -> list[p
     spec = cell.spec
     try:
         results = simulate_batch(
-            [pair for _, pair in points], rounds=spec.rounds, eval_every=spec.eval_every, seeds=seeds, progress=False
+            [member for _, member in points],
+            rounds=spec.rounds,
+            eval_every=spec.eval_every,
+            seeds=seeds,
+            progress=False,
         )
         return [_labelled(cell, numbers, run.history) for (numbers, _), run in zip(points, results, strict=True)]
     except Exception as error:  # out of memory, or a graph that cannot be built
@@ -144,7 +162,9 @@ def _labels(cell: Cell, numbers: dict[str, dict[str, float]]) -> dict[str, Any]:
     named = {"cell": cell.index, "method": cell.method.name, "task": cell.spec.task.name}
     given = {**cell.task, **numbers["task"]}
     given = {RENAMED.get(name, name): value for name, value in given.items()}
-    return {**named, **cell.method_structure, **numbers["method"], **given, **cell.optimizer, **numbers["optimizer"]}
+    network = {} if cell.network is None else {"network": cell.network, **numbers["network"]}
+    learned = {**cell.optimizer, **numbers["optimizer"]}
+    return {**named, **cell.method_structure, **numbers["method"], **given, **learned, **network}
 
 
 def _literals(labels: dict[str, Any]) -> list[pl.Expr]:

@@ -2,9 +2,7 @@
 
 import json
 import math
-import re
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -14,9 +12,13 @@ from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
-from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, check_path, short
+from telejax.backend.toml_file import Where, named, read_toml
+from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, short
+from telejax.network import Network
+from telejax.network.from_file import from_toml
 from telejax.optimizers import BY_NAME, check_hyperparameter
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
+from telejax.simulation.tuning import COLUMNS, meant, numbers_in, replaced
 from telejax.topology import check_topology
 
 TASKS: dict[str, Factory] = {
@@ -26,8 +28,9 @@ TASKS: dict[str, Factory] = {
 }
 
 Table = dict[str, tuple[Any, ...]]
-Where = Callable[[str, int, str], str]
-"""Section, number of the section among those of its name, key -> where it stands in the file."""
+
+NAMING = ("cell", "task", "method", "network", "status", "reason", "task_seed")
+"""Columns of a sweep beside the parameters."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,25 @@ class Part:
     def number_axes(self) -> Table:
         """The values that are numbers."""
         return {key: self.values[key] for key in self.numbers}
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Files of networks, which are structure, and a tuple of values for each of their numbers that is given."""
+
+    files: dict[str, Network]
+    """By the path that the spec has."""
+    values: Table
+    """By column."""
+    numbers: dict[str, str]
+    """Column to what the spec calls the number."""
+
+    def at(self, file: str, point: Mapping[str, float], network: Network | None = None) -> Network:
+        """The network of a file, or that which it became, with these values of its numbers."""
+        made = self.files[file] if network is None else network
+        for column, value in point.items():
+            made = replaced(made, _full_name(self.numbers[column], made).split(".")[1:], value)
+        return made
 
 
 @dataclass(frozen=True)
@@ -69,6 +91,7 @@ class SweepSpec:
     rounds: int
     eval_every: int | None
     seeds: tuple[int, ...]
+    network: Networks | None = None
 
     @staticmethod
     def from_toml(path: str | Path) -> "SweepSpec":
@@ -77,28 +100,15 @@ class SweepSpec:
         Raises:
             ValueError: an unknown or missing key, an empty list, a value of the wrong type, or no TOML.
         """
-        check_path("spec", path, "give the path of a TOML file, its tables as a dict, or a SweepSpec")
-        try:
-            if Path(path).exists() and not Path(path).is_file():
-                raise OSError("it is no regular file")
-            text = Path(path).read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            told = getattr(error, "strerror", None) or error
-            raise ValueError(f"spec is {str(path)!r}, which cannot be read: {told}; give a TOML file") from error
-        try:
-            tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path} is not TOML: {error}") from None
-        except RecursionError:
-            raise ValueError(f"{path} is nested too deep for a sweep; give the tables that README shows") from None
-        return SweepSpec.from_dict(tables, _lines(text, str(path)))
+        tables, where = read_toml("spec", path, ", its tables as a dict, or a SweepSpec")
+        return SweepSpec.from_dict(tables, where, Path(path).parent)
 
     @staticmethod
-    def from_dict(tables: Mapping[str, Any], where: Where | None = None) -> "SweepSpec":
-        """As :meth:`from_toml`, from the tables of the file."""
+    def from_dict(tables: Mapping[str, Any], where: Where | None = None, folder: Path = Path()) -> "SweepSpec":
+        """As :meth:`from_toml`, from the tables of the file; paths in it are relative to ``folder``."""
         check_kind("spec", tables, Mapping, "give the tables of a TOML file as a dict")
-        where = where or (lambda section, number, key: f"[{section}] {key}" if section else key)
-        known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer"]
+        where = where or (lambda section, number, key: named(section, key))
+        known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer", "network"]
         for key in tables:
             _located(where("", 0, key), check_name, "key", key, known)
         for key in ("rounds", "task", "method", "optimizer"):
@@ -122,22 +132,26 @@ class SweepSpec:
         methods = tuple(_part("method", index, one, where) for index, one in enumerate(given))
         for index, one in enumerate(methods):
             _check_apart(one, methods[:index], where("method", index, "name"))
+        task, optimizer = (_part(one, 0, tables[one], where) for one in ("task", "optimizer"))
+        taken = {key for part in (task, optimizer, *methods) for key in part.values} | {*NAMING, *COLUMNS}
         return SweepSpec(
-            task=_part("task", 0, tables["task"], where),
+            task=task,
             methods=methods,
-            optimizer=_part("optimizer", 0, tables["optimizer"], where),
+            optimizer=optimizer,
             rounds=rounds,
             eval_every=eval_every,
             seeds=seeds,
+            network=_networks(tables["network"], where, folder, taken) if "network" in tables else None,
         )
 
     def cells(self) -> "list[Cell]":
         """One cell for each combination of structure, in a fixed order."""
+        networks = (None,) if self.network is None else (*self.network.files,)
         structures = [
-            (task, method, own, optimizer)
+            (task, method, own, optimizer, network)
             for method in self.methods
-            for task, own, optimizer in product(
-                self.task.structures(), method.structures(), self.optimizer.structures()
+            for task, own, optimizer, network in product(
+                self.task.structures(), method.structures(), self.optimizer.structures(), networks
             )
         ]
         return [Cell(index, self, *one) for index, one in enumerate(structures)]
@@ -153,6 +167,8 @@ class Cell:
     method: Part
     method_structure: dict[str, Any]
     optimizer: dict[str, Any]
+    network: str | None = None
+    """Its file, of those of the spec."""
 
     @property
     def file(self) -> str:
@@ -185,6 +201,58 @@ def _part(section: str, number: int, given: Any, where: Where) -> Part:
                 _check_value(section, factory, key, one, place)
             numbers += [key] if kinds == (float,) else []
     return Part(name, values, tuple(numbers))
+
+
+def _networks(given: Any, where: Where, folder: Path, taken: set[str]) -> Networks:
+    """The networks of a spec: a file, a list of files, or a table of both ``file`` and numbers of the network.
+
+    Args:
+        given: in the spec.
+        where: keys stand.
+        folder: to which paths are relative.
+        taken: names of columns, in place of which a number of the network goes by its full name.
+    """
+    table = dict(given) if isinstance(given, Mapping) else {"file": given}
+    place = where("network", 0, "file") if isinstance(given, Mapping) else where("", 0, "network")
+    if "file" not in table:
+        raise ValueError(f"{where('network', 0, '')} has no file; give file = the path of the TOML file of a network")
+    paths = _values(table.pop("file"), (str,), place)
+    files = {path: _located(place, from_toml, Network, folder / path, "network") for path in paths}
+    values: Table = {}
+    called: dict[str, str] = {}
+    for path, listed in _flat(table):
+        key, place = ".".join(path), where(".".join(("network", *path[:-1])), 0, path[-1])
+        full_names = [_located(place, _full_name, key, network) for network in files.values()]
+        column = full_names[0] if key in taken else key
+        if column in values or full_names[0] in [_full_name(one, files[paths[0]]) for one in called.values()]:
+            raise ValueError(f"{place} is a number that the table has under another name too; give it once")
+        values[column], called[column] = _values(listed, (float,), place), key
+        for network, full in zip(files.values(), full_names, strict=True):
+            for value in values[column]:
+                _located(place, replaced, network, full.split(".")[1:], check_number(place, value))
+    return Networks(files, values, called)
+
+
+def _full_name(name: str, network: Network) -> str:
+    """The full name of a number of the network, which is given by this or by its last names."""
+    known = numbers_in(network, "network.")
+    matching = [name] if name in known else meant(name, known)
+    if len(matching) > 1:
+        raise ValueError(f"{name!r} may be {' or '.join(matching)}; give one of these names")
+    if not matching:
+        last_names = [full.split(".")[-1] for full in known]
+        unique = {one for one in last_names if last_names.count(one) == 1}
+        if not known:
+            raise ValueError(f"{name!r} is no number of the network, which has none; write it into the network's file")
+        check_name("number of the network", name, {*known, *unique})
+    return matching[0]
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The values of tables in tables, by the keys that lead to them."""
+    for key, value in table.items():
+        inner = _flat(value) if isinstance(value, Mapping) else [((), value)]
+        yield from (((key, *path), one) for path, one in inner)
 
 
 def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
@@ -255,25 +323,6 @@ def _located(place: str, check: Callable[..., Any], *arguments: Any) -> Any:
         raise ValueError(f"{place}: {error}") from None
 
 
-def _lines(text: str, path: str) -> Where:
-    """Where keys stand in a TOML file; its parser does not tell."""
-    found: dict[tuple[str, int, str], int] = {}
-    section, counts = "", {"": 0}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\[?\s*([\w.-]+)\s*\]", line):
-            section = header[1]
-            counts[section] = counts.get(section, -1) + 1
-        elif key := re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line):
-            found.setdefault((section, counts[section], key[1]), number)
-
-    def where(section: str, number: int, key: str) -> str:
-        line = found.get((section, number, key))
-        name = f"[{section}] {key}" if section else key
-        return f"{path}, {name}" if line is None else f"{path}, line {line}, {name}"
-
-    return where
-
-
 def _combinations(axes: Table) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
@@ -282,4 +331,5 @@ def canonical(spec: SweepSpec) -> dict[str, Any]:
     """The spec in JSON's types, to be stored and compared."""
     from telejax.simulation.fingerprint import fingerprint
 
-    return dict(json.loads(json.dumps(fingerprint(spec))))
+    found = dict(json.loads(json.dumps(fingerprint(spec))))
+    return found if spec.network is not None else {name: value for name, value in found.items() if name != "network"}

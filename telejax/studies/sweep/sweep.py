@@ -124,8 +124,8 @@ def sweep(
     """Run every combination of a spec, resuming what an earlier call finished in the same folder.
 
     Numbers (step size, noise, alpha, ...) and seeds of a cell run as one program with common random numbers;
-    structure (nodes, active, topology, method, ...) is a loop over cells. A cell that fails or diverges is
-    recorded with its reason; delete its file to try it again.
+    structure (nodes, active, topology, method, the file of a network, ...) is a loop over cells. A cell that fails or
+    diverges is recorded with its reason; delete its file to try it again.
 
     Args:
         spec: a TOML file, its tables as a dictionary, or a :class:`telejax.studies.sweep.spec.SweepSpec`; see README.
@@ -279,4 +279,8 @@ def _axes(spec: SweepSpec) -> tuple[str, ...]:
         taken.setdefault(RENAMED.get(name, name), set()).update(values)
     for name, values in spec.optimizer.values.items():
         taken.setdefault(name, set()).update(values)
+    if spec.network is not None:
+        taken |= {
+            name: {*values} for name, values in {"network": (*spec.network.files,), **spec.network.values}.items()
+        }
     return tuple(name for name, values in taken.items() if len(values) > 1)
