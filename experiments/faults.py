@@ -93,6 +93,9 @@ def faults(options: Options) -> dict[str, Fault]:
     return {
         "messages lost": Fault("network.loss", world(loss=0.0), options.shares),
         "nodes away": Fault("network.presence.away", world(presence=away), options.shares),
+        "messages lost, a tenth of the nodes away": Fault(
+            "network.loss", world(loss=0.0, presence=replace(away, away=0.1)), options.shares
+        ),
         "stragglers": Fault("network.machines.share", slow, options.slow),
     }
 
@@ -101,7 +104,7 @@ def run_all(task: Any, options: Options, kept: KeptRuns) -> dict[str, dict[str, 
     """For each fault and method the histories of all its numbers, step sizes and seeds."""
     found: dict[str, dict[str, pl.DataFrame]] = {}
     all_methods = methods(options.active)
-    total, done, start = len(all_methods) * 3, 0, time.perf_counter()
+    total, done, start = len(all_methods) * len(faults(options)), 0, time.perf_counter()
     for kind, fault in faults(options).items():
         for name, algorithm in all_methods.items():
             compute: Callable[[], pl.DataFrame] = lambda algorithm=algorithm, fault=fault: tj.simulate(
@@ -112,6 +115,7 @@ def run_all(task: Any, options: Options, kept: KeptRuns) -> dict[str, dict[str, 
                 seeds=options.seeds,
                 tune={"learning_rate": list(options.learning_rates), fault.column: list(fault.values)},
                 network=fault.network,
+                progress=False,
             ).history.rename({fault.column: "share"})
             history, _ = kept.run(f"{kind}-{name}", compute)
             found.setdefault(kind, {})[name] = history
@@ -162,7 +166,7 @@ def at_a_million(options: Options) -> Table:
     table.add_column("fault")
     for share in options.shares:
         table.add_column(f"{share:.0%}", justify="right")
-    few = {name: fault for name, fault in faults(options).items() if name != "stragglers"}
+    few = {name: fault for name, fault in faults(options).items() if name in ("messages lost", "nodes away")}
     algorithm = methods(options.active)[f"TELEPORTATION ring k={options.active}"]
     for name, fault in few.items():
         history = tj.simulate(
@@ -172,6 +176,7 @@ def at_a_million(options: Options) -> Table:
             seeds=options.seeds,
             tune={"learning_rate": [0.003, 0.01, 0.03, 0.1], fault.column: list(fault.values)},
             network=fault.network,
+            progress=False,
         ).history
         last = history.filter(pl.col("round") == pl.col("round").max())
         means = last.group_by(fault.column, "learning_rate").agg(pl.col("loss").mean(), pl.col("loss").std().alias("±"))
@@ -211,7 +216,7 @@ def main(options: Options) -> None:
     with new_folder(options.out / "tables", options.force) as folder:
         for kind, histories in found.items():
             named = [history.select(pl.lit(name).alias("method"), pl.all()) for name, history in histories.items()]
-            pl.concat(named).write_parquet(folder / f"{kind.replace(' ', '_')}.parquet")
+            pl.concat(named).write_parquet(folder / f"{kind.replace(', ', '-').replace(' ', '_')}.parquet")
         draw(found).savefig(folder / "faults.png", dpi=110)
     print(f"{time.perf_counter() - start:.0f} seconds; written: {options.out / 'tables'}", flush=True)
 
