@@ -1,10 +1,10 @@
 """Who is active: TELEPORTATION under each rule of activation, on the digits dealt unevenly over n nodes.
 
-    python experiments/activation.py
+    python experiments/activation.py        # five minutes on one core
 
-Machines differ by a lognormal law, and a fifth of them computes ten times as long. Each rule takes the step size of one
-grid with the lowest held-out loss of the slots' own models at the end. Told are the accuracy at the end, the seconds to a
-target, how unevenly the work is shared, and what a round of the simulation costs against the uniform rule.
+A fifth of the machines computes ten times as long as the others. Each rule takes the step size of one grid with the
+lowest held-out loss of the slots' own models at the end. Told are accuracies at the end, the seconds to a target, how
+unevenly the work is shared, and what a round of the simulation costs against that of the uniform rule.
 """
 
 import time
