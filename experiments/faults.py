@@ -187,14 +187,16 @@ def at_a_million(options: Options) -> Table:
 
 def draw(found: dict[str, dict[str, pl.DataFrame]]) -> Any:
     """Accuracy at the end against each fault."""
-    figure, grid = plt.subplots(1, len(found), figsize=(5 * len(found) + 2, 4), layout="constrained", sharey=True)
-    for axes, (kind, histories) in zip(grid, found.items(), strict=True):
+    rows = -(-len(found) // 2)
+    figure, grid = plt.subplots(rows, 2, figsize=(12, 3.5 * rows), layout="constrained", sharey=True, squeeze=False)
+    for axes, (kind, histories) in zip(grid.flat, found.items(), strict=False):
         for number, (name, history) in enumerate(histories.items()):
             best = best_of(history)
-            last = best.filter(pl.col("round") == pl.col("round").max()).with_columns(pl.col("share").alias("round"))
-            add_line(axes, 2 * number, name, last.sort("round"), "accuracy_slots")
+            last = best.filter(pl.col("round") == pl.col("round").max()).sort("share")
+            shown = last.with_columns(pl.col("share").alias("round")).drop("share", "learning_rate")
+            add_line(axes, 2 * number, name, shown, "accuracy_slots")
         axes.set(xlabel=f"share: {kind}")
-    legend_beside(figure, grid[0])
+    legend_beside(figure, grid[0, 0])
     return figure
 
 
