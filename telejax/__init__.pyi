@@ -49,8 +49,10 @@ from .state import Memory as Memory
 from .state import Metric as Metric
 from .state import State as State
 from .studies import theory as theory
-from .studies.compare import Comparison as Comparison
-from .studies.compare import compare as compare
+from .studies.compare.compare import compare as compare
+from .studies.compare.comparison import Comparison as Comparison
+from .studies.compare.scaling import Scaling as Scaling
+from .studies.compare.scaling import scaling as scaling
 from .studies.search.auto import auto as auto
 from .studies.search.search import SearchResult as SearchResult
 from .studies.search.search import search as search

@@ -140,6 +140,11 @@ def simulate(**arguments: Any) -> Any:
     return tj.simulate(**{"algorithm": DSGD, "task": QUADRATIC, "rounds": 3, "progress": False, **arguments})
 
 
+def scaling(**arguments: Any) -> Any:
+    asked = {"methods": [DSGD], "make_task": lambda nodes: tasks.quadratic(nodes=nodes), "nodes": [4, 8], "rounds": 3}
+    return tj.scaling(**{**asked, "progress": False, **arguments})
+
+
 def compare(**arguments: Any) -> Any:
     return tj.compare(**{"methods": [DSGD], "task": QUADRATIC, "rounds": 3, "progress": False, **arguments})
 
@@ -1055,6 +1060,15 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: compare(methods=[DSGD, DSGD]), ("methods is ['DSGD ring', 'DSGD ring']", "each only once")),
     (lambda: compare(task=tasks.quadratic), "task is quadratic, which was not called; give a task"),
     (lambda: compare(gradients=5), "rounds is 3 and gradients is 5; give exactly one"),
+    (lambda: compare(seeds=2, tune_seeds=3), "tune_seeds is 3 and seeds is 2; give at most as many"),
+    (lambda: compare(tune_seeds=0), "tune_seeds is 0; give an integer of at least 1"),
+    (lambda: scaling(nodes=[]), "nodes is []; give a list of different numbers of nodes"),
+    (lambda: scaling(nodes=[4, 4]), "nodes is [4, 4]; give a list of different numbers of nodes"),
+    (lambda: scaling(nodes=[0]), "nodes is 0; give an integer of at least 1"),
+    (lambda: scaling(nodes=8), "nodes is 8; give a list of different numbers of nodes"),
+    (lambda: scaling(make_task=QUADRATIC), "make_task is Quadratic"),
+    (lambda: scaling(make_task=lambda nodes: QUADRATIC), "make_task gives a task of"),
+    (lambda: scaling(make_task=lambda nodes: None), "task is None; give a task"),
     (lambda: search(task=DSGD), ("task is", "which has no nodes", "give a task")),
     (lambda: search(candidates=[9]), "candidates holds 9 and the task has 8 nodes; activate at most 8"),
     (lambda: search(topology=RING), ("cannot be built for candidates [1, 2, 8]", "leave them out")),
@@ -1354,6 +1368,9 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --foo", "Unrecognized options"),
     ("compare --nodes x", "--nodes"),
     ("compare --nodes 0", "--nodes is 0; give an integer of at least 1"),
+    ("compare --nodes 8 8", "--nodes is 8 8; give different numbers of nodes"),
+    ("compare --nodes", "--nodes is empty; give different numbers of nodes"),
+    ("compare --tune-seeds 4 --seeds 3", "--tune-seeds is 4; give an integer from 1 to 3"),
     ("compare --nodes 2.5", "--nodes"),
     ("compare --nodes 1000000000", ("nodes is 1000000000", "use at most 1400 nodes")),
     ("compare --methods dsgd/ring --active 4", "--active is 4, which none of dsgd/ring takes; leave it out"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -21,9 +21,12 @@ ACTIVE = 8
 class Compare(TaskOptions):
     """Compare methods on one task: the step size tuned per method over one grid, several seeds, one table.
 
-    Writes history.parquet, config.json and comparison.png into --out.
+    Of several numbers of nodes, what happens as they grow. Writes history.parquet, config.json and comparison.png or
+    scaling.png into --out.
     """
 
+    nodes: tuple[int, ...] = (100,)
+    """Number of nodes; or several of them, as in 25 100 350, each with all methods."""
     methods: tuple[str, ...] = ("dsgd/ring", "dsgd/exponential", "teleportation/ring", "token", "all-reduce")
     """Any of dsgd/TOPOLOGY, teleportation/TOPOLOGY, fedavg, token, tokens, all-reduce; with parameters, as in
     fedavg:local_steps=4; or your own, as package.module:name; all for every method, see telejax methods."""
@@ -37,6 +40,8 @@ class Compare(TaskOptions):
     """Rounds between two evaluations."""
     seeds: int = 3
     """Number of seeds."""
+    tune_seeds: int | None = None
+    """How many of the seeds try the whole grid; all then run with what these choose. By default all try it."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/compare"))
     """Where to write."""
     force: bool = False
@@ -53,34 +58,37 @@ class Compare(TaskOptions):
         self.check()
         from telejax.cli.output import Output
         from telejax.results.files import check_free
-        from telejax.studies.compare import compare
+        from telejax.studies.compare.compare import compare
+        from telejax.studies.compare.scaling import scaling
 
         check_free(self.out, self.force, argument="--out")
-        outcome = compare(
-            self.build_methods(),
-            self.build_task(),
-            rounds=self.rounds,
-            tune={"learning_rate": self.grid, **registry.grid(self.specs)},
-            network=self.build_network(),
-            seeds=self.seeds,
-            seed=self.seed,
-            eval_every=self.eval_every,
-            progress=self.progress,
-        )
+        methods, (first, *more) = self.build_methods(), self.nodes
+        asked: dict[str, Any] = {
+            "rounds": self.rounds,
+            "tune": {"learning_rate": self.grid, **registry.grid(self.specs)},
+            "network": self.build_network(),
+            "seeds": self.seeds,
+            "tune_seeds": self.tune_seeds,
+            "seed": self.seed,
+            "eval_every": self.eval_every,
+            "progress": self.progress,
+        }
+        if more:
+            outcome = scaling(methods, self.build_task, self.nodes, **asked)
+        else:
+            outcome = compare(methods, self.build_task(first), **asked)
         output = Output()
         output.print(outcome)
         output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)
-        output.print_written(self.out, ["history.parquet", "config.json", "comparison.png"])
+        output.print_written(self.out, ["history.parquet", "config.json", "comparison.png", "scaling.png"])
         if at_edge := outcome.at_edge():
             output.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
-        diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
-        for name in diverged:
-            run = outcome.runs[name]
+        for name, run in outcome.diverged().items():
             output.print(
                 f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )
-        return 1 if diverged or output.failed else 0
+        return 1 if outcome.diverged() or output.failed else 0
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
@@ -89,6 +97,12 @@ class Compare(TaskOptions):
             check_integer("--active", self.active, minimum=1)
         for name in ("rounds", "eval_every", "seeds"):
             check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
+        if self.tune_seeds is not None:
+            check_integer("--tune-seeds", self.tune_seeds, minimum=1, maximum=self.seeds)
+        for nodes in self.nodes:
+            check_integer("--nodes", nodes, minimum=1)
+        if not self.nodes or len(set(self.nodes)) < len(self.nodes):
+            raise ValueError(f"--nodes is {' '.join(map(str, self.nodes)) or 'empty'}; give different numbers of nodes")
         if not self.methods:
             raise ValueError("--methods is empty; give at least one method, or leave it out")
         for spec in self.specs:

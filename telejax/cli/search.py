@@ -18,6 +18,8 @@ class Search(TaskOptions):
     Writes table.csv, history.parquet, config.json and search.png into --out.
     """
 
+    nodes: int = 100
+    """Number of nodes."""
     topology: str = "ring"
     """The graph over the active nodes."""
     rounds: int | None = None
@@ -51,7 +53,7 @@ class Search(TaskOptions):
         check_free(self.out, self.force, argument="--out")
         try:
             found = search(
-                self.build_task(),
+                self.build_task(self.nodes),
                 self.topology,
                 optimizer=self.build_optimizer(),
                 rounds=500 if self.rounds is None and self.gradients is None else self.rounds,
@@ -80,6 +82,7 @@ class Search(TaskOptions):
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""
         self.check_task()
+        check_integer("--nodes", self.nodes, minimum=1)
         for name in ("rounds", "gradients"):
             if getattr(self, name) is not None:
                 check_integer(f"--{name}", getattr(self, name), minimum=1)

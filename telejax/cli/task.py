@@ -58,8 +58,6 @@ class TaskOptions(Command):
     those of the other options here that it has parameters for; more as in package.module:name:parameter=value."""
     data_dir: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """Where the files of fashion-mnist, mnist or cifar-10 are; by default $TELEJAX_DATA, then Debian's packages."""
-    nodes: int = 100
-    """Number of nodes."""
     seed: int = 0
     """The first seed, also that of the data split."""
     alpha: float | None = None
@@ -132,7 +130,7 @@ class TaskOptions(Command):
 
     def _check_numbers(self) -> None:
         """Refuse numbers out of their range."""
-        for name in ("nodes", "batch", "evaluated", "node_batch"):
+        for name in ("batch", "evaluated", "node_batch"):
             if getattr(self, name) is not None:
                 check_integer(f"--{name.replace('_', '-')}", getattr(self, name), minimum=1)
         check_integer("--seed", self.seed, minimum=0)
@@ -170,7 +168,7 @@ class TaskOptions(Command):
         numbers = {"momentum": self.momentum} if self.momentum else {}
         return optimizer(factory, **{"learning_rate": self.grid[0], **numbers, **values})
 
-    def build_task(self) -> "Task":
+    def build_task(self, nodes: int) -> "Task":
         from telejax import tasks
         from telejax.backend.sharding import check_platform, one_device_a_core
 
@@ -178,13 +176,13 @@ class TaskOptions(Command):
             one_device_a_core()
         check_platform()
         if self.task is not None:
-            return self.build_own_task()
-        common: dict[str, Any] = {"nodes": self.nodes, "placement": self.placement, "seed": self.seed}
+            return self.build_own_task(nodes)
+        common: dict[str, Any] = {"nodes": nodes, "placement": self.placement, "seed": self.seed}
         if self.chosen == "quadratic":
             return tasks.quadratic(**common, **{name: self.value(name) for name in QUADRATIC})
         return tasks.classification(self.read_data(), **common, **{name: self.value(name) for name in PICTURES})
 
-    def build_own_task(self) -> "Task":
+    def build_own_task(self, nodes: int) -> "Task":
         """The task that ``--task`` names."""
         from telejax.simulation.task_checks import check_task
 
@@ -195,16 +193,13 @@ class TaskOptions(Command):
         for key in {*PICTURES, *QUADRATIC} - {*takes}:
             if (given := getattr(self, key)) is not None:
                 raise ValueError(f"--{key} is {given}, and {name} has no parameter {key}; leave it out")
-        options = {key: self.value(key) for key in takes if key in OPTIONS_OF_TASKS}
+        known = {"nodes": nodes, **{key: self.value(key) for key in OPTIONS_OF_TASKS if key != "nodes"}}
+        options = {key: known[key] for key in takes if key in known}
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
             key = missing[0]
             own = key not in OPTIONS_OF_TASKS
-            kind = (
-                ""
-                if key in takes
-                else f"annotate it, as in {key}: {'float' if own else type(self.value(key)).__name__}"
-            )
+            kind = "" if key in takes else f"annotate it, as in {key}: {'float' if own else type(known[key]).__name__}"
             write = " and ".join(filter(None, [f"write {name}:{key}=..." if own or not kind else "", kind]))
             raise ValueError(f"--task is {self.task!r}, which needs {key}; {write}")
         made: Task = factory(**values)

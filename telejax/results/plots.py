@@ -139,6 +139,8 @@ def plot_histories(
             ]
             full = label if len(runs) == 1 else ", ".join([label, *told, f"{run['active'][-1]} slots"])
             at, mean, low, high = (over_seeds[name].to_numpy() for name in ("x", "mean", "low", "high"))
+            if x not in ("round", "time") and np.any(at > 0):  # a logarithmic axis has no place for the start
+                at, mean, low, high = (column[at > 0] for column in (at, mean, low, high))
             (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
             work_done |= bool(np.any((at > 0) & np.isfinite(mean)))

@@ -93,7 +93,7 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(tmp_path: Pat
     def computed(*_, **__) -> None:
         raise AssertionError("something was computed")
 
-    monkeypatch.setattr("telejax.studies.compare.compare", computed)
+    monkeypatch.setattr("telejax.studies.compare.compare.compare", computed)
     assert compare(*TINY, out=out) == 2
     assert f"--out is {str(out)!r}, which exists; choose another" in capsys.readouterr().err
     assert (out / "notes.txt").read_text() == "mine"

@@ -12,7 +12,7 @@ import pytest
 import telejax as tj
 from telejax.cli import main
 from telejax.results.files import KINDS, MARKER, check_free, new_folder, write_picture
-from telejax.studies.compare import Comparison
+from telejax.studies.compare.comparison import Comparison
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -115,7 +115,11 @@ def test_commands_refuse_before_anything_is_computed(
     def computed(*_, **__) -> None:
         raise AssertionError("something was computed")
 
-    for name in ("telejax.studies.compare.compare", "telejax.studies.search.search.search", "telejax.topology.table"):
+    for name in (
+        "telejax.studies.compare.compare.compare",
+        "telejax.studies.search.search.search",
+        "telejax.topology.table",
+    ):
         monkeypatch.setattr(name, computed)
     assert main([*command, "--out", out, "--force"]) == 2
     printed = capsys.readouterr()

@@ -1,0 +1,240 @@
+"""What happens as the number of nodes grows: several methods on one kind of task at several sizes."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import rich.box
+from rich.table import Table
+
+from telejax.algorithms.base import Algorithm
+from telejax.backend.threads import in_threads
+from telejax.errors import check_integer, check_list, short
+from telejax.network import Network
+from telejax.results.files import new_folder, write_picture
+from telejax.results.result import Result, mean_and_spread
+from telejax.simulation.tuning import Tune
+from telejax.studies.compare.compare import LEARNING_RATES, METHODS_AT_ONCE, planned
+from telejax.studies.compare.comparison import Comparison, megabytes
+from telejax.tasks.base import Task
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+NODES = "give a list of different numbers of nodes, such as [25, 100, 350]"
+ACCURACY = ("accuracy_slots", "accuracy_worst")
+LOSS = ("loss_slots", "loss")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """The outcome of :func:`scaling`."""
+
+    comparisons: dict[int, Comparison]
+    """Nodes to the comparison of all methods there, in ascending order."""
+    config: dict[str, Any]
+    """What was compared, in plain values."""
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """What is told of each method: of the slots' own models on average and at worst, or their loss and that of the
+        mean model."""
+        found = next(iter(self.comparisons.values()))
+        return ACCURACY if found.target_metric == "accuracy" else LOSS
+
+    def history(self) -> pl.DataFrame:
+        """All rows of all comparisons, with the columns ``nodes``, ``method`` and ``tuned``."""
+        return self._joined(Comparison.history)
+
+    def table(self) -> pl.DataFrame:
+        """The rows of all comparisons' tables, with the column ``nodes``."""
+        return self._joined(Comparison.table)
+
+    def _joined(self, of: Callable[[Comparison], pl.DataFrame]) -> pl.DataFrame:
+        parts = [of(found).select(pl.lit(nodes).alias("nodes"), pl.all()) for nodes, found in self.comparisons.items()]
+        return pl.concat(parts, how="diagonal_relaxed")
+
+    def at_edge(self) -> list[str]:
+        """Methods whose best step size is at the edge of the grid, and with how many nodes."""
+        return [f"{name} at {nodes} nodes" for nodes, found in self.comparisons.items() for name in found.at_edge()]
+
+    def diverged(self) -> dict[str, Result]:
+        """Methods with how many nodes whose every run diverged."""
+        named = {
+            f"{name} at {nodes} nodes": run
+            for nodes, found in self.comparisons.items()
+            for name, run in found.diverged().items()
+        }
+        return named
+
+    def plot(self) -> "matplotlib.figure.Figure":
+        """Both metrics against the number of nodes; below the first one against gradients and bytes, at most nodes."""
+        import matplotlib.pyplot as plt
+
+        from telejax.results.plots import LABELS, plot_histories
+
+        figure, ((left, right), (work, traffic)) = plt.subplots(2, 2, figsize=(11, 7.5), layout="constrained")
+        last = self.history().filter(
+            pl.col("tuned") & (pl.col("round") == pl.col("round").max().over("nodes", "method"))
+        )
+        for metric, axes in zip(self.metrics, (left, right), strict=True):
+            for method, rows in last.partition_by("method", as_dict=True, maintain_order=True).items():
+                points = rows.group_by("nodes", maintain_order=True).agg(
+                    pl.col(metric).mean(), pl.col(metric).min().alias("low"), pl.col(metric).max().alias("high")
+                )
+                (line,) = axes.plot(points["nodes"], points[metric], marker="o", label=method[0], linewidth=1.8)
+                axes.fill_between(points["nodes"], points["low"], points["high"], color=line.get_color(), alpha=0.2)
+            sizes = list(self.comparisons)
+            axes.set(xlabel="number of nodes", ylabel=LABELS[metric], xscale="log", xticks=sizes, xticklabels=sizes)
+            axes.minorticks_off()
+            axes.grid(alpha=0.3)
+            if "accuracy" not in metric and (last[metric] > 0).all():
+                axes.set_yscale("log")
+        nodes, largest = list(self.comparisons.items())[-1]
+        histories = {name: run.history for name, run in largest.tuned.items()}
+        for x, axes in (("gradients", work), ("bytes", traffic)):
+            plot_histories(histories, self.metrics[0], x, axes)
+            axes.get_legend().remove()
+            axes.set_title(f"{nodes} nodes", fontsize="medium")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize="small")
+        return figure
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write history.parquet and config.json into a new folder, all or nothing, then scaling.png.
+
+        A picture that cannot be drawn or written is a warning; the data are kept.
+
+        Raises:
+            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
+            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
+                the path is a file or a symbolic link.
+            OSError: the folder cannot be written; what was there before is kept.
+        """
+        with new_folder(path, overwrite, later=["scaling.png"]) as folder:
+            self.history().write_parquet(folder / "history.parquet")
+            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
+        write_picture(Path(path) / "scaling.png", self._picture, kept=["history.parquet", "config.json"])
+        return Path(path)
+
+    def _picture(self) -> bytes:
+        from telejax.results.plots import figure_png
+
+        return figure_png(self.plot().axes[0], dpi=150)
+
+    def __rich__(self) -> Table:
+        seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
+        told, other = ("own accuracy", "worst") if self.metrics == ACCURACY else ("own loss", "mean model")
+        table = Table(
+            title=f"{self.config['title']}, {seeds}: the slots' {told}, mean ± deviation;\nbelow it the {other}",
+            title_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("method", min_width=9, overflow="fold")
+        sizes = list(self.comparisons)
+        for nodes in sizes:
+            table.add_column(f"{nodes:,}\nnodes", justify="right", no_wrap=True)
+        for what in ("gradients", "MB"):
+            table.add_column(f"{what} at\n{sizes[-1]:,}", justify="right", no_wrap=True)
+        rows = {
+            nodes: found.table().rows_by_key("method", named=True, unique=True)
+            for nodes, found in self.comparisons.items()
+        }
+        for names in zip(*(list(of) for of in rows.values()), strict=True):
+            own = [of[name] for of, name in zip(rows.values(), names, strict=True)]
+            table.add_row(
+                names[-1],
+                *map(self._cell, own),
+                f"{own[-1]['gradients']:,.0f}",
+                megabytes(own[-1]["bytes"]),
+            )
+        return table
+
+    def _cell(self, row: dict[str, Any]) -> str:
+        """Both metrics of a method at one size."""
+        mean, worst = ([row[name], row[f"{name}_std"]] for name in self.metrics)
+        return f"{mean_and_spread(*mean, digits=3)}\n{mean_and_spread(worst[0], digits=3)}"
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def scaling(
+    methods: Sequence[Algorithm],
+    make_task: Callable[[int], Task],
+    nodes: Iterable[int],
+    *,
+    rounds: int | None = None,
+    gradients: int | None = None,
+    tune: Tune = LEARNING_RATES,
+    network: Network | None = None,
+    seeds: int = 3,
+    tune_seeds: int | None = None,
+    seed: int = 0,
+    eval_every: int | None = None,
+    target: float | None = None,
+    progress: bool = True,
+) -> Scaling:
+    """Compare methods at several numbers of nodes, each tuned anew at each of them; see :func:`telejax.compare`.
+
+    Args:
+        methods: algorithms, whose graphs are given by name or as functions of the number of nodes.
+        make_task: the task of so many nodes.
+        nodes: their numbers.
+        rounds, gradients, tune, network, seeds, tune_seeds, seed, eval_every, target, progress: of each comparison.
+
+    Raises:
+        ValueError: as :func:`telejax.compare`; a number of nodes twice, or a task of another one.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> methods = [tj.decentralized_sgd(topology="ring", optimizer=sgd), tj.random_walk(optimizer=sgd)]
+    >>> quadratic = lambda nodes: tj.tasks.quadratic(nodes=nodes)
+    >>> both = tj.scaling(methods, quadratic, [8, 64], rounds=50, tune=[0.1], seeds=1)
+    >>> both.table().select("nodes", "method").rows()[1:3]
+    [(8, 'one token'), (64, 'DSGD ring')]
+    """
+    sizes = sorted(check_integer("nodes", one, minimum=1) for one in check_list("nodes", nodes, NODES))
+    if not sizes or len(set(sizes)) < len(sizes):
+        raise ValueError(f"nodes is {sizes}; {NODES}")
+    if not callable(make_task):
+        raise ValueError(
+            f"make_task is {short(make_task)}; give a function of the number of nodes, such as "
+            "lambda nodes: telejax.tasks.quadratic(nodes=nodes)"
+        )
+    plans = {}
+    for size in sizes:
+        task = make_task(size)
+        if getattr(task, "nodes", size) != size:
+            raise ValueError(
+                f"make_task gives a task of {task.nodes} nodes for {size}; give one of as many as asked for"
+            )
+        plans[size] = planned(
+            methods,
+            task,
+            rounds=rounds,
+            gradients=gradients,
+            tune=tune,
+            network=network,
+            seeds=seeds,
+            tune_seeds=tune_seeds,
+            seed=seed,
+            eval_every=eval_every,
+            target=target,
+            progress=progress,
+        )
+    jobs = [(size, name) for size in reversed(sizes) for name in plans[size].methods]  # the longest begin first
+    outcomes = dict(zip(jobs, in_threads(lambda job: plans[job[0]].run(job[1]), jobs, METHODS_AT_ONCE), strict=True))
+    found = {size: plan.told([outcomes[size, name] for name in plan.methods]) for size, plan in plans.items()}
+    shared, largest = (
+        {"nodes": sizes, "sizes": {str(size): one.config for size, one in found.items()}},
+        found[sizes[-1]],
+    )
+    title = largest.config["title"].replace(f"{sizes[-1]} nodes", f"{', '.join(map(str, sizes))} nodes")
+    return Scaling(found, {**largest.config, "title": title, **shared})
