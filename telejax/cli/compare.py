@@ -13,6 +13,8 @@ from telejax.errors import check_integer
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
     from telejax.network import Network
+    from telejax.studies.compare.comparison import Comparison
+    from telejax.studies.compare.scaling import Scaling
 
 ACTIVE = 8
 
@@ -73,6 +75,7 @@ class Compare(TaskOptions):
             "eval_every": self.eval_every,
             "progress": self.progress,
         }
+        outcome: Comparison | Scaling
         if more:
             outcome = scaling(methods, self.build_task, self.nodes, **asked)
         else:

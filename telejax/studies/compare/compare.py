@@ -108,9 +108,8 @@ class Plan:
         if self.tune_seeds == self.seeds:
             return tried, None
         tuned = tried.tuned()
-        best = {
-            column: [value] for column, value in tuned.settings[0].items() if column in (tried.config["tune"] or ())
-        }
+        tune = tried.config["tune"] or ()
+        best = {name: [value] for name, value in tuned.settings[0].items() if value is not None and name in tune}
         all_seeds = self._simulate(name, self.seeds, best or None).tuned()
         return tried, replace(all_seeds, config={**all_seeds.config, "tuned": tuned.config["tuned"]})
 

@@ -158,8 +158,8 @@ class Scaling:
 
     def _cell(self, row: dict[str, Any]) -> str:
         """Both metrics of a method at one size."""
-        mean, worst = ([row[name], row[f"{name}_std"]] for name in self.metrics)
-        return f"{mean_and_spread(*mean, digits=3)}\n{mean_and_spread(worst[0], digits=3)}"
+        first, second = self.metrics
+        return f"{mean_and_spread(row[first], row[f'{first}_std'], 3)}\n{mean_and_spread(row[second], digits=3)}"
 
     def _repr_html_(self) -> str:
         return self.table()._repr_html_()
