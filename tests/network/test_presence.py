@@ -244,7 +244,7 @@ def test_what_was_not_done_is_not_counted() -> None:
 )
 def test_a_run_without_anybody_ends(nobody: presence.Presence) -> None:
     network, seen = tj.Network(presence=nobody), []
-    with pytest.raises(ValueError, match="presence had too few nodes there in 6 rounds.*up to round 6") as caught:
+    with pytest.raises(ValueError, match=r"presence had too few nodes there in 6 rounds.*up to round 6") as caught:
         tj.simulate(TELEPORTATION, TASK, rounds=99, eval_every=3, network=network, on_evaluation=seen.append)
     assert "make fewer nodes active, or more present, or raise its limit of 6" in str(caught.value)
     before = seen[1]
