@@ -152,8 +152,6 @@ class Network(Parts):
                 moved &= ~lost
         if self.presence is not None:
             world = world.with_slot(idle=world.slot["idle"] | ~self.presence.present(world, holders, self._now(state)))
-        if self.record is not None and self.timed:
-            world = world.with_slot(asked=world.slot["clock"])
         if self.load is not None or self.record is not None:
             world = world.with_slot(source=jnp.where(moved & (not served), source, -1))
         if self.timed:
