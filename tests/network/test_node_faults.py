@@ -174,15 +174,18 @@ def seconds(algorithm: tj.Algorithm, rule: faults.Faults, rounds: int, nodes: in
 
 
 def test_timeouts_take_their_time() -> None:
+    after = lambda fetch, failure, timeout, recovery="rollback": seconds(
+        TELEPORTATION,
+        faults.independent(hand_off=fetch, failure=failure, retries=2, timeout=timeout, recovery=recovery),
+        rounds=5,
+    )
     # three attempts of 7 seconds; the slots stay where they were, and nobody computes: 1 + 4 * 21
-    never = faults.independent(hand_off=1.0, retries=2, timeout=7.0)
-    assert seconds(TELEPORTATION, never, 5) == pytest.approx(85.0)
+    assert after(1.0, 0.0, 7.0) == pytest.approx(85.0)
     # the same, and then from the initial point: 5 + 4 * 21
-    lost = faults.independent(hand_off=1.0, retries=2, timeout=7.0, recovery="lost")
-    assert seconds(TELEPORTATION, lost, 5) == pytest.approx(89.0)
+    assert after(1.0, 0.0, 7.0, "lost") == pytest.approx(89.0)
     # all have computed, then they fail, which is known 2 seconds later: 5 * (1 + 2)
-    assert seconds(TELEPORTATION, faults.independent(failure=1.0, timeout=2.0), 5) == pytest.approx(15.0)
-    assert seconds(TELEPORTATION, faults.independent(hand_off=0.0, failure=0.0, timeout=2.0), 5) == pytest.approx(5.0)
+    assert after(0.0, 1.0, 2.0) == pytest.approx(15.0)
+    assert after(0.0, 0.0, 2.0) == pytest.approx(5.0)
 
 
 def test_a_single_token_waits_a_timeout_for_every_attempt_in_vain() -> None:
