@@ -266,7 +266,9 @@ class Network(Parts):
         if self.undoes:
             idle = world.slot["idle"]
             if self.presence is not None:
-                idle |= ~self.presence.present(world, state.holders, self._now(state)) | world.common["stalled"]
+                away = ~self.presence.present(world, state.holders, self._now(state))
+                stalled = world.common["stalled"] | jnp.all(away)  # or a trace's time would stand still for ever
+                idle, world = idle | away | stalled, world.with_common(stalled=stalled)
             skipped = world.slot["skipped"] + jnp.where(idle, steps, 0)
             first = "before" not in world.slot
             out, world = idle, world.with_slot(idle=idle, skipped=skipped)

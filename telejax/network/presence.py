@@ -1,8 +1,9 @@
 """Who is there: nodes that come and go, in O(1) a node unless an exact chain of all nodes is asked for.
 
 Only present nodes are made active. A holder of its own slot that is away keeps its model, and its edges are dropped:
-their weights go back to the owners. A round in which fewer nodes are present than must be active is one in which
-nothing happens: it is counted in the column ``stalled``, and a run that does nothing else for ``limit`` rounds ends.
+their weights go back to the owners. A round in which fewer nodes are present than must be active, or nobody who holds a
+slot, is one in which nothing happens: it takes ``wait`` seconds and is counted in the column ``stalled``, and a run
+that does nothing else for ``limit`` rounds ends.
 """
 
 import math
