@@ -238,17 +238,35 @@ def test_what_was_not_done_is_not_counted() -> None:
     assert history["time"].to_list() == few.tolist()  # wait = 1 second a round, and the others take none
 
 
-@pytest.mark.fast_cases("epochs")
+@pytest.mark.fast_cases("drawn", "all")
 @pytest.mark.parametrize(
-    "nobody", [presence.epochs(1.0, limit=6), presence.markov(0.5, 0.0, limit=6)], ids=["epochs", "markov"]
+    ("algorithm", "nobody"),
+    [
+        pytest.param(TELEPORTATION, presence.epochs(1.0, limit=6), id="drawn"),
+        pytest.param(TELEPORTATION, presence.markov(0.5, 0.0, limit=6), id="markov"),
+        pytest.param(DSGD, presence.epochs(1.0, limit=6), id="all"),
+    ],
 )
-def test_a_run_without_anybody_ends(nobody: presence.Presence) -> None:
+def test_a_run_without_anybody_ends(algorithm: tj.Algorithm, nobody: presence.Presence) -> None:
     network, seen = tj.Network(presence=nobody), []
     with pytest.raises(ValueError, match=r"presence had too few nodes there in 6 rounds.*up to round 6") as caught:
-        tj.simulate(TELEPORTATION, TASK, rounds=99, eval_every=3, network=network, on_evaluation=seen.append)
+        tj.simulate(algorithm, TASK, rounds=99, eval_every=3, network=network, on_evaluation=seen.append)
     assert "make fewer nodes active, or more present, or raise its limit of 6" in str(caught.value)
     before = seen[1]
     assert before["stalled"].item() == 3 and before["gradients"].item() == before["messages"].item() == 0
+
+
+def test_time_goes_on_where_nobody_is_there(tmp_path: Path) -> None:
+    """Otherwise a trace with a gap would never come to its end: who is there is a matter of the time."""
+    file = tmp_path / "days.csv"
+    file.write_text("node,up,down\n" + "".join(f"{node},0,5\n" for node in range(NODES)))
+    nights = presence.trace(file, period=8.0, wait=1.5)
+    network = tj.Network(machines=tj.network.machines.constant(1.0), presence=nights)
+    rows = tj.simulate(DSGD, TASK, rounds=9, eval_every=1, network=network, progress=False).history
+    # five rounds of a second; two of 1.5 in which nobody is there, at 5 and 6.5; from 8, the next day, two of a second
+    assert rows["time"].to_list() == pytest.approx([0, 1, 2, 3, 4, 5, 6.5, 8, 9, 10])
+    assert rows["stalled"].to_list() == [0, 0, 0, 0, 0, 0, 1, 2, 2, 2]
+    assert rows["gradients"].to_list() == [NODES * round for round in (0, 1, 2, 3, 4, 5, 5, 5, 6, 7)]
 
 
 def test_rounds_of_too_few_are_only_counted_in_a_row() -> None:
