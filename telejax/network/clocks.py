@@ -141,12 +141,14 @@ class Clocks:
         return world.with_slot(clock=done, started=begun, computed=done, busy=_add(world.slot["busy"], seconds))
 
     def one_by_one(self, world: World, holders: Int[Array, " slots"]) -> World:
-        """Where a node holds several slots in a round, it computes them in their order."""
+        """Where a node holds several slots in a round, it computes them in their order, but for idle ones."""
         begun, done = world.slot["started"], world.slot["computed"]
+        place = jnp.arange(len(holders), dtype=jnp.int32)
+        holders = jnp.where(world.slot.get("idle", jnp.zeros(len(holders), bool)), -1 - place, holders)
 
         def wait(a: Array, times: tuple[Seconds, Seconds]) -> tuple[Seconds, Seconds]:
             begun, done = times
-            earlier = (holders == holders[a]) & (jnp.arange(len(holders)) < a)
+            earlier = (holders == holders[a]) & (place < a)
             late = jnp.maximum(0, jnp.max(jnp.where(earlier, done, -jnp.inf)) - begun[a])
             return begun.at[a].add(late), done.at[a].add(late)
 
