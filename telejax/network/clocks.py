@@ -138,6 +138,8 @@ class Clocks:
         seconds = jnp.zeros_like(begun) if self.machines is None else steps * self.machines.of(key, holders)
         seconds = seconds.astype(jnp.float32) if idle is None else jnp.where(idle, 0, seconds).astype(jnp.float32)
         done = begun + seconds if timeout is None else begun + seconds + timeout
+        if "worked" in world.slot:  # where the load of nodes is counted
+            world = world.with_slot(worked=world.slot["worked"] + seconds)
         return world.with_slot(clock=done, started=begun, computed=done, busy=_add(world.slot["busy"], seconds))
 
     def one_by_one(self, world: World, holders: Int[Array, " slots"]) -> World:

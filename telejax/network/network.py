@@ -349,7 +349,7 @@ class Network(Parts):
 IDEAL = Network()
 """Nothing is lost, late or forged; the default, which disappears in tracing."""
 
-TOLD = ("lost", "unsent", "skipped", "retries", "failed", "broke", "idle", "sent", "received")
+TOLD = ("lost", "unsent", "skipped", "retries", "failed", "broke", "idle", "sent", "received", "worked")
 """What is kept of the slots for the rest of a round."""
 
 
