@@ -92,6 +92,21 @@ def test_what_is_lost_is_sent_and_not_received() -> None:
     assert "seconds" not in load.columns
 
 
+def test_seconds_are_of_computing_alone() -> None:
+    """Neither timeouts nor rounds without anybody are, and a method that gossips twice computes in both parts."""
+    machines = tj.network.machines.constant(1.5)
+    faults = tj.network.faults.independent(hand_off=0.3, failure=0.3, timeout=7.0)
+    network = tj.Network(machines=machines, faults=faults, presence=tj.network.presence.epochs(0.5, wait=3.0))
+    twice = tj.gradient_tracking(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.01))
+    for algorithm, parts in (
+        (tj.teleportation(active=K, topology="ring", optimizer=HEAVY, local_steps=2), network),
+        (twice, tj.Network(machines=machines)),
+    ):
+        result = simulate(algorithm, network=parts)
+        computed = result.history["gradients"][-1] - result.history["gradients"][0]  # but for those of the start
+        assert result.load()["seconds"].sum() == pytest.approx(1.5 * computed)
+
+
 def test_what_goes_to_a_server_counts_at_the_node() -> None:
     result = simulate(tj.fedavg(clients=3, optimizer=HEAVY))
     load, last = result.load(), result.final().row(0, named=True)
