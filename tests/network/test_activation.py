@@ -205,6 +205,7 @@ def simulate(rule: activation.Activation, task: Any, active: int, **options: Any
     return tj.simulate(of(active), task, network=network, load=True, progress=False, **{"rounds": 1500, **options})
 
 
+@pytest.mark.slow
 def test_nodes_that_fit_badly_are_drawn_more_often() -> None:
     task = tj.tasks.quadratic(nodes=16, dim=3, spread=1.5, heterogeneity=3.0)
     algorithm = tj.teleportation(active=2, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=1e-9))
@@ -217,6 +218,7 @@ def test_nodes_that_fit_badly_are_drawn_more_often() -> None:
     assert active[np.argmax(losses)] > 2 * active[np.argmin(losses)]
 
 
+@pytest.mark.slow
 def test_a_floor_of_one_is_the_uniform_rule() -> None:
     task, options = tj.tasks.quadratic(nodes=8, dim=3, noise=1.0), {"rounds": 40, "record": 40}
     ours = simulate(activation.adaptive(floor=1.0), task, 2, **options)
@@ -267,6 +269,7 @@ def test_the_mean_of_corrected_gradients_is_the_gradient_of_the_mean() -> None:
     assert activation.weighted(WEIGHTS).bind(6, {}).correction(6) is None
 
 
+@pytest.mark.slow
 def test_a_corrected_run_ends_at_the_optimum_of_the_mean_and_another_at_that_of_the_weights() -> None:
     local = [SORTED.local(jnp.int32(node)) for node in range(6)]
     curvature = np.array([float(a) for a, _ in local])

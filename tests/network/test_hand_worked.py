@@ -55,6 +55,7 @@ def test_a_ring_all_reduce_is_as_slow_as_its_slowest_link() -> None:
     assert times(tj.all_reduce_sgd(optimizer=SGD), 3, network)["time"].to_list() == about([6.0, 12.0, 18.0])
 
 
+@pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("contention", [False, True])
 def test_fedavg_goes_over_its_server(contention: bool) -> None:
     network = tj.Network(links=links.server(1.0, 4.0), machines=machines.constant(3.0), contention=contention)
@@ -65,6 +66,7 @@ def test_fedavg_goes_over_its_server(contention: bool) -> None:
     assert rows["busy"].to_list() == about([6 / (20 if contention else 14)] * 3)
 
 
+@pytest.mark.fast_cases("barrier")
 @pytest.mark.parametrize("waiting", ["barrier", "neighbours"])
 def test_a_pair_waits_for_the_one_that_computes(waiting: Any) -> None:
     network = tj.Network(links=links.uniform(1.0, 12.0), machines=machines.constant(3.0), waiting=waiting)
@@ -161,6 +163,7 @@ def whole_network() -> tj.Network:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_as_if_it_had_never_stopped() -> None:
     algorithm, network = tj.teleportation(active=3, topology="ring", optimizer=SGD), whole_network()
     given = {"network": network, "eval_every": 4, "progress": False, "load": True, "record": 12}
@@ -200,6 +203,7 @@ class Traced:
         return self.part.evaluate(params)
 
 
+@pytest.mark.slow
 def test_latencies_that_are_tuned_are_one_program_with_columns_of_their_own() -> None:
     def simulate(called: str, latency: float = 0.1, **options: Any) -> pl.DataFrame:
         network = tj.Network(links=links.uniform(latency, 24.0), machines=machines.lognormal(), loss=0.2)

@@ -92,6 +92,7 @@ def test_what_is_lost_is_sent_and_not_received() -> None:
     assert "seconds" not in load.columns
 
 
+@pytest.mark.slow
 def test_seconds_are_of_computing_alone() -> None:
     """Neither timeouts nor rounds without anybody are, and a method that gossips twice computes in both parts."""
     machines = tj.network.machines.constant(1.5)
@@ -117,6 +118,7 @@ def test_what_goes_to_a_server_counts_at_the_node() -> None:
     assert result.timeline()["fetched_from"].null_count() == 3 * ROUNDS
 
 
+@pytest.mark.slow
 def test_runs_have_loads_of_their_own_and_go_on() -> None:
     walk = tj.random_walk(tokens=2, optimizer=HEAVY)
     first = simulate(walk, seeds=2, rounds=8)

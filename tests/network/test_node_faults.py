@@ -95,6 +95,7 @@ def round_by_hand(
     return tuple(gone_on(part, broke, policy, first) for part, first in zip(ended, start, strict=True))
 
 
+@pytest.mark.fast_cases("rollback")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_round_with_faults_is_that_of_numpy(policy: Any) -> None:
     rule = faults.independent(hand_off=0.6, failure=0.3, retries=1, recovery=policy)
@@ -128,6 +129,7 @@ def test_a_round_with_faults_is_that_of_numpy(policy: Any) -> None:
     assert min(seen["unfetched"], seen["broke"]) > 5 and (seen["both"] > 0) == (policy != "rollback")
 
 
+@pytest.mark.fast_cases("rollback")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_memory_and_momentum_go_on_with_their_slot(policy: Any) -> None:
     """Quasi-global momentum keeps a memory of every slot, here beside a momentum of the optimizer."""
@@ -152,6 +154,7 @@ def test_memory_and_momentum_go_on_with_their_slot(policy: Any) -> None:
             assert (told["params"][round][broke] == before[broke]).all()
 
 
+@pytest.mark.fast_cases("rollback")
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_slot_is_lost_for_good(policy: Any) -> None:
     rule = faults.independent(hand_off=0.5, failure=0.2, retries=1, recovery=policy)
@@ -173,6 +176,7 @@ def seconds(algorithm: tj.Algorithm, rule: faults.Faults, rounds: int, nodes: in
     return float(result.final()["time"].item())
 
 
+@pytest.mark.slow
 def test_timeouts_take_their_time() -> None:
     after = lambda fetch, failure, timeout, recovery="rollback": seconds(
         TELEPORTATION,

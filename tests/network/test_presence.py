@@ -225,6 +225,7 @@ def test_a_round_of_too_few_leaves_all_as_it_was() -> None:
     assert not told["handoffs"][few].any()
 
 
+@pytest.mark.slow
 def test_what_was_not_done_is_not_counted() -> None:
     rule = presence.epochs(0.6, seed=2)
     network = tj.Network(presence=rule, machines=tj.network.machines.constant(0.0))
@@ -269,6 +270,7 @@ def test_time_goes_on_where_nobody_is_there(tmp_path: Path) -> None:
     assert rows["gradients"].to_list() == [NODES * round for round in (0, 1, 2, 3, 4, 5, 5, 5, 6, 7)]
 
 
+@pytest.mark.slow
 def test_rounds_of_too_few_are_only_counted_in_a_row() -> None:
     rule = presence.epochs(0.6, seed=2, limit=6)
     longest = max(map(len, "".join("x" if few else " " for few in present_in(rule, 60).sum(axis=1) < K).split()))
