@@ -34,7 +34,8 @@ from refusals import ReachedCompilation, check
 from scipy import sparse
 
 import telejax as tj
-from telejax import data, models, tasks, theory, topology
+from telejax import data, models, plots, tasks, theory, topology
+from telejax import network as net
 from telejax.algorithms.joint import joint_teleportation
 from telejax.algorithms.local import corrected
 from telejax.cli import main
@@ -48,6 +49,12 @@ FRACTIONS = [*NUMBERS, 1.5]
 SEEDS = [-1, 0.5, "0", True, None]
 FLAGS = ["no", 1, None]
 COUNT, NUMBER, POSITIVE = "give an integer of at least 1", "give a finite number of at least 0", "number above 0"
+PROBABILITY, WHOLE_SHARE, INTEGER = (
+    "give a probability from 0 to 1, or None",
+    "give a number of at least 0 and at most 1",
+    "give an integer",
+)
+GIVE_LINKS = "telejax.network.links.uniform(latency, bandwidth)"
 SEED, FLAG, PLATE = "give an integer of at least 0", "give True or False", "give a Topology"
 TEXT, KEY, OPTIMIZER = "give a text", "give a key", "give telejax.optimizer(optax.sgd, learning_rate=0.1)"
 LIST_OF_K = "give a list of at least one number of active nodes"
@@ -60,6 +67,7 @@ LABELS_GIVE, FOLDER, SPEC = (
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 QUADRATIC = tasks.quadratic(nodes=8, dim=3)
 DSGD = tj.decentralized_sgd(topology="ring", optimizer=SGD)
+MOMENTUM = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5))
 
 
 def method(name: str, **options: Any) -> Any:
@@ -83,6 +91,8 @@ FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
 PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
 RAGGED = [[1], [1, 2]]
+SECONDS = np.ones((2, 2))
+CSV_READERS = net.links.from_csv, net.machines.from_csv, net.presence.trace
 
 
 def model(outputs: Callable[[Any], Any], dense: bool = True) -> nn.Module:
@@ -151,6 +161,21 @@ def compare(**arguments: Any) -> Any:
 
 def search(**arguments: Any) -> Any:
     return tj.search(**{"task": QUADRATIC, "optimizer": SGD, "rounds": 3, "progress": False, **arguments})
+
+
+def over(algorithm: Any = MOMENTUM, tune: Any = None, **parts: Any) -> Any:
+    """A run on a network of these parts."""
+    return simulate(algorithm=algorithm, tune=tune, network=tj.Network(**parts))
+
+
+EVERY_PART: dict[str, Any] = {
+    "loss": 0.1,
+    "links": net.links.uniform(),
+    "machines": net.machines.constant(),
+    "presence": net.presence.epochs(0.1),
+    "activation": net.activation.adaptive(),
+    "faults": net.faults.independent(hand_off=0.1),
+}
 
 
 # the function with its other arguments: argument -> values that it refuses, words of the remedy
@@ -579,6 +604,141 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (theory.measure, {"task": ([None, DSGD, 3], "give a task, such as telejax.tasks.quadratic(nodes=100)")}),
     (tj.load, {"path": ([None, 3, "", ["a"]], FOLDER)}),
+    # networks
+    (
+        tj.Network,
+        {
+            "loss": (FRACTIONS, PROBABILITY),
+            "outage": (FRACTIONS, PROBABILITY),
+            "links": (
+                [0.5, "uniform", net.links.uniform, net.machines.constant()],
+                "links.uniform(latency, bandwidth)",
+            ),
+            "machines": ([1.0, "constant", net.links.uniform()], "machines.constant(seconds), or None"),
+            "presence": ([0.5, "epochs", net.presence.epochs], "presence.epochs(away), or None"),
+            "activation": ([0.5, "uniform"], "activation.shuffled_epochs(), or None"),
+            "faults": ([0.5, "independent"], "faults.independent(failure=0.01), or None"),
+            "waiting": (["all", None, True], "give one of: barrier, neighbours"),
+            "contention": (FLAGS, FLAG),
+        },
+    ),
+    (
+        net.links.uniform,
+        {"latency": ([*NUMBERS, None], NUMBER), "bandwidth": ([*NUMBERS, 0, None], POSITIVE)},
+    ),
+    (
+        partial(net.links.preferred, "ring"),
+        {"cost": ([*NUMBERS, None], NUMBER), "tau": ([*NUMBERS, None], NUMBER)},
+    ),
+    (net.links.preferred, {"topology": (["rign", None, 3], "")}),
+    (
+        partial(net.links.sites, [2, 3]),
+        {
+            "within": ([0.1, net.links.plane(), "x"], GIVE_LINKS),
+            "between": ([0.1, net.links.plane(), "x"], GIVE_LINKS),
+            "radio": ([0.1, net.links.plane(), "x"], GIVE_LINKS),
+        },
+    ),
+    (net.links.sites, {"sizes": ([None, 3, "ab"], "give the nodes of each site, such as [12, 30]")}),
+    (
+        net.links.plane,
+        {
+            "latency": (NUMBERS, NUMBER),
+            "pace": (NUMBERS, NUMBER),
+            "bandwidth": ([*NUMBERS, 0], POSITIVE),
+            "seed": ([*SEEDS, 2**32], INTEGER),
+        },
+    ),
+    (
+        net.links.server,
+        {
+            "latency": (NUMBERS, NUMBER),
+            "bandwidth": ([*NUMBERS, 0], POSITIVE),
+            "peers": ([0.1, "x", net.machines.constant()], GIVE_LINKS),
+        },
+    ),
+    (
+        partial(net.links.table, bandwidth=SECONDS),
+        {"latency": ([None, 3, "x", RAGGED, [1.0, 2.0], [[True]], [[1.0, 2.0]], []], "give an array (nodes, nodes)")},
+    ),
+    (
+        partial(net.links.table, SECONDS),
+        {"bandwidth": ([None, 3, "x", RAGGED, [1.0, 2.0], [[True]]], "give an array (nodes, nodes)")},
+    ),
+    (
+        partial(net.links.table, SECONDS, SECONDS),
+        {
+            "uplink": (
+                [[1.0], [1.0, 0.0], [1.0, NAN], [1.0, -1.0], [[1.0, 1.0]], ["a", "b"], 3],
+                "give 2 finite numbers above 0",
+            )
+        },
+    ),
+    (net.machines.constant, {"seconds": ([*NUMBERS, None], NUMBER)}),
+    (
+        net.machines.lognormal,
+        {"median": (NUMBERS, NUMBER), "sigma": (NUMBERS, NUMBER), "fixed": (FLAGS, FLAG), "seed": (SEEDS, INTEGER)},
+    ),
+    (
+        net.machines.stragglers,
+        {
+            "seconds": (NUMBERS, NUMBER),
+            "share": (FRACTIONS, WHOLE_SHARE),
+            "slowdown": (NUMBERS, NUMBER),
+            "fixed": (FLAGS, FLAG),
+            "seed": (SEEDS, INTEGER),
+        },
+    ),
+    (net.machines.table, {"seconds": ([None, 3, "x", [], RAGGED, [[1.0]], ["a"]], "give the seconds of a gradient")}),
+    (
+        partial(net.presence.epochs, 0.1),
+        {
+            "length": ([*COUNTS, 2**31], INTEGER),
+            "seed": ([*SEEDS, 2**32], INTEGER),
+            "wait": (NUMBERS, NUMBER),
+            "limit": (COUNTS, COUNT),
+        },
+    ),
+    (net.presence.epochs, {"away": (FRACTIONS, WHOLE_SHARE)}),
+    (partial(net.presence.markov, back=0.1), {"leave": (FRACTIONS, WHOLE_SHARE)}),
+    (
+        partial(net.presence.markov, 0.1),
+        {"back": (FRACTIONS, WHOLE_SHARE)},
+    ),
+    (
+        partial(net.presence.markov, 0.1, 0.1),
+        {"seed": (SEEDS, INTEGER), "wait": (NUMBERS, NUMBER), "limit": (COUNTS, COUNT)},
+    ),
+    (
+        net.activation.weighted,
+        {"weights": ([None, 3, [], [[1.0]], RAGGED, ["a"], [True]], "give a finite number above 0 for each node")},
+    ),
+    (net.activation.weighted, {"weights": (["sped", "loss"], "availability, data, speed")}),
+    (partial(net.activation.weighted, "speed"), {"correct": (FLAGS, FLAG)}),
+    (net.activation.shuffled_epochs, {"seed": ([*SEEDS, 2**32], INTEGER)}),
+    (net.activation.duty, {"limit": ([*FRACTIONS, 0], "give a number above 0 and at most 1")}),
+    (
+        net.activation.adaptive,
+        {
+            "floor": ([*FRACTIONS, 0], "give a number above 0 and at most 1"),
+            "memory": ([*FRACTIONS, 0], "give a number above 0 and at most 1"),
+        },
+    ),
+    (
+        net.faults.independent,
+        {
+            "hand_off": (FRACTIONS, WHOLE_SHARE),
+            "failure": (FRACTIONS, WHOLE_SHARE),
+            "retries": ([-1, 1.5, "2", True, None, 101], INTEGER),
+            "timeout": (NUMBERS, NUMBER),
+            "recovery": (["lots", None, True], ": lost, neighbour, rollback"),
+        },
+    ),
+    *((read, {"path": ([None, 3, ""], "give the path of a CSV file")}) for read in CSV_READERS),
+    (tj.Network.from_toml, {"path": ([None, 3, ""], SPEC)}),
+    (simulate, {"load": (FLAGS, FLAG), "record": ([*COUNTS, 10**10], "give an integer")}),
+    (simulate, {"network": ([0.1, "lossy", tj.Network, net.links.uniform()], "give a telejax.Network(...)")}),
+    (plots.plot_timeline, {"timeline": ([None, 3, RESULT], "give result.timeline()")}),
     (tj.SweepSpec.from_toml, {"path": ([None, 3, ""], SPEC)}),
 ]
 
@@ -712,6 +872,75 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.block_diagonal([]), "parts is empty; give a list of at least one mixing"),
     (lambda: tj.block_diagonal([RING]), ("parts[0] is Topology", "give a list of at least one mixing")),
     (lambda: tj.bind_mixing(MIXING, 5), ("topology 'ring' has 4 nodes", "build the topology with 5 nodes")),
+    # networks
+    (lambda: net.links.sites([]), "sizes is empty; give the nodes of each site, such as [12, 30]"),
+    (lambda: net.links.sites([3, 0]), ("sizes[1] is 0", COUNT)),
+    (lambda: net.links.sites([3, -2]), ("sizes[1] is -2", COUNT)),
+    (lambda: net.links.sites(["2"]), ("sizes[0] is '2'", COUNT)),
+    (lambda: net.links.sites([2.5]), ("sizes[0] is 2.5", COUNT)),
+    (lambda: net.links.sites([2**31 - 1, 1]), ("sizes adds up to 2147483648", "give at most 2147483647 nodes")),
+    (lambda: net.links.sites([3, 2], wireless=[2]), ("wireless is 2", "give an integer from 0 to 1")),
+    (lambda: net.links.sites([3, 2], wireless=[True]), ("wireless is True", "give an integer from 0 to 1")),
+    (lambda: net.links.sites([3, 2], wireless=1), ("wireless is 1", "give the numbers of sites, from 0")),
+    (lambda: net.links.table([[0, -1.0], [1, 0]], SECONDS), ("latency from node 0 to 1 is -1.0", "of at least 0")),
+    (lambda: net.links.table([[0, 1], [NAN, 0]], SECONDS), ("latency from node 1 to 0 is nan", "of at least 0")),
+    (lambda: net.links.table(SECONDS, [[0, 0], [1, 0]]), ("bandwidth from node 0 to 1 is 0.0", "number above 0")),
+    (lambda: net.links.table(SECONDS, [[0, 1], [INF, 0]]), ("bandwidth from node 1 to 0 is inf", "number above 0")),
+    (lambda: net.links.table(np.ones((3, 3)), SECONDS), ("bandwidth is of 2 nodes and latency of 3", "both alike")),
+    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", "finite and at least 0")),
+    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", "finite and at least 0")),
+    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", "finite and at least 0")),
+    (
+        lambda: net.activation.weighted([1.0, 0.0]),
+        ("weights of node 1 is 0.0", "a finite number above 0 for each node"),
+    ),
+    (lambda: net.activation.weighted([-1.0, 1.0]), ("weights of node 0 is -1.0", "above 0 for each node")),
+    (lambda: net.activation.weighted([1.0, NAN]), ("weights of node 1 is nan", "above 0 for each node")),
+    *(
+        (
+            lambda parts=parts: over(**parts),
+            (f"{name} is of {size} nodes, and the task has 8", "give those of all nodes"),
+        )
+        for name, size, parts in (
+            ("machines", 2, {"machines": net.machines.table([1.0, 2.0])}),
+            ("links", 5, {"links": net.links.sites([3, 2])}),
+            ("links", 2, {"links": net.links.table(SECONDS, SECONDS)}),
+            ("links", 3, {"links": net.links.server(peers=net.links.sites([3]))}),
+            ("activation", 2, {"activation": net.activation.weighted([1.0, 2.0])}),
+        )
+    ),
+    (
+        lambda: over(links=net.links.preferred(topology.ring(5))),
+        ("topology 'ring' has 5 nodes", "build it with 8 nodes"),
+    ),
+    (
+        lambda: over(activation=net.activation.weighted("speed")),
+        ("weighted by 'speed'", "give machines=telejax.network"),
+    ),
+    (lambda: over(activation=net.activation.weighted("data")), ("weighted by 'data'", "in samples_per_node")),
+    (lambda: over(activation=net.activation.weighted("availability")), ("by 'availability'", "give presence=telejax")),
+    (lambda: tj.Network(contention=True), ("contention is True, and there are no links", "links.uniform()")),
+    (
+        lambda: over(tj.fedavg(clients=3, optimizer=SGD), links=net.links.uniform()),
+        ("without a server, which FedAvg k=3, 1 local needs", "links.server(latency, bandwidth, peers=...)"),
+    ),
+    (
+        lambda: over(JOINT, faults=net.faults.independent(failure=0.1, recovery="neighbour")),
+        ("faults recover from a neighbour, which may be of another candidate", "give another recovery"),
+    ),
+    *(
+        (lambda tune=tune: over(tune=tune, **EVERY_PART), words)
+        for tune, words in (
+            ({"latency": [-1.0]}, ("tune['latency'] is -1.0", NUMBER)),
+            ({"bandwidth": [0.0]}, ("tune['bandwidth'] is 0.0", POSITIVE)),
+            ({"seconds": [NAN]}, ("tune['seconds'] is nan", "give a finite number")),
+            ({"network.loss": [2.0]}, ("loss is 2.0", PROBABILITY)),
+            ({"away": [1.5]}, ("tune['away'] is 1.5", WHOLE_SHARE)),
+            ({"hand_off": [2.0]}, ("tune['hand_off'] is 2.0", WHOLE_SHARE)),
+            ({"floor": [0.0]}, ("tune['floor'] is 0.0", "give a number above 0 and at most 1")),
+            ({"latenzy": [1.0]}, ("unknown number in tune 'latenzy'", "did you mean 'latency'?")),
+        )
+    ),
     # what would not fit the memory
     (lambda: topology.star(2**30), ("star with 1073741824 nodes", "GB are free; give fewer")),
     (lambda: topology.torus(2**31 - 1), ("torus with 2147483647 nodes", "GB are free; give fewer")),
@@ -1076,7 +1305,6 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: theory.measure(QUADRATIC, "x"), ("params is not like", "give such as result.model")),
     (lambda: theory.measure(QUADRATIC, minimum=10.0), ("minimum is 10.0", "give a lower one")),
 ]
-MOMENTUM = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.5))
 
 
 @pytest.mark.parametrize(("call", "words"), CALLS, ids=range(len(CALLS)))

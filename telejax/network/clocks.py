@@ -138,15 +138,19 @@ class Clocks:
         seconds = jnp.zeros_like(begun) if self.machines is None else steps * self.machines.of(key, holders)
         seconds = seconds.astype(jnp.float32) if idle is None else jnp.where(idle, 0, seconds).astype(jnp.float32)
         done = begun + seconds if timeout is None else begun + seconds + timeout
+        if "worked" in world.slot:  # where the load of nodes is counted
+            world = world.with_slot(worked=world.slot["worked"] + seconds)
         return world.with_slot(clock=done, started=begun, computed=done, busy=_add(world.slot["busy"], seconds))
 
     def one_by_one(self, world: World, holders: Int[Array, " slots"]) -> World:
-        """Where a node holds several slots in a round, it computes them in their order."""
+        """Where a node holds several slots in a round, it computes them in their order, but for idle ones."""
         begun, done = world.slot["started"], world.slot["computed"]
+        place = jnp.arange(len(holders), dtype=jnp.int32)
+        holders = jnp.where(world.slot.get("idle", jnp.zeros(len(holders), bool)), -1 - place, holders)
 
         def wait(a: Array, times: tuple[Seconds, Seconds]) -> tuple[Seconds, Seconds]:
             begun, done = times
-            earlier = (holders == holders[a]) & (jnp.arange(len(holders)) < a)
+            earlier = (holders == holders[a]) & (place < a)
             late = jnp.maximum(0, jnp.max(jnp.where(earlier, done, -jnp.inf)) - begun[a])
             return begun.at[a].add(late), done.at[a].add(late)
 

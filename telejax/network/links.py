@@ -160,8 +160,9 @@ def table(latency: Rows, bandwidth: Rows, uplink: Sequence[float] | np.ndarray |
     fastest = arrays["bandwidth"].max(axis=1) if nodes > 1 else np.ones(1)
     np.fill_diagonal(arrays["bandwidth"], fastest)
     if uplink is not None:
-        fastest = np.asarray(check_array("uplink", uplink, "give an array (nodes,)"), np.float64)
-        if fastest.shape != (nodes,) or not (np.isfinite(fastest).all() and (fastest > 0).all()):
+        fastest = check_array("uplink", uplink, "give an array (nodes,)")
+        numbers = fastest.dtype.kind in "iuf" and fastest.shape == (nodes,)
+        if not (numbers and np.all(np.isfinite(fastest) & (fastest > 0))):
             raise ValueError(f"uplink is {short(uplink)}; give {nodes} finite numbers above 0")
     return Table(*(x.astype(np.float32) for x in (arrays["latency"], arrays["bandwidth"], fastest)))
 

@@ -38,6 +38,8 @@ class Load:
         size = len(self.followed)
         counts = {name: jnp.zeros(size, jnp.uint32) for name in COUNTED}
         seconds = jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.float32)
+        if "computed" in world.slot:
+            world = world.with_slot(worked=jnp.zeros_like(world.slot["computed"]))
         return world.with_node(load=counts | {"seconds": seconds})
 
     def ended(
@@ -60,8 +62,8 @@ class Load:
             "handed": add("handed", jnp.where(moved, self._place(source), size), moved),
         }
         whole, rest = load["seconds"]
-        if "computed" in world.slot:
-            rest = rest.at[place].add(world.slot["computed"] - world.slot["started"], mode="drop")
+        if "worked" in world.slot:
+            rest = rest.at[place].add(world.slot["worked"], mode="drop")
             carried = jnp.floor(rest)
             whole, rest = whole + carried.astype(jnp.int32), rest - carried
         return world.with_node(load=counts | {"seconds": (whole, rest)})

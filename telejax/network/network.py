@@ -152,8 +152,6 @@ class Network(Parts):
                 moved &= ~lost
         if self.presence is not None:
             world = world.with_slot(idle=world.slot["idle"] | ~self.presence.present(world, holders, self._now(state)))
-        if self.record is not None and self.timed:
-            world = world.with_slot(asked=world.slot["clock"])
         if self.load is not None or self.record is not None:
             world = world.with_slot(source=jnp.where(moved & (not served), source, -1))
         if self.timed:
@@ -268,7 +266,9 @@ class Network(Parts):
         if self.undoes:
             idle = world.slot["idle"]
             if self.presence is not None:
-                idle |= ~self.presence.present(world, state.holders, self._now(state)) | world.common["stalled"]
+                away = ~self.presence.present(world, state.holders, self._now(state))
+                stalled = world.common["stalled"] | jnp.all(away)  # or a trace's time would stand still for ever
+                idle, world = idle | away | stalled, world.with_common(stalled=stalled)
             skipped = world.slot["skipped"] + jnp.where(idle, steps, 0)
             first = "before" not in world.slot
             out, world = idle, world.with_slot(idle=idle, skipped=skipped)
@@ -349,7 +349,7 @@ class Network(Parts):
 IDEAL = Network()
 """Nothing is lost, late or forged; the default, which disappears in tracing."""
 
-TOLD = ("lost", "unsent", "skipped", "retries", "failed", "broke", "idle", "sent", "received")
+TOLD = ("lost", "unsent", "skipped", "retries", "failed", "broke", "idle", "sent", "received", "worked")
 """What is kept of the slots for the rest of a round."""
 
 

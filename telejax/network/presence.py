@@ -1,10 +1,12 @@
 """Who is there: nodes that come and go, in O(1) a node unless an exact chain of all nodes is asked for.
 
 Only present nodes are made active. A holder of its own slot that is away keeps its model, and its edges are dropped:
-their weights go back to the owners. A round in which fewer nodes are present than must be active is one in which
-nothing happens: it is counted in the column ``stalled``, and a run that does nothing else for ``limit`` rounds ends.
+their weights go back to the owners. A round in which fewer nodes are present than must be active, or nobody who holds a
+slot, is one in which nothing happens: it takes ``wait`` seconds and is counted in the column ``stalled``, and a run
+that does nothing else for ``limit`` rounds ends.
 """
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
+from telejax.backend.host import check_host_memory
 from telejax.errors import NON_NEGATIVE, POSITIVE, SHARE, Bound, check_integer
 from telejax.network import draws
 from telejax.network.tables import check_size, read_table
@@ -207,16 +210,18 @@ def trace(path: str | os.PathLike[str], *, period: float | None = None, wait: fl
     for place in order:
         node, up, down = (rows.columns[name][place] for name in ("node", "up", "down"))
         before = spells.setdefault(node, [])
-        if down <= up:
-            raise ValueError(f"{path}, line {rows.lines[place]}: down is {down} and up {up}; give a later down")
+        if np.float32(down) <= np.float32(up):  # as times are kept: those of a calendar are all alike
+            remedy = "give a later down" if down <= up else "give times from 0 on, as float32 tells them apart"
+            raise ValueError(f"{path}, line {rows.lines[place]}: down is {down} and up {up}; {remedy}")
         if before and before[-1][1] > up:
             raise ValueError(
                 f"{path}, line {rows.lines[place]}: node {node} is up from {up}, before {before[-1][1]}, when another "
                 "spell of it ends; give spells that do not overlap"
             )
         before.append((up, down))
-    longest = max(map(len, spells.values()))
-    times = np.full((2, longest, max(spells) + 1), np.inf, np.float32)
+    shape = 2, max(map(len, spells.values())), max(spells) + 1
+    check_host_memory(f"{path} has nodes up to {max(spells)}, which", 4 * math.prod(shape), "number them without gaps")
+    times = np.full(shape, np.inf, np.float32)
     for node, own in spells.items():
         times[:, : len(own), node] = np.array(own).T
     last = max(rows.columns["down"])

@@ -41,5 +41,6 @@ class Record:
         if times is not None:  # the whole seconds from which the others count, and when the round ended
             row |= {name: world.slot[name] for name in ("asked", "started", "computed")}
             row |= {"base": times[0], "ended": times[1]}
+            world = world.with_slot(asked=world.slot["clock"])  # when the next round begins, handed over or not
         written = {name: table.at[at].set(row[name], mode="drop") for name, table in tables.items()}
         return world.with_common(record=written, recorded=at + 1)
