@@ -71,7 +71,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     try:
         with interruptible(options.kept):
-            return int(options.run() or 0)
+            options.check()
+            with options.surroundings():
+                return int(options.run() or 0)
     except (ValueError, OSError) as error:
         tell(str(error))
         return 2

@@ -50,7 +50,6 @@ class Compare(TaskOptions):
         return tuple(one.spec for one in registry.METHODS) if self.methods == ("all",) else self.methods
 
     def run(self) -> int:
-        self.check()
         from telejax.cli.output import Output
         from telejax.results.files import check_free
         from telejax.studies.compare import compare

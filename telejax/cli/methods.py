@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from telejax.algorithms import registry
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Methods(Command):
+class Methods(Compiling):
     """List the methods: what a round of each costs, what it remembers, which graphs it takes, whether it is exact."""
 
     nodes: int = 16
@@ -21,9 +21,11 @@ class Methods(Command):
     active: int = 4
     """Active nodes, clients, tokens, where a method asks for them."""
 
-    def run(self) -> int:
+    def check(self) -> None:
         check_integer("--nodes", self.nodes, minimum=4)
         check_integer("--active", self.active, minimum=1, maximum=self.nodes)
+
+    def run(self) -> int:
         import rich.box
         from rich.table import Table
         from tqdm import tqdm

@@ -42,7 +42,6 @@ class Search(TaskOptions):
     """Show progress bars."""
 
     def run(self) -> int:
-        self.check()
         from telejax.cli.output import Output, tell
         from telejax.errors import DivergenceError
         from telejax.results.files import check_free

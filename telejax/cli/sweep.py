@@ -6,11 +6,11 @@ from typing import Annotated
 
 import tyro
 
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 
 
 @dataclass(frozen=True)
-class Sweep(Command):
+class Sweep(Compiling):
     """Run every combination of the values in a TOML file; the same command again resumes.
 
     Writes one Parquet file a cell at once into --out and, when all are there, table.parquet and sweep.png.

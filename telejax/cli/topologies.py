@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 DRAWN_NODES = 32  # more nodes on a circle are a blot
 
 
 @dataclass(frozen=True)
-class Topologies(Command):
+class Topologies(Compiling):
     """List the communication graphs: what each costs and how fast it reaches consensus.
 
     Writes topologies.csv and topologies.png into --out.
@@ -31,9 +31,11 @@ class Topologies(Command):
     force: bool = False
     """Replace --out if it exists and holds only files of telejax."""
 
-    def run(self) -> int:
+    def check(self) -> None:
         check_integer("--nodes", self.nodes, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
+
+    def run(self) -> int:
         import rich.box
         from rich.table import Table
 
