@@ -71,11 +71,11 @@ class Compare(TaskOptions):
         output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)
         output.print_written(self.out, ["history.parquet", "config.json", "comparison.png"])
         if at_edge := outcome.at_edge():
-            output.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
+            output.say(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         diverged = [name for name, run in outcome.runs.items() if bool(run.final()["diverged"].all())]
         for name in diverged:
             run = outcome.runs[name]
-            output.print(
+            output.say(
                 f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )

@@ -28,8 +28,8 @@ class Methods(Compiling):
     def run(self) -> int:
         import rich.box
         from rich.table import Table
-        from tqdm import tqdm
 
+        from telejax.backend.bars import progress_bar
         from telejax.cli.output import Output
 
         table = Table(
@@ -46,17 +46,19 @@ class Methods(Compiling):
             table.add_column(column, justify="right")
         table.add_column("fixed\npoint")
         table.add_column("source", min_width=max(len(one.source) for one in registry.METHODS))
-        for method in tqdm(registry.METHODS, leave=False, delay=2):
-            exact = "exact" if method.exact else "biased"
-            table.add_row(method.name, _graph(method), *self._costs(method), exact, method.source)
+        with progress_bar(total=len(registry.METHODS), desc="methods", unit="method", leave=False, delay=2) as bar:
+            for method in registry.METHODS:
+                exact = "exact" if method.exact else "biased"
+                table.add_row(method.name, _graph(method), *self._costs(method), exact, method.source)
+                bar.update()
         output = Output()
         output.print(table)
-        output.print(
+        output.say(
             "messages, gradients: of a round, in all; memory: copies of the parameters that a node keeps beside its "
             "model; graph: any, fixed (one undirected graph for all rounds), tree, directed, of the slots, to walk on; "
             "fixed point: the optimum of heterogeneous nodes, or off it by the step size"
         )
-        output.print(f"Also known as: {', '.join(alias for one in registry.METHODS for alias in one.aliases)}")
+        output.say(f"Also known as: {', '.join(alias for one in registry.METHODS for alias in one.aliases)}")
         return 1 if output.failed else 0
 
     def _costs(self, method: registry.Method) -> tuple[str, str, str]:

@@ -65,7 +65,7 @@ class Network(Compiling):
         if measured.rows():
             output.print("")
             output.print(_numbers_table(measured))
-            output.print(measured.sentence())
+            output.say(measured.sentence())
         output.print_written(self.out, ["network.csv", "network.png"])
         return 1 if output.failed else 0
 

@@ -49,7 +49,7 @@ class Sweep(Compiling):
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         output = Output()
         if outcome.missing:
-            output.print(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
+            output.say(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
             return 1 if output.failed else 0
         measured = self.metric in outcome.table.columns
         with pl.Config(

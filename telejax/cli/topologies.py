@@ -66,9 +66,9 @@ class Topologies(Compiling):
             if row["note"] is None:
                 shown.add_row(row["topology"], *_cells(row))
         output.print(shown)
-        output.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
+        output.say("p: share of the squared consensus distance that a period loses; * drawn anew every round")
         for name, note in left_out:
-            output.print(f"{name} left out: {note}", soft_wrap=True)
+            output.say(f"{name} left out: {note}")
         output.print_written(self.out, ["topologies.csv", "topologies.png"])
         return 1 if output.failed else 0
 
