@@ -3,17 +3,16 @@
 import sys
 from typing import Any
 
-from tqdm import asyncio, std
+from tqdm import asyncio
 from tqdm.auto import tqdm
+from tqdm.std import tqdm as Bar
 
-Bar = std.tqdm
-"""What all of them are."""
 SECONDS_A_LINE = 10.0
 IN_NOTEBOOK = tqdm is not asyncio.tqdm
 """Whether tqdm has chosen a bar of a notebook, which needs no terminal."""
 
 
-class Lines(std.tqdm):
+class Lines(Bar):
     """Lines in place of a bar, which moves by codes that only a terminal reads."""
 
     disable: bool
