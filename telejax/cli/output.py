@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 NARROWEST = 80  # columns: a narrower terminal breaks lines, but no number is cut
-BLANKS = re.compile(r"[ ]+((?:\x1b\[[0-9;]*m)*)$", re.MULTILINE)
-"""At the end of a line, before what sets its colours back."""
+BLANKS = re.compile(r"(?:[ ]|\x1b\[[0-9;]*m)+$", re.MULTILINE)
+"""At the end of a line, and the colours among them."""
 PLAIN = str.maketrans({"±": "~", "…": "."})  # for an encoding that lacks them, as wide as they are
 
 
@@ -38,7 +38,7 @@ class Output:
             with self.console.capture() as captured:
                 self.console.print(what, **options)
             if self.open:
-                _write(BLANKS.sub(r"\1", captured.get()))
+                _write(BLANKS.sub(lambda end: end[0].replace(" ", ""), captured.get()))
         except BrokenPipeError:  # as after "| head": enough was read
             self._close()
         except OSError as error:
