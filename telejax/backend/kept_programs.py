@@ -60,7 +60,7 @@ def _of_user() -> Path | None:
             home = Path.home()
         except RuntimeError:
             return None
-        if not home.is_dir():
+        if not os.path.isdir(home):  # False too where one may not look
             return None
         caches = home / {"darwin": "Library/Caches", "win32": "AppData/Local"}.get(sys.platform, ".cache")
     return caches / "telejax" / "programs"
