@@ -16,6 +16,8 @@ from refusals import ReachedCompilation
 from telejax.backend.programs import forget_programs
 from telejax.simulation.program import Program
 
+os.environ["TELEJAX_CACHE"] = "off"  # nor do processes that tests start touch the user's folder
+
 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:

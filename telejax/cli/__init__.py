@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import tyro
 
 from telejax.cli.compare import Compare
+from telejax.cli.doctor import Doctor
 from telejax.cli.interrupt import INTERRUPTED, Command, end, interruptible
 from telejax.cli.methods import Methods
 from telejax.cli.network import Network
@@ -27,6 +28,7 @@ SUBCOMMANDS: dict[str, Callable[..., Command]] = {
     "topologies": Topologies,
     "methods": Methods,
     "network": Network,
+    "doctor": Doctor,
 }
 
 
@@ -71,7 +73,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     try:
         with interruptible(options.kept):
-            return int(options.run() or 0)
+            options.check()
+            with options.surroundings():
+                return int(options.run() or 0)
     except (ValueError, OSError) as error:
         tell(str(error))
         return 2

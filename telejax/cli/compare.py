@@ -57,7 +57,6 @@ class Compare(TaskOptions):
         return tuple(one.spec for one in registry.METHODS) if self.methods == ("all",) else self.methods
 
     def run(self) -> int:
-        self.check()
         from telejax.cli.output import Output
         from telejax.results.files import check_free
         from telejax.studies.compare.compare import compare
@@ -85,9 +84,9 @@ class Compare(TaskOptions):
         output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)
         output.print_written(self.out, ["history.parquet", "config.json", "comparison.png", "scaling.png"])
         if at_edge := outcome.at_edge():
-            output.print(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
+            output.say(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         for name, run in outcome.diverged().items():
-            output.print(
+            output.say(
                 f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )

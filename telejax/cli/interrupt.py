@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from telejax.cli.output import flush, tell
 
@@ -20,6 +20,13 @@ class Command:
     def kept(self) -> str:
         """What is left of a command that is interrupted."""
         return "nothing is written before all is computed"
+
+    def check(self) -> None:
+        """Refuse what can be refused before jax is imported."""
+
+    def surroundings(self) -> AbstractContextManager[None]:
+        """What the command runs in, once it is checked."""
+        return nullcontext()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from telejax.algorithms import registry
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Methods(Command):
+class Methods(Compiling):
     """List the methods: what a round of each costs, what it remembers, which graphs it takes, whether it is exact."""
 
     nodes: int = 16
@@ -21,13 +21,15 @@ class Methods(Command):
     active: int = 4
     """Active nodes, clients, tokens, where a method asks for them."""
 
-    def run(self) -> int:
+    def check(self) -> None:
         check_integer("--nodes", self.nodes, minimum=4)
         check_integer("--active", self.active, minimum=1, maximum=self.nodes)
+
+    def run(self) -> int:
         import rich.box
         from rich.table import Table
-        from tqdm import tqdm
 
+        from telejax.backend.bars import progress_bar
         from telejax.cli.output import Output
 
         table = Table(
@@ -44,17 +46,19 @@ class Methods(Command):
             table.add_column(column, justify="right")
         table.add_column("fixed\npoint")
         table.add_column("source", min_width=max(len(one.source) for one in registry.METHODS))
-        for method in tqdm(registry.METHODS, leave=False, delay=2):
-            exact = "exact" if method.exact else "biased"
-            table.add_row(method.name, _graph(method), *self._costs(method), exact, method.source)
+        with progress_bar(total=len(registry.METHODS), desc="methods", unit="method", leave=False, delay=2) as bar:
+            for method in registry.METHODS:
+                exact = "exact" if method.exact else "biased"
+                table.add_row(method.name, _graph(method), *self._costs(method), exact, method.source)
+                bar.update()
         output = Output()
         output.print(table)
-        output.print(
+        output.say(
             "messages, gradients: of a round, in all; memory: copies of the parameters that a node keeps beside its "
             "model; graph: any, fixed (one undirected graph for all rounds), tree, directed, of the slots, to walk on; "
             "fixed point: the optimum of heterogeneous nodes, or off it by the step size"
         )
-        output.print(f"Also known as: {', '.join(alias for one in registry.METHODS for alias in one.aliases)}")
+        output.say(f"Also known as: {', '.join(alias for one in registry.METHODS for alias in one.aliases)}")
         return 1 if output.failed else 0
 
     def _costs(self, method: registry.Method) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ PARTS = ("links", "machines", "presence", "activation", "faults")
 
 
 @dataclass(frozen=True)
-class Network(Command):
+class Network(Compiling):
     """Check the TOML file of a network, and show what it says: links, machines, presence.
 
     Writes network.csv and network.png into --out.
@@ -41,9 +41,11 @@ class Network(Command):
     force: bool = False
     """Replace --out if it exists and holds only files of telejax."""
 
-    def run(self) -> int:
+    def check(self) -> None:
         if self.nodes is not None:
             check_integer("--nodes", self.nodes, minimum=2, maximum=2**31 - 1)
+
+    def run(self) -> int:
         from telejax.cli.output import Output
         from telejax.results.files import check_free, new_folder, write_picture
 
@@ -63,7 +65,7 @@ class Network(Command):
         if measured.rows():
             output.print("")
             output.print(_numbers_table(measured))
-            output.print(measured.sentence())
+            output.say(measured.sentence())
         output.print_written(self.out, ["network.csv", "network.png"])
         return 1 if output.failed else 0
 

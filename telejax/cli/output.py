@@ -1,13 +1,18 @@
 """What a command prints and writes when all is computed: whatever fails, the rest is still printed and written."""
 
 import os
+import re
+import shutil
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 NARROWEST = 80  # columns: a narrower terminal breaks lines, but no number is cut
+BLANKS = re.compile(r"(?:[ ]|\x1b\[[0-9;]*m)+$", re.MULTILINE)
+"""At the end of a line, and the colours among them."""
 PLAIN = str.maketrans({"±": "~", "…": "."})  # for an encoding that lacks them, as wide as they are
 
 
@@ -18,6 +23,8 @@ class Output:
         from rich.console import Console
 
         self.console = Console()
+        self.columns = self.console.width
+        """Of the terminal, or 80 where there is none."""
         self.console.width = max(self.console.width, NARROWEST)
         self.open = sys.stdout is not None  # as after ">&-"
         self.lost = False
@@ -31,7 +38,7 @@ class Output:
             with self.console.capture() as captured:
                 self.console.print(what, **options)
             if self.open:
-                _write(captured.get())
+                _write(BLANKS.sub(lambda end: end[0].replace(" ", ""), captured.get()))
         except BrokenPipeError:  # as after "| head": enough was read
             self._close()
         except OSError as error:
@@ -41,6 +48,10 @@ class Output:
         except Exception as error:
             self.failed = True
             tell(f"printing failed: {_reason(error)}")
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence, whose lines end between words where the terminal ends."""
+        self.print(sentence, width=self.columns)
 
     def write(self, write: Callable[[], Any], folder: Path) -> None:
         """Write into a folder; a failure is told, and does not end the command."""
@@ -67,10 +78,14 @@ class Output:
 
 
 def tell(message: str) -> None:
-    """Print a line on standard error, if it can be written."""
+    """Print a line on standard error, if it can be written; a terminal gets lines that end between words."""
+    text = f"telejax: {message}"
     try:
-        print(f"telejax: {message}", file=sys.stderr, flush=True)
-    except (OSError, ValueError):
+        if sys.stderr.isatty():
+            width = max(20, shutil.get_terminal_size().columns)
+            text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+        print(text, file=sys.stderr, flush=True)
+    except (AttributeError, OSError, ValueError):  # the first where there is none
         discard(sys.stderr)
 
 

@@ -44,7 +44,6 @@ class Search(TaskOptions):
     """Show progress bars."""
 
     def run(self) -> int:
-        self.check()
         from telejax.cli.output import Output, tell
         from telejax.errors import DivergenceError
         from telejax.results.files import check_free
@@ -72,9 +71,9 @@ class Search(TaskOptions):
             return 1
         output = Output()
         output.print(found)
-        output.print(found.sentence(), soft_wrap=True)
+        output.say(found.sentence())
         if found.at_edge():
-            output.print("Its step size is at the edge of the grid; widen --learning-rates")
+            output.say("Its step size is at the edge of the grid; widen --learning-rates")
         output.write(lambda: found.save(self.out, overwrite=self.force), self.out)
         output.print_written(self.out, ["table.csv", "history.parquet", "config.json", "search.png"])
         return 1 if output.failed else 0

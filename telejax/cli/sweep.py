@@ -6,11 +6,11 @@ from typing import Annotated
 
 import tyro
 
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 
 
 @dataclass(frozen=True)
-class Sweep(Command):
+class Sweep(Compiling):
     """Run every combination of the values in a TOML file; the same command again resumes.
 
     Writes one Parquet file a cell at once into --out and, when all are there, table.parquet and sweep.png.
@@ -49,7 +49,7 @@ class Sweep(Command):
         outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
         output = Output()
         if outcome.missing:
-            output.print(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
+            output.say(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
             return 1 if output.failed else 0
         measured = self.metric in outcome.table.columns
         with pl.Config(

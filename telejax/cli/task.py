@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from telejax.backend import factories
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer, check_name, check_number
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise",
 
 
 @dataclass(frozen=True)
-class TaskOptions(Command):
+class TaskOptions(Compiling):
     """What the nodes compute, and with which step sizes."""
 
     dataset: Literal["digits", "fashion-mnist", "mnist", "cifar-10", "quadratic"] | None = None

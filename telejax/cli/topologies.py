@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from telejax.cli.interrupt import Command
+from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 DRAWN_NODES = 32  # more nodes on a circle are a blot
 
 
 @dataclass(frozen=True)
-class Topologies(Command):
+class Topologies(Compiling):
     """List the communication graphs: what each costs and how fast it reaches consensus.
 
     Writes topologies.csv and topologies.png into --out.
@@ -31,9 +31,11 @@ class Topologies(Command):
     force: bool = False
     """Replace --out if it exists and holds only files of telejax."""
 
-    def run(self) -> int:
+    def check(self) -> None:
         check_integer("--nodes", self.nodes, minimum=1)
         check_integer("--seed", self.seed, minimum=0)
+
+    def run(self) -> int:
         import rich.box
         from rich.table import Table
 
@@ -64,9 +66,9 @@ class Topologies(Command):
             if row["note"] is None:
                 shown.add_row(row["topology"], *_cells(row))
         output.print(shown)
-        output.print("p: share of the squared consensus distance that a period loses; * drawn anew every round")
+        output.say("p: share of the squared consensus distance that a period loses; * drawn anew every round")
         for name, note in left_out:
-            output.print(f"{name} left out: {note}", soft_wrap=True)
+            output.say(f"{name} left out: {note}")
         output.print_written(self.out, ["topologies.csv", "topologies.png"])
         return 1 if output.failed else 0
 

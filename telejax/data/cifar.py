@@ -13,6 +13,8 @@ from telejax.data import files
 from telejax.data.datasets import Dataset, from_arrays
 
 PIXELS = 3 * 32 * 32
+CIFAR_10: tuple[list[str], list[str]] = ["cifar-10-batches-bin", "cifar-10-batches-py"], []
+"""Subfolders of the folder that is given, and places of the system."""
 TRAINING_BATCHES = [f"data_batch_{i}" for i in range(1, 6)]
 
 
@@ -39,13 +41,18 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0) ->
         "fetch and unpack https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz and name the folder (data_dir, "
         f"--data-dir or ${files.VARIABLE})"
     )
-    places = files.folders(data_dir, ["cifar-10-batches-bin", "cifar-10-batches-py"], [])
+    places = files.folders(data_dir, *CIFAR_10)
 
     def batch(name: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        return read_batch(files.find([f"{name}.bin", name], places, remedy))
+        return read_batch(files.find(file_names(name), places, remedy))
 
     images, labels = (np.concatenate(part) for part in zip(*map(batch, TRAINING_BATCHES), strict=True))
     return from_arrays((images, labels), batch("test_batch"), name="cifar-10", normalise=True, seed=seed)
+
+
+def file_names(batch: str) -> list[str]:
+    """What the file of a batch may be called: of the binary or of the Python version."""
+    return [f"{batch}.bin", batch]
 
 
 def read_batch(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -13,6 +13,10 @@ from telejax.data.datasets import Dataset, from_arrays
 
 IMAGES, LABELS = 0x0803, 0x0801
 """Magic numbers: unsigned bytes (08) in three dimensions or one."""
+Places = tuple[list[str], list[str]]
+"""Subfolders of the folder that is given, and places of the system."""
+FASHION_MNIST: Places = ["fashion-mnist", "FashionMNIST/raw"], ["/usr/share/datasets/fashion-mnist"]
+MNIST: Places = ["mnist", "MNIST/raw"], []
 
 
 def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0) -> Dataset:
@@ -39,7 +43,7 @@ def fashion_mnist(data_dir: str | os.PathLike[str] | None = None, *, seed: int =
         "https://github.com/zalandoresearch/fashion-mnist and name their folder (data_dir, --data-dir or "
         f"${files.VARIABLE})"
     )
-    places = files.folders(data_dir, ["fashion-mnist", "FashionMNIST/raw"], ["/usr/share/datasets/fashion-mnist"])
+    places = files.folders(data_dir, *FASHION_MNIST)
     return _load("fashion-mnist", places, remedy, seed)
 
 
@@ -52,7 +56,7 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0) -> D
         "fetch the four IDX files of MNIST, such as from https://ossci-datasets.s3.amazonaws.com/mnist, and name their "
         f"folder (data_dir, --data-dir or ${files.VARIABLE})"
     )
-    return _load("mnist", files.folders(data_dir, ["mnist", "MNIST/raw"], []), remedy, seed)
+    return _load("mnist", files.folders(data_dir, *MNIST), remedy, seed)
 
 
 def read_idx(path: str | os.PathLike[str], magic: int) -> NDArray[np.uint8]:
@@ -76,11 +80,16 @@ def read_idx(path: str | os.PathLike[str], magic: int) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
+def file_names(part: str) -> list[list[str]]:
+    """What the files of images and of labels may be called, of the "train" or the "t10k" part."""
+    stems = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
+    return [[f"{stem}.gz", stem] for stem in stems]
+
+
 def _load(name: str, places: list[Path], remedy: str, seed: int) -> Dataset:
     parts: list[tuple[Any, Any]] = []
     for part in ("train", "t10k"):
-        stems = f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"
-        image_file, label_file = (files.find([f"{stem}.gz", stem], places, remedy) for stem in stems)
+        image_file, label_file = (files.find(names, places, remedy) for names in file_names(part))
         images, labels = read_idx(image_file, IMAGES), read_idx(label_file, LABELS)
         if len(images) != len(labels):
             raise ValueError(

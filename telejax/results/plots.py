@@ -156,6 +156,14 @@ def plot_histories(
     return axes
 
 
+def _on_log_axis(values: Any, means: Any) -> Any:
+    """Lower ends of bands where the axis has no zero: those not above it are the smallest positive number of all."""
+    low, mean = np.asarray(values, float), np.asarray(means, float)
+    positive = np.concatenate([low, mean])
+    positive = positive[positive > 0]
+    return np.where(low <= 0, positive.min(initial=np.inf), low) if positive.size else low
+
+
 def _named(column: str) -> str:
     """What a column is called in a legend."""
     return "step size" if column == "learning_rate" else column.replace("_", " ")
@@ -187,16 +195,18 @@ def plot_bands(
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
     beside = -(-len(parts) // BESIDE) if len(parts) > INSIDE else 0  # columns of a legend beside the picture
     axes = _axes(axes, (7 + 4 * beside, 6 if beside else 4.5))
+    log = bool(known.height) and "accuracy" not in metric and bool((known["mean"] > 0).all())
     for values, part in parts.items():
         label = ", ".join(f"{name} {value}" for name, value in zip(lines, values, strict=True) if value is not None)
         part = part.sort(x).with_columns(pl.col("low", "high").fill_null(pl.col("mean")))
         (line,) = axes.plot(
             part[x], part["mean"], label=label or metric, linewidth=1.8, marker="." if x != "round" else ""
         )
-        axes.fill_between(part[x], part["low"], part["high"], color=line.get_color(), alpha=0.2, linewidth=0)
+        low = _on_log_axis(part["low"], part["mean"]) if log else part["low"]
+        axes.fill_between(part[x], low, part["high"], color=line.get_color(), alpha=0.2, linewidth=0)
     axes.set_xlabel(LABELS.get(x, x.replace("_", " ")))
     axes.set_ylabel(LABELS.get(metric, metric.replace("_", " ")))
-    if known.height and "accuracy" not in metric and bool((known["mean"] > 0).all()):
+    if log:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     if beside:
@@ -354,7 +364,16 @@ def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplot
     for name, label in (("slots", "slots' own models"), ("mean", "mean model")):
         error = table[f"{name}_se"].fill_null(0.0)
         style = "-o" if name == found.column else "--o"
-        axes.errorbar(table["active"], table[name], yerr=error, fmt=style, label=label, capsize=2, markersize=4)
+        low = _on_log_axis(table[name] - error, table[name])
+        axes.errorbar(
+            table["active"],
+            table[name],
+            yerr=[np.maximum(table[name] - low, 0.0), error],
+            fmt=style,
+            label=label,
+            capsize=2,
+            markersize=4,
+        )
     axes.axvline(found.best, color="black", linestyle=":", label=f"recommended: {found.best}")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

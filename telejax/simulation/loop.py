@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import polars as pl
-from tqdm.auto import tqdm
 
+from telejax.backend.bars import Bar, progress_bar
 from telejax.backend.threads import told_to_stop
 from telejax.errors import short
 from telejax.network import Network
@@ -50,9 +50,9 @@ def check_stalls(network: Network, recorder: Recorder) -> None:
         )
 
 
-def rounds_bar(name: str, rounds: int, progress: bool) -> tqdm:
+def rounds_bar(name: str, rounds: int, progress: bool) -> Bar:
     """A bar of so many rounds with the time left, which a short run does not show."""
-    return tqdm(desc=name, total=rounds, unit="round", disable=not progress, delay=SHOW_AFTER_SECONDS, leave=False)
+    return progress_bar(desc=name, total=rounds, unit="round", show=progress, delay=SHOW_AFTER_SECONDS, leave=False)
 
 
 def run_rounds(

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm.auto import tqdm
 
+from telejax.backend.bars import Bar
 from telejax.backend.precision import check_precision
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
@@ -141,7 +141,7 @@ class Auto(Rule):
             )
         return list(mesh.devices.flat)
 
-    def _one_run(self, phases: Phases, rounds: int, bar: tqdm) -> Result:
+    def _one_run(self, phases: Phases, rounds: int, bar: Bar) -> Result:
         schedule = Schedule(self, phases.task.nodes, max(1, rounds // WINDOWS))
         while True:
             ahead = min(schedule.window, rounds - phases.round)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from scipy import stats
-from tqdm.auto import tqdm
 
+from telejax.backend.bars import progress_bar
 from telejax.errors import check_flag, check_name, check_path, short
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.simulation.fingerprint import difference
@@ -162,7 +162,7 @@ def sweep(
     mine = cells[first::step]
     parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}
     todo = [cell for cell in mine if cell.index not in parts]
-    bar = tqdm(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", disable=not progress)
+    bar = progress_bar(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", show=progress)
     with bar:
         for cell, frame in _frames(todo, executor):
             _write(folder / cell.file, partial(write_sealed, frame, sweep=digest))
