@@ -5,6 +5,8 @@ import signal
 
 import pytest
 import type_checked
+from compiling import compiled_fast as compiled_fast
+from compiling import little_optimised as little_optimised
 
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 """Before jax is imported, for the processes that tests start too; users' own code is not forced into it."""
@@ -18,7 +20,7 @@ SLOW_DOCTESTS = (
     "telejax.algorithms.joint.joint_teleportation",
     "telejax.network.network.Network",
     "telejax.simulation.simulate.simulate_batch",
-    "telejax.studies.compare.compare",
+    "telejax.studies.compare.",
     "telejax.studies.search.auto.auto",
     "telejax.studies.search.search.search",
     "telejax.studies.sweep.sweep.sweep",
@@ -38,3 +40,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             slow = isinstance(item, pytest.DoctestItem) and item.name.startswith(SLOW_DOCTESTS)
         if slow:
             item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def doctests_compiled_fast(request: pytest.FixtureRequest) -> None:
+    """Examples say what is right however it is compiled."""
+    if type(request.node).__name__ == "DoctestModule":
+        request.getfixturevalue("compiled_fast")

@@ -23,7 +23,7 @@ from telejax.mixing import forms as mixing
 from telejax.random.normal import fast_normal
 from telejax.topology import lower
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = pytest.mark.usefixtures("little_optimised")
 
 NODES, DIM, ROUNDS, EVAL_EVERY, SEED, RATE = 12, 3, 50, 7, 11, 0.04
 ZETA, SIGMA, SPREAD = 2.0, 1.0, 1.5
