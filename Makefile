@@ -24,7 +24,7 @@ endef
 .SECONDARY:
 
 demo: $(INSTALLED)
-	$(BIN)/telejax compare --nodes 25 100 350 --rounds 400 --tune-seeds 1 --out runs/demo --force
+	$(BIN)/telejax compare --nodes 25 100 350 --rounds 400 --tune-seeds 1 --evaluated 400 --out runs/demo --force
 
 test: $(INSTALLED) lint
 	$(BIN)/$(PYTEST)

@@ -98,7 +98,7 @@ class Program:
         tasks = self.sharding.replicate(HyperparameterBatch.of([task for _, task, _ in self.members]))
         return _start(
             self._batch,
-            _first_params(tasks, self._keys, axes=self.axes),
+            _first_params(tasks, self._keys, settings=self.axes.hyperparameters),
             self._keys,
             axes=self.axes,
             sharding=self.sharding,
@@ -214,17 +214,15 @@ def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, "
         return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
 
 
-@partial(jax.jit, static_argnames=("axes",))
-def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, axes: BatchAxes) -> Params:
+@partial(jax.jit, static_argnames=("settings",))
+def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, settings: int | None) -> Params:
     """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
 
     def one_seed(key: Key[Array, ""]) -> Params:
         init = lambda batched: tasks.member(batched).init(jax.random.split(key)[0])
-        if axes.hyperparameters is None:
-            return init(tasks.batched)
-        return jax.vmap(init, axis_size=axes.hyperparameters)(tasks.batched)
+        return init(tasks.batched) if settings is None else jax.vmap(init, axis_size=settings)(tasks.batched)
 
-    return one_seed(keys) if axes.seeds is None else jax.vmap(one_seed)(keys)
+    return jax.vmap(one_seed)(keys) if keys.ndim else one_seed(keys)
 
 
 @partial(jax.jit, static_argnames=("axes", "sharding"))
