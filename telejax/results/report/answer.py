@@ -1,0 +1,155 @@
+"""The answer of a report: a few sentences for somebody who has never heard of gossip."""
+
+from collections.abc import Sequence
+
+from telejax.results.report.numbers import Row, best_first, is_close, overlap
+from telejax.results.report.subject import Subject
+from telejax.results.report.words import Words
+
+FEW = 1.15
+"""A ratio that is told: less is about the same."""
+
+
+def answer(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
+    """Sentences, the first of which can stand alone."""
+    ordered = best_first(subject, rows)
+    if not ordered or ordered[0].get(subject.metric) is None:
+        return [words("answer_none")]
+    if subject.kind == "search":
+        return _of_search(subject, rows, words)
+    if subject.kind == "comparison" and subject.axes:
+        return _of_growth(subject, rows, words)
+    best = ordered[0]
+    if subject.kind == "comparison":
+        return _of_comparison(subject, ordered, words)
+    if subject.kind == "sweep" and len(ordered) > 1:
+        return [words("answer_sweep", count=len(rows), name=best["line"], value=_quality(subject, best, words))]
+    start = [words("answer_result", title=subject.title, rounds=words.value("round", best["round"]))]
+    if len(ordered) > 1:
+        start.append(words("answer_setting", name=best["line"], value=_quality(subject, best, words)))
+    else:
+        start.append(words("answer_value", value=_quality(subject, best, words)))
+    return [*start, _cost(best, words)]
+
+
+def _of_comparison(subject: Subject, ordered: Sequence[Row], words: Words) -> list[str]:
+    best = ordered[0]
+    nodes = words.value("nodes", subject.config.get("nodes"))
+    told = [words("answer_setup", nodes=nodes, count=len(ordered))]
+    told.append(words("answer_best", name=best["line"], value=_quality(subject, best, words)))
+    close = [row for row in ordered if row is not best and is_close(subject, row, best)]
+    cheapest = min([best, *close], key=lambda row: row.get("bytes") or 0.0)
+    ratio = _ratio(best.get("bytes"), cheapest.get("bytes"))
+    if cheapest is not best and ratio >= FEW:
+        told.append(
+            words(
+                "answer_thrifty",
+                name=cheapest["line"],
+                value=_quality(subject, cheapest, words),
+                ratio=_times(ratio),
+                less=words.value("bytes", cheapest["bytes"]),
+                more=words.value("bytes", best["bytes"]),
+            )
+        )
+    elif len(ordered) > 1:
+        told.append(words("answer_best_is_thrifty", bytes=words.value("bytes", best.get("bytes"))))
+    alike = [row["line"] for row in ordered[1:] if overlap(row, best, subject.metric)]
+    if alike:
+        told.append(words("answer_alike", name=best["line"], names=words.join(alike)))
+    return told
+
+
+def _of_growth(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
+    """What happens to every method as the number of nodes grows, and what it costs."""
+    sizes = sorted({row["nodes"] for row in rows})
+    ends = {}
+    for row in rows:
+        if row["nodes"] in (sizes[0], sizes[-1]):
+            ends.setdefault(row["line"], {})[row["nodes"]] = row
+    pairs = {name: (one[sizes[0]], one[sizes[-1]]) for name, one in ends.items() if len(one) == 2}
+    pairs = {name: pair for name, pair in pairs.items() if None not in (pair[0][subject.metric], pair[1][subject.metric])}
+    if not pairs:
+        return [words("answer_none")]
+    few, many = words.value("nodes", sizes[0]), words.value("nodes", sizes[-1])
+    ordered = [row["line"] for row in best_first(subject, [pair[1] for pair in pairs.values()])]
+    told = [words("answer_growth", few=few, many=many)]
+    told.append(words("answer_growth_best", **_ends(subject, *pairs[ordered[0]], words)))
+    close = [name for name in ordered[1:] if is_close(subject, pairs[name][1], pairs[ordered[0]][1])]
+    cheapest = min([ordered[0], *close], key=lambda name: pairs[name][1].get("bytes") or 0.0)
+    if cheapest != ordered[0]:
+        told.append(words("answer_growth_thrifty", **_ends(subject, *pairs[cheapest], words)))
+    sign = 1.0 if subject.higher(subject.metric) else -1.0
+    lost = lambda name: sign * (pairs[name][0][subject.metric] - pairs[name][1][subject.metric])
+    worst = max(pairs, key=lost)
+    if worst not in (ordered[0], cheapest) and lost(worst) > 0:
+        told.append(words("answer_growth_worst", **_ends(subject, *pairs[worst], words)))
+    return told
+
+
+def _ends(subject: Subject, few: Row, many: Row, words: Words) -> dict[str, str]:
+    """A method at both ends of the numbers of nodes."""
+    return {
+        "name": many["line"],
+        "quality": words(f"measure.{_known(subject.metric)}"),
+        "first": words.value(subject.metric, few[subject.metric]),
+        "last": _quality(subject, many, words, bare=True),
+        "less": words.value("bytes", few.get("bytes")),
+        "more": words.value("bytes", many.get("bytes")),
+        "ratio": _times(_ratio(many.get("bytes"), few.get("bytes"))),
+    }
+
+
+def _of_search(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
+    by_active = {row["active"]: row for row in rows}
+    best = by_active.get(subject.config.get("best"))
+    if best is None or best[subject.metric] is None:
+        return [words("answer_none")]
+    lowest = best_first(subject, rows)[0]
+    told = [
+        words(
+            "answer_search",
+            active=words.value("active", best["active"]),
+            nodes=words.value("nodes", subject.config.get("nodes")),
+            value=_quality(subject, best, words),
+        )
+    ]
+    if lowest["active"] != best["active"]:
+        tolerance = f"{subject.config.get('tolerance', 0.05):.0%}"
+        value = words.value(subject.metric, lowest[subject.metric])
+        told.append(words("answer_search_near", active=lowest["active"], value=value, tolerance=tolerance))
+    below = [active for active in by_active if active < best["active"]]
+    if below and by_active[max(below)][subject.metric] is not None:
+        value = words.value(subject.metric, by_active[max(below)][subject.metric])
+        told.append(words("answer_search_below", active=max(below), value=value))
+    above = max(by_active)
+    ratio = _ratio(by_active[above].get("bytes"), best.get("bytes"))
+    if above > best["active"] and ratio >= FEW:
+        told.append(words("answer_search_above", active=above, ratio=_times(ratio)))
+    return told
+
+
+def _known(metric: str) -> str:
+    """The kind of a metric that sentences know."""
+    return metric if metric in ("accuracy_slots", "accuracy", "loss_slots", "loss") else "other"
+
+
+def _quality(subject: Subject, row: Row, words: Words, bare: bool = False) -> str:
+    """How good the models of a line are, with the worst node where it was measured."""
+    value = words.value(subject.metric, row.get(subject.metric))
+    told = value if bare else words(f"quality.{_known(subject.metric)}", value=value)
+    if subject.worst is not None and row.get(subject.worst) is not None:
+        told += words("value_worst", value=words.value(subject.worst, row[subject.worst]))
+    return told
+
+
+def _cost(row: Row, words: Words) -> str:
+    costs = {name: words.value(name, row.get(name)) for name in ("gradients", "messages", "bytes")}
+    return words("answer_cost", **costs)
+
+
+def _ratio(more: float | None, less: float | None) -> float:
+    return more / less if more and less else 1.0
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}".removesuffix(".0")
