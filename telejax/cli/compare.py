@@ -52,6 +52,7 @@ class Compare(TaskOptions):
     def run(self) -> int:
         self.check()
         from telejax.cli.output import Output
+        from telejax.cli.recorded import recorded
         from telejax.results.files import check_free
         from telejax.studies.compare import compare
 
@@ -67,6 +68,7 @@ class Compare(TaskOptions):
             eval_every=self.eval_every,
             progress=self.progress,
         )
+        outcome.config.update(recorded(self))
         output = Output()
         output.print(outcome)
         output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)

@@ -16,6 +16,7 @@ from telejax.backend.threads import in_threads
 from telejax.errors import DivergenceError, check_integer, check_list, check_name, check_target
 from telejax.network import IDEAL, Network
 from telejax.results.files import new_folder, write_picture
+from telejax.results.report.reported import Reported
 from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.arguments import check_algorithm, check_network
 from telejax.simulation.fingerprint import fingerprint
@@ -27,13 +28,15 @@ from telejax.tasks.base import Task
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from telejax.results.report.subject import Subject
+
 LEARNING_RATES = (0.1, 0.25, 0.6, 1.5, 4.0)
 METHODS_AT_ONCE = 2
 COLUMNS = "give a list of columns, such as ['loss']"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Reported):
     """The outcome of :func:`compare`."""
 
     runs: dict[str, Result]
@@ -122,6 +125,11 @@ class Comparison:
             (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
         write_picture(Path(path) / "comparison.png", self._picture, kept=["history.parquet", "config.json"])
         return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_comparison
+
+        return of_comparison(self.history(), self.config)
 
     def _picture(self) -> bytes:
         from telejax.results.plots import figure_png

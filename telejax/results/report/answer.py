@@ -24,12 +24,28 @@ def answer(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
         return _of_comparison(subject, ordered, words)
     if subject.kind == "sweep" and len(ordered) > 1:
         return [words("answer_sweep", count=len(rows), name=best["line"], value=_quality(subject, best, words))]
-    start = [words("answer_result", title=subject.title, rounds=words.value("round", best["round"]))]
+    start = [words("answer_result", title=title(subject, words), rounds=words.value("round", best["round"]))]
     if len(ordered) > 1:
         start.append(words("answer_setting", name=best["line"], value=_quality(subject, best, words)))
     else:
         start.append(words("answer_value", value=_quality(subject, best, words)))
     return [*start, _cost(best, words)]
+
+
+def title(subject: Subject, words: Words) -> str:
+    """The task and its number of nodes, or numbers."""
+    nodes = subject.config.get("nodes")
+    if "nodes" in subject.naming:
+        nodes = sorted(subject.runs["nodes"].unique())
+    given = nodes if isinstance(nodes, list) else [nodes]
+    if None in given:
+        return subject.title
+    return words("title", task=subject.title, nodes=words.join([words.value("nodes", one) for one in given]))
+
+
+def headline(subject: Subject, sentences: Sequence[str]) -> int:
+    """Which of the sentences is the answer itself."""
+    return 1 if subject.kind in ("comparison", "result") and len(sentences) > 1 else 0
 
 
 def _of_comparison(subject: Subject, ordered: Sequence[Row], words: Words) -> list[str]:
@@ -53,21 +69,40 @@ def _of_comparison(subject: Subject, ordered: Sequence[Row], words: Words) -> li
         )
     elif len(ordered) > 1:
         told.append(words("answer_best_is_thrifty", bytes=words.value("bytes", best.get("bytes"))))
+    told += _to_target(subject, ordered, words)
     alike = [row["line"] for row in ordered[1:] if overlap(row, best, subject.metric)]
     if alike:
         told.append(words("answer_alike", name=best["line"], names=words.join(alike)))
     return told
 
 
+def _to_target(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
+    """Who reaches the target with the least traffic and, on a network with clocks, the soonest."""
+    there = [row for row in rows if row.get("reached") == row["runs"]]
+    if subject.target is None or len(rows) < 2 or not there:
+        return []
+    metric, value = subject.target
+    goal = words("goal", metric=words.column(metric), value=words.value(metric, value))
+    told = []
+    for name, key in (("bytes_to_target", "answer_target_bytes"), ("time_to_target", "answer_target_time")):
+        known = [row for row in there if row.get(name) is not None]
+        if known:
+            first = min(known, key=lambda row: row[name])
+            told.append(words(key, goal=goal, name=first["line"], value=words.value(name, first[name])))
+    return told
+
+
 def _of_growth(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
     """What happens to every method as the number of nodes grows, and what it costs."""
     sizes = sorted({row["nodes"] for row in rows})
-    ends = {}
+    ends: dict[str, dict[int, Row]] = {}
     for row in rows:
         if row["nodes"] in (sizes[0], sizes[-1]):
             ends.setdefault(row["line"], {})[row["nodes"]] = row
     pairs = {name: (one[sizes[0]], one[sizes[-1]]) for name, one in ends.items() if len(one) == 2}
-    pairs = {name: pair for name, pair in pairs.items() if None not in (pair[0][subject.metric], pair[1][subject.metric])}
+    pairs = {
+        name: pair for name, pair in pairs.items() if None not in (pair[0][subject.metric], pair[1][subject.metric])
+    }
     if not pairs:
         return [words("answer_none")]
     few, many = words.value("nodes", sizes[0]), words.value("nodes", sizes[-1])
@@ -87,16 +122,18 @@ def _of_growth(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]
 
 
 def _ends(subject: Subject, few: Row, many: Row, words: Words) -> dict[str, str]:
-    """A method at both ends of the numbers of nodes."""
-    return {
-        "name": many["line"],
-        "quality": words(f"measure.{_known(subject.metric)}"),
-        "first": words.value(subject.metric, few[subject.metric]),
-        "last": _quality(subject, many, words, bare=True),
-        "less": words.value("bytes", few.get("bytes")),
-        "more": words.value("bytes", many.get("bytes")),
-        "ratio": _times(_ratio(many.get("bytes"), few.get("bytes"))),
-    }
+    """What happens to a method between both ends of the numbers of nodes."""
+    first, last = (words.value(subject.metric, row[subject.metric]) for row in (few, many))
+    worst = ""
+    if subject.worst is not None and many.get(subject.worst) is not None:
+        worst = words("value_worst_aside", value=words.value(subject.worst, many[subject.worst]))
+    quality = words(f"measure.{_known(subject.metric)}")
+    change = words("change_none" if first == last else "change", quality=quality, first=first, last=last, worst=worst)
+    less, more = (words.value("bytes", row.get("bytes")) for row in (few, many))
+    ratio = _ratio(many.get("bytes"), few.get("bytes"))
+    same = 1 / FEW < ratio < FEW
+    growth = words("growth_none" if same else "growth", less=less, more=more, ratio=_times(ratio))
+    return {"name": many["line"], "change": change, "growth": growth}
 
 
 def _of_search(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
@@ -133,10 +170,9 @@ def _known(metric: str) -> str:
     return metric if metric in ("accuracy_slots", "accuracy", "loss_slots", "loss") else "other"
 
 
-def _quality(subject: Subject, row: Row, words: Words, bare: bool = False) -> str:
+def _quality(subject: Subject, row: Row, words: Words) -> str:
     """How good the models of a line are, with the worst node where it was measured."""
-    value = words.value(subject.metric, row.get(subject.metric))
-    told = value if bare else words(f"quality.{_known(subject.metric)}", value=value)
+    told = words(f"quality.{_known(subject.metric)}", value=words.value(subject.metric, row.get(subject.metric)))
     if subject.worst is not None and row.get(subject.worst) is not None:
         told += words("value_worst", value=words.value(subject.worst, row[subject.worst]))
     return told

@@ -95,11 +95,11 @@ def panels(subject: Subject, rows: Sequence[Row], lines: Sequence[str], words: W
         made.append(_costs(subject, words, lines))
     if (sensitive := _sensitivity(subject, words, lines)) is not None:
         made.append(sensitive)
-    return [panel for panel in made if panel.rows]
+    return [panel for panel in made if panel.rows and panel.xs]
 
 
 def _grown(subject: Subject, words: Words, lines: Sequence[str]) -> list[Panel]:
-    """Last values and costs against what is looked at in its own right: numbers of nodes, of active ones, of a sweep."""
+    """Last values and costs against numbers of nodes, of active ones, or those of a sweep."""
     last = last_of_runs(subject)
     axes = [name for name in subject.axes if last[name].dtype.is_numeric() and last[name].n_unique() > 1]
     if not axes:
@@ -133,13 +133,17 @@ def _along(subject: Subject, words: Words, lines: Sequence[str]) -> Panel:
         table = table.with_columns(_as_stats("round"))
     sizes = sorted(subject.runs["nodes"].unique().to_list()) if "nodes" in subject.naming else []
     rows = _rows(table, {name: at for at, name in enumerate(lines)}, size="nodes" if sizes else None)
-    return Panel("along", words("chart_along"), words("chart_along_note"), subject.along, subject.metrics, rows, sizes=sizes)
+    return Panel(
+        "along", words("chart_along"), words("chart_along_note"), subject.along, subject.metrics, rows, sizes=sizes
+    )
 
 
 def _costs(subject: Subject, words: Words, lines: Sequence[str]) -> Panel:
     """What every line ended with against what it cost: one point each."""
-    xs = [name for name in COSTS if name in subject.along]
-    table = aggregate(last_of_runs(subject), ["line"], [*subject.metrics, *xs])
+    last = last_of_runs(subject)
+    differ = lambda name: float(last[name].max() or 0) > 1.01 * float(last[name].min() or 0)
+    xs = [name for name in COSTS if name in subject.along and differ(name)]
+    table = aggregate(last, ["line"], [*subject.metrics, *xs])
     rows = _rows(table, {name: at for at, name in enumerate(lines)})
     return Panel("costs", words("chart_costs"), words("chart_costs_note"), xs, subject.metrics, rows, whiskers=True)
 

@@ -84,7 +84,7 @@ def _seeds(subject: Subject, words: Words) -> Iterator[str]:
 
 def _edges(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]:
     """Lines whose best step size is the smallest or the largest of those that were tried."""
-    if subject.kind not in ("comparison", "search") or "learning_rate" not in subject.settings:
+    if subject.kind == "sweep" or "learning_rate" not in subject.settings:
         return
     rates = subject.runs["learning_rate"].drop_nulls().unique()
     if len(rates) < 2:
@@ -93,6 +93,8 @@ def _edges(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]
     at_edge = [row for row in rows if row["learning_rate"] in ends and not row["diverged"]]
     if subject.kind == "search":
         at_edge = [row for row in at_edge if row["active"] == subject.config.get("best")]
+    if subject.kind == "result":
+        at_edge = [row for row in best_first(subject, rows)[:1] if row in at_edge]
     if at_edge:
         told = [f"{_named(subject, row, words)} ({row['learning_rate']:g})" for row in at_edge]
         yield words("doubt_edge", names=words.join(told))

@@ -71,7 +71,9 @@ def _table(file: Path, told: str) -> pl.DataFrame:
             raise OSError("it is no regular file")
         return pl.read_parquet(file)
     except Exception as error:  # of many kinds
-        raise ValueError(f"{told}, whose {file.name} cannot be read: {error or type(error).__name__}; {REMEDY}") from error
+        raise ValueError(
+            f"{told}, whose {file.name} cannot be read: {error or type(error).__name__}; {REMEDY}"
+        ) from error
 
 
 def _config(file: Path, told: str) -> dict[str, Any]:

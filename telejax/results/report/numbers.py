@@ -122,12 +122,14 @@ def best_first(subject: Subject, rows: Sequence[Row]) -> list[Row]:
 
 def overlap(one: Row, other: Row, column: str) -> bool:
     """Whether the seeds' ranges of two lines meet."""
-    ends = [one.get(f"{column}_low"), one.get(f"{column}_high"), other.get(f"{column}_low"), other.get(f"{column}_high")]
-    return None not in ends and ends[0] <= ends[3] and ends[2] <= ends[1]
+    low, high = f"{column}_low", f"{column}_high"
+    if any(row.get(name) is None for row in (one, other) for name in (low, high)):
+        return False
+    return bool(one[low] <= other[high] and other[low] <= one[high])
 
 
 def is_close(subject: Subject, row: Row, best: Row) -> bool:
-    """Whether a line is nearly as good as the best: two points of accuracy, a quarter of a loss, or within the seeds."""
+    """Whether a line is nearly as good as the best: by 2 points of accuracy, a quarter of a loss, or its seeds."""
     here, there = row.get(subject.metric), best.get(subject.metric)
     if here is None or there is None:
         return False

@@ -11,15 +11,24 @@ from typing import Any
 
 from telejax.errors import check_flag, check_path
 from telejax.results.files import add_to_marker, atomic_write
-from telejax.results.report.answer import answer
+from telejax.results.report.answer import answer, headline, title
 from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
 from telejax.results.report.doubts import doubts
 from telejax.results.report.numbers import MOST_LINES, best_first, finals
-from telejax.results.report.subject import Subject
+from telejax.results.report.subject import Subject, in_words
 from telejax.results.report.tables import config_text, cost_table, facts, result_table
 from telejax.results.report.words import Words
 
-SCRIPT_TEXTS = ("data_line", "data_mean", "data_low", "data_high", "data_nodes", "data_caption", "chart_alt", "chart_empty")
+SCRIPT_TEXTS = (
+    "data_line",
+    "data_mean",
+    "data_low",
+    "data_high",
+    "data_nodes",
+    "data_caption",
+    "chart_alt",
+    "chart_empty",
+)
 PACKAGES = ("telejax", "jax", "numpy", "polars", "altair")
 EXTRA = "install telejax[report]"
 
@@ -89,14 +98,21 @@ def render(subject: Subject, words: Words) -> str:
     check_installed()
     import jinja2
 
-    texts = {name: (files(__package__) / f"report.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    texts = {
+        name: (files(__package__) / f"report.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")
+    }
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     page = environment.from_string(texts["html"])
-    return page.render(style=texts["css"], script=texts["js"], bundle=bundle(), t=words, **content(subject, words)) + "\n"
+    return (
+        page.render(style=texts["css"], script=texts["js"], bundle=bundle(), t=words, **content(subject, words)) + "\n"
+    )
 
 
 def content(subject: Subject, words: Words) -> dict[str, Any]:
     """Everything that a report says, before it is laid out."""
+    subject = in_words(subject, words.column)
     rows = finals(subject)
     ordered = [row["line"] for row in best_first(subject, rows)]
     shown = set(list(dict.fromkeys(ordered))[:MOST_LINES])
@@ -110,9 +126,12 @@ def content(subject: Subject, words: Words) -> dict[str, Any]:
         "specs": {"along": specification(len(lines), False), "whiskers": specification(len(lines), True)},
         "texts": {key: words.raw(key) for key in SCRIPT_TEXTS},
     }
+    answers = answer(subject, rows, words)
     return {
         "subject": subject,
-        "answers": answer(subject, rows, words),
+        "title": title(subject, words),
+        "answers": answers,
+        "headline": headline(subject, answers),
         "facts": facts(subject, words),
         "panels": made,
         "legend": [{"name": name, "shown": name in at_first, **style(at)} for at, name in enumerate(lines)],
@@ -153,4 +172,4 @@ def bundle() -> str:
     import vl_convert
 
     own = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return str(vl_convert.javascript_bundle(vl_version=own))
+    return str(vl_convert.javascript_bundle(vl_version=own))  # type: ignore[call-arg]

@@ -8,7 +8,7 @@
   // Numbers as the tables of the page write them.
   const digits = (value) => {
     const size = Math.abs(value);
-    if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2);
+    if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e");
     return size >= 1000 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)));
   };
   const written = {
@@ -72,8 +72,8 @@
 
     function scale(channel, option, logarithmic, ticks) {
       channel.title = option.label;
-      channel.scale = { type: logarithmic ? "log" : "linear", ...(logarithmic ? {} : { zero: false }), nice: !ticks, padding: ticks ? 12 : 4 };
-      channel.axis = { labelExpr: labels[option.kind], tickCount: 6, labelOverlap: true };
+      channel.scale = { type: logarithmic ? "log" : "linear", ...(logarithmic ? {} : { zero: false }), nice: false, padding: ticks ? 14 : 6 };
+      channel.axis = { labelExpr: labels[option.kind], tickCount: 6, labelOverlap: "greedy", labelSeparation: 6 };
       if (ticks) {
         channel.axis.values = ticks;
         if (option.kind === "count") channel.axis.labelExpr = "format(datum.value, ',')";

@@ -1,7 +1,9 @@
 """What a report is about: the rows of any kind of study in one form, made from its history and its config alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
@@ -10,7 +12,20 @@ from telejax.results.directions import all_directions
 
 X_AXES = ("round", "gradients", "bytes", "messages", "time")
 """What a line may be drawn against, and what it costs."""
-NAMING = ("line", "chosen", "method", "tuned", "seed", "group", "active", "nodes", "diverged", "cell", "status", "reason")
+NAMING = (
+    "line",
+    "chosen",
+    "method",
+    "tuned",
+    "seed",
+    "group",
+    "active",
+    "nodes",
+    "diverged",
+    "cell",
+    "status",
+    "reason",
+)
 HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
 FIRST = ("accuracy_slots", "accuracy_worst", "accuracy", "loss_slots", "loss", "consensus")
 """Measured columns in the order in which they matter to a reader; the others follow."""
@@ -25,6 +40,7 @@ class Subject:
     kind: str
     """``comparison``, ``search``, ``sweep`` or ``result``."""
     title: str
+    """The task, and what else all runs have in common; without the number of nodes."""
     runs: pl.DataFrame
     """All rows, with ``line`` (what a line of a chart stands for) and ``chosen`` (whether it is drawn)."""
     config: dict[str, Any]
@@ -87,6 +103,14 @@ class Subject:
         return self.runs.filter("chosen")["line"].unique(maintain_order=True).to_list()
 
 
+def in_words(subject: Subject, column: Callable[[str], str]) -> Subject:
+    """The same with its lines named by the words of a language for the columns that they tell."""
+    line = pl.col("line")
+    for name in subject.axes if subject.kind in ("sweep", "result") else ():
+        line = line.str.replace_all(f"(^|, ){re.escape(name)} ", f"${{1}}{column(name)} ")
+    return replace(subject, runs=subject.runs.with_columns(line))
+
+
 def of_comparison(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     """Methods on one task, or on several numbers of nodes where the history has a column of them."""
     runs = history.with_columns(pl.col("method").alias("line"), pl.col("tuned").alias("chosen"))
@@ -95,7 +119,7 @@ def of_comparison(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     configs = [one for one in (config.get("methods") or {}).values() if isinstance(one, dict)]
     return Subject(
         "comparison",
-        str(config.get("title", "")),
+        str(config.get("title", "")).rpartition(", ")[0] or str(config.get("title", "")),
         runs,
         config,
         _settings(runs, config.get("tune")),
@@ -116,7 +140,7 @@ def of_search(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     best = best.select("active", *settings, pl.lit(True).alias("chosen"))
     runs = history.join(best, on=["active", *settings], how="left", nulls_equal=True, maintain_order="left")
     runs = runs.with_columns(pl.format("k = {}", "active").alias("line"), pl.col("chosen").fill_null(False))
-    title = f"{config.get('task', '')}, {config.get('nodes', '?')} nodes, {config.get('topology', '')}"
+    title = f"{config.get('task', '')}, {config.get('topology', '')}"
     code = _code_of_search(config)
     ordered = runs.sort("active", maintain_order=True)
     return Subject("search", title, ordered, config, settings, ("active",), LAST_QUARTER, code=code)
@@ -128,7 +152,10 @@ def of_sweep(table: pl.DataFrame, config: dict[str, Any], axes: Sequence[str] | 
     if axes is None:
         axes = [name for name in given if name != "cell" and table[name].n_unique() > 1]
     parts = [pl.col(name).cast(pl.String).fill_null("-") for name in axes]
-    told = [part if name in ("method", "topology") else name + pl.lit(" ") + part for name, part in zip(axes, parts)]
+    told = [
+        part if name in ("method", "topology") else name + pl.lit(" ") + part
+        for name, part in zip(axes, parts, strict=True)
+    ]
     line = pl.concat_str(told, separator=", ") if told else pl.lit("all")
     runs = table.with_columns(line.alias("line"), pl.lit(True).alias("chosen"))
     named = [", ".join(map(str, table[one].unique(maintain_order=True).drop_nulls())) for one in ("task", "method")]
@@ -143,7 +170,7 @@ def of_result(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     name = str(config.get("algorithm", ""))
     line = pl.concat_str(told, separator=", ") if told else pl.lit(name)
     runs = history.with_columns(line.alias("line"), pl.lit(True).alias("chosen"))
-    title = f"{name}, {config.get('task', '')}, {config.get('nodes', '?')} nodes"
+    title = f"{name}, {config.get('task', '')}"
     code = _code_of_result(config)
     axes = tuple(one for one in several if one != "group")
     return Subject("result", title, runs, config, settings, axes, code=code, directions=_directions([config]))
@@ -166,7 +193,14 @@ def _budget(config: dict[str, Any]) -> list[str]:
     return [f"{name}={value}" for name, value in budget.items() if value is not None]
 
 
+def _call(function: str, arguments: Sequence[str]) -> str:
+    """A call with an argument a line, as a phone shows it."""
+    return "\n".join([f"{function}(", *(f"    {one}," for one in arguments), ")"])
+
+
 def _code_of_comparison(config: dict[str, Any], runs: pl.DataFrame) -> str:
+    if isinstance(config.get("command"), str):
+        return str(config["command"])
     every = next((one.get("eval_every") for one in (config.get("methods") or {}).values()), None)
     arguments = [
         *_budget(config),
@@ -179,10 +213,12 @@ def _code_of_comparison(config: dict[str, Any], runs: pl.DataFrame) -> str:
         arguments.append("network=network")
     names = ", ".join(runs["method"].unique(maintain_order=True))
     made = f"# task: {config.get('title', '')}\n# methods: {names}\n"
-    return f"import telejax as tj\n\n{made}comparison = tj.compare(methods, task, {', '.join(arguments)})"
+    return f"import telejax as tj\n\n{made}comparison = {_call('tj.compare', ['methods', 'task', *arguments])}"
 
 
 def _code_of_search(config: dict[str, Any]) -> str:
+    if isinstance(config.get("command"), str):
+        return str(config["command"])
     seeds = config.get("seeds") or [0]
     arguments = [
         f"topology={config.get('topology')!r}",
@@ -195,11 +231,28 @@ def _code_of_search(config: dict[str, Any]) -> str:
         f"seeds={len(seeds)}",
     ]
     made = f"# task: {config.get('task')}, {config.get('nodes')} nodes\n# optimizer: {config.get('optimizer')}\n"
-    return f"import telejax as tj\n\n{made}found = tj.search(task, {', '.join(arguments)})"
+    return f"import telejax as tj\n\n{made}found = {_call('tj.search', ['task', *arguments])}"
 
 
-def _code_of_sweep(config: dict[str, Any]) -> str:
-    return "telejax sweep spec.toml --out FOLDER" if config else ""
+def _code_of_sweep(spec: dict[str, Any]) -> str:
+    """The spec in TOML, from the flat names that a sweep keeps of it, and the command that runs it."""
+    tables: dict[str, dict[str, list[Any]]] = {"": {}}
+    for name, value in spec.items():
+        place, _, rest = name.rpartition(".values.")
+        entry = rest if place else name
+        if (numbered := re.fullmatch(r"(.+)\.(\d+)", entry)) is not None:
+            entry = numbered[1]
+        if not place:
+            place, _, entry = entry.rpartition(".")
+        if entry in ("type", "numbers") or value is None or (place == "network" and entry == "files"):
+            continue
+        tables.setdefault(place, {}).setdefault(entry, []).append(value)
+    text = []
+    for place, entries in tables.items():
+        head = "[[method]]" if place.startswith("methods.") else f"[{place}]"
+        told = [f"{key} = {json.dumps(one[0] if len(one) == 1 else one)}" for key, one in entries.items()]
+        text.append("\n".join([*([head] if place else []), *told]))
+    return "\n\n".join(["# telejax sweep spec.toml --out FOLDER", *(one for one in text if one)]) if spec else ""
 
 
 def _code_of_result(config: dict[str, Any]) -> str:
@@ -208,4 +261,4 @@ def _code_of_result(config: dict[str, Any]) -> str:
         arguments.append(f"tune={config['tune']}")
     told = {name: config.get(name) for name in ("task", "nodes", "algorithm", "slots", "optimizer")}
     made = "".join(f"# {name}: {value}\n" for name, value in told.items())
-    return f"import telejax as tj\n\n{made}result = tj.simulate(algorithm, task, {', '.join(arguments)})"
+    return f"import telejax as tj\n\n{made}result = {_call('tj.simulate', ['algorithm', 'task', *arguments])}"

@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import polars as pl
+
 from telejax.results.report.numbers import Row
-from telejax.results.report.subject import Subject
+from telejax.results.report.subject import FIRST, Subject
 from telejax.results.report.words import DASH, Words
 
 MOST_METRICS = 5
@@ -21,7 +23,7 @@ def facts(subject: Subject, words: Words) -> list[tuple[str, str]]:
         "fact_kind": words(f"kind_{subject.kind}"),
         "fact_task": subject.title,
         "fact_nodes": words.join([words.value("nodes", one) for one in given if one is not None]),
-        "fact_rounds": words.value("round", runs["round"].max()),
+        "fact_rounds": words.value("round", runs.select(pl.col("round").max()).item()),
         "fact_every": _every(subject, words),
         "fact_seeds": words.value("round", runs["seed"].n_unique()),
         "fact_tuned": "; ".join(_tried(subject, name, words) for name in subject.settings if _several(subject, name)),
@@ -52,16 +54,20 @@ def _goal(subject: Subject, words: Words) -> str:
 
 
 def _network(network: Any, words: Words) -> str:
-    """The parts of a network, with their numbers."""
+    """The parts of a network by their kinds, and its own numbers."""
     if not isinstance(network, dict):
         return words("network_ideal") if network is None else str(network)
-    shown = [f"{name} {value}" for name, value in network.items() if name != "type" and not name.endswith(".type")]
-    return ", ".join(one for one in shown if "int32(" not in one and "float32(" not in one)
+    shown = {
+        name: one for name, one in network.items() if "." not in name and name != "type" and one not in (None, False)
+    }
+    typed = [name.removesuffix(".type") for name in network if name.endswith(".type") and name.count(".") == 1]
+    parts = {name: network[f"{name}.type"] for name in typed}
+    return ", ".join(f"{name} {one}" for name, one in {**shown, **parts}.items())
 
 
 def result_table(subject: Subject, rows: Sequence[Row], words: Words) -> dict[str, Any]:
     """Header and rows of what every line ended with: mean and standard deviation over seeds."""
-    metrics = subject.metrics[:MOST_METRICS]
+    metrics = ([name for name in subject.metrics if name in FIRST] or subject.metrics)[:MOST_METRICS]
     several = [name for name in subject.settings if any(row[name] is not None for row in rows)]
     naming = [name for name in subject.naming if name != "line"]
     if subject.kind == "result" and len(rows) > 1:
@@ -103,7 +109,9 @@ def cost_table(subject: Subject, rows: Sequence[Row], words: Words) -> dict[str,
     """Header and rows of what every line cost; of bytes, its share of the most, for a bar."""
     costs = [name for name in ("gradients", "messages", "bytes", "time") if name in subject.along]
     naming = [name for name in subject.naming if name != "line"]
-    to_target = [name for name in ("gradients", "bytes", "time") if name in subject.along and subject.target is not None]
+    to_target = [
+        name for name in ("gradients", "bytes", "time") if name in subject.along and subject.target is not None
+    ]
     header = [words(f"line_{subject.kind}"), *(words.column(name) for name in (*naming, *costs))]
     header += [words("until_target", column=words.column(name)) for name in to_target]
     most = max((row["bytes"] or 0.0 for row in rows), default=0.0) if "bytes" in costs else 0.0

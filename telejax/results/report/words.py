@@ -56,7 +56,9 @@ class Words:
         """Mean and standard deviation."""
         if std is None or mean is None or not math.isfinite(std):
             return self.value(column, mean)
-        return f"{self.value(column, mean)} ±\u00a0{self.value(column, std).removesuffix('%')}"
+        if kind_of(column) == "percent":
+            return f"{self.value(column, mean)} ±\u00a0{100 * std:.1f}"
+        return f"{self.value(column, mean)} ±\u00a0{self.value(column, float(f'{std:.1g}'))}"
 
 
 def kind_of(column: str) -> str:
@@ -84,5 +86,5 @@ def in_digits(number: float) -> str:
     """Three significant digits, without an exponent where it can be read without."""
     size = abs(number)
     if size and not 1e-4 <= size < 1e6:
-        return f"{number:.2e}"
+        return f"{number:.3g}"
     return f"{number:,.0f}" if size >= 1000 else f"{number:.3g}"
