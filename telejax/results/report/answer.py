@@ -12,16 +12,17 @@ FEW = 1.15
 
 def answer(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
     """Sentences, the first of which can stand alone."""
-    ordered = best_first(subject, rows)
-    if not ordered or ordered[0].get(subject.metric) is None:
+    alive = [row for row in rows if row["diverged"] < row["runs"] and row.get(subject.metric) is not None]
+    ordered = best_first(subject, alive)
+    if not ordered:
         return [words("answer_none")]
     if subject.kind == "search":
-        return _of_search(subject, rows, words)
+        return _of_search(subject, alive, words)
     if subject.kind == "comparison" and subject.axes:
-        return _of_growth(subject, rows, words)
+        return _of_growth(subject, alive, words)
     best = ordered[0]
     if subject.kind == "comparison":
-        return _of_comparison(subject, ordered, words)
+        return _of_comparison(subject, ordered, len(rows), words)
     if subject.kind == "sweep" and len(ordered) > 1:
         return [words("answer_sweep", count=len(rows), name=best["line"], value=_quality(subject, best, words))]
     start = [words("answer_result", title=title(subject, words), rounds=words.value("round", best["round"]))]
@@ -48,10 +49,10 @@ def headline(subject: Subject, sentences: Sequence[str]) -> int:
     return 1 if subject.kind in ("comparison", "result") and len(sentences) > 1 else 0
 
 
-def _of_comparison(subject: Subject, ordered: Sequence[Row], words: Words) -> list[str]:
+def _of_comparison(subject: Subject, ordered: Sequence[Row], count: int, words: Words) -> list[str]:
     best = ordered[0]
     nodes = words.value("nodes", subject.config.get("nodes"))
-    told = [words("answer_setup", nodes=nodes, count=len(ordered))]
+    told = [words("answer_setup", nodes=nodes, count=count)]
     told.append(words("answer_best", name=best["line"], value=_quality(subject, best, words)))
     close = [row for row in ordered if row is not best and is_close(subject, row, best)]
     cheapest = min([best, *close], key=lambda row: row.get("bytes") or 0.0)

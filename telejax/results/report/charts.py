@@ -122,7 +122,7 @@ def _grown(subject: Subject, words: Words, lines: Sequence[str]) -> list[Panel]:
         if first is not None and first in columns:
             ys = [first, *(one for one in columns if one != first and one != "round")]
             title, note = words(f"chart_{kind}_{name}"), words(f"chart_{kind}_note")
-            made.append(Panel(f"{kind}-{name}", title, note, axes, ys, rows, True, ticks=subject.kind != "sweep"))
+            made.append(Panel(f"chart-{kind}-{name}", title, note, axes, ys, rows, True, ticks=subject.kind != "sweep"))
     return made
 
 
@@ -134,7 +134,13 @@ def _along(subject: Subject, words: Words, lines: Sequence[str]) -> Panel:
     sizes = sorted(subject.runs["nodes"].unique().to_list()) if "nodes" in subject.naming else []
     rows = _rows(table, {name: at for at, name in enumerate(lines)}, size="nodes" if sizes else None)
     return Panel(
-        "along", words("chart_along"), words("chart_along_note"), subject.along, subject.metrics, rows, sizes=sizes
+        "chart-along",
+        words("chart_along"),
+        words("chart_along_note"),
+        subject.along,
+        subject.metrics,
+        rows,
+        sizes=sizes,
     )
 
 
@@ -145,7 +151,9 @@ def _costs(subject: Subject, words: Words, lines: Sequence[str]) -> Panel:
     xs = [name for name in COSTS if name in subject.along and differ(name)]
     table = aggregate(last, ["line"], [*subject.metrics, *xs])
     rows = _rows(table, {name: at for at, name in enumerate(lines)})
-    return Panel("costs", words("chart_costs"), words("chart_costs_note"), xs, subject.metrics, rows, whiskers=True)
+    return Panel(
+        "chart-costs", words("chart_costs"), words("chart_costs_note"), xs, subject.metrics, rows, whiskers=True
+    )
 
 
 def _sensitivity(subject: Subject, words: Words, lines: Sequence[str]) -> Panel | None:
@@ -169,7 +177,7 @@ def _sensitivity(subject: Subject, words: Words, lines: Sequence[str]) -> Panel 
         table = table.drop([one for one in names if one != name]).with_columns(_as_stats(name))
         rows += _rows(table, places, size="nodes" if sizes else None)
     title, note = words("chart_sensitivity"), words("chart_sensitivity_note")
-    return Panel("sensitivity", title, note, names, subject.metrics, rows, True, sizes, ticks=len(names) == 1)
+    return Panel("chart-sensitivity", title, note, names, subject.metrics, rows, True, sizes, ticks=len(names) == 1)
 
 
 def _as_stats(name: str) -> pl.Expr:

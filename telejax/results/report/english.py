@@ -137,7 +137,7 @@ ENGLISH = {
     "fact_lines": "Compared",
     "every": "every {rounds} rounds",
     "tried": "{name}: {values}",
-    "goal": "{metric} {value}",
+    "goal": "{metric}: {value}",
     "network_ideal": "ideal: nothing is lost, late or away",
     # Tables
     "line_comparison": "Method",

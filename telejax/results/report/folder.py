@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from telejax.errors import check_path
+from telejax.errors import check_path, short
 from telejax.results.report.subject import Subject, of_comparison, of_result, of_search, of_sweep
 
 REMEDY = "give a folder of telejax compare, search or sweep, or of result.save(...)"
@@ -32,7 +32,10 @@ def read_folder(path: str, argument: str = "path") -> Subject:
     if (folder / "params.msgpack").exists():
         from telejax.results.result import load
 
-        found = load(folder)
+        try:
+            found = load(folder)
+        except ValueError as error:
+            raise ValueError(f"{argument}{str(error).removeprefix('path')}") from error
         return of_result(found.history, found.config)
     if (folder / "spec.json").exists():
         return _sweep(folder, told)
@@ -42,6 +45,7 @@ def read_folder(path: str, argument: str = "path") -> Subject:
     history, config = _table(folder / "history.parquet", told), _config(folder / "config.json", told)
     if "algorithm" in config:
         raise ValueError(f"{told}, which has no params.msgpack; {REMEDY}")
+    _check_nodes(config, told)
     kind = "comparison" if "method" in history.columns else "search"
     _check_columns(history, kind, f"{told}, whose history.parquet")
     if kind == "search" and not {"objective", "best", "tuned"} <= config.keys():
@@ -87,7 +91,24 @@ def _config(file: Path, told: str) -> dict[str, Any]:
 
 
 def _check_columns(history: pl.DataFrame, kind: str, told: str) -> None:
+    """Refuse a history that has not the columns of its kind, or other things than numbers in them."""
     if missing := [name for name in NEEDED[kind] if name not in history.columns]:
         raise ValueError(f"{told} has no {' and no '.join(missing)}; {REMEDY}")
     if not history.height:
         raise ValueError(f"{told} has no rows; {REMEDY}")
+    counted = [name for name in ("round", "seed", "nodes", "active") if name in history.columns]
+    if strange := [name for name in counted if not history.schema[name].is_integer()]:
+        raise ValueError(f"{told} has no numbers in {' and '.join(strange)}; {REMEDY}")
+    flags = [name for name in ("diverged", "tuned") if name in NEEDED[kind]]
+    if strange := [name for name in flags if history.schema[name] not in (pl.Boolean, pl.Null)]:
+        raise ValueError(f"{told} has no true or false in {' and '.join(strange)}; {REMEDY}")
+    if kind == "comparison" and not history["tuned"].any():
+        raise ValueError(f"{told} has no row that is tuned; {REMEDY}")
+
+
+def _check_nodes(config: dict[str, Any], told: str) -> None:
+    """Refuse a number of nodes, or a list of them, that is none."""
+    nodes = config.get("nodes", 1)
+    given = nodes if isinstance(nodes, list) else [nodes]
+    if not all(isinstance(one, int) and not isinstance(one, bool) for one in given):
+        raise ValueError(f"{told}, whose config.json has 'nodes': {short(nodes)}, no number of nodes; {REMEDY}")

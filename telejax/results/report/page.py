@@ -66,6 +66,8 @@ def check_file(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     file = Path(path)
     if file.is_dir():
         raise FileExistsError(f"{told}, which is a folder; give a file, such as {file / 'report.html'}")
+    if file.suffix.lower() not in (".html", ".htm"):  # so that no data are replaced by a slip
+        raise ValueError(f"{told}, which is no name of a page; give one that ends with .html")
     if os.path.lexists(file) and not file.is_file():
         raise FileExistsError(f"{told}, which is no regular file; give another")
     if file.exists() and not overwrite:
@@ -172,4 +174,5 @@ def bundle() -> str:
     import vl_convert
 
     own = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return str(vl_convert.javascript_bundle(vl_version=own))  # type: ignore[call-arg]
+    script = str(vl_convert.javascript_bundle(vl_version=own))  # type: ignore[call-arg]
+    return script.replace("</script", "<\\/script")

@@ -238,21 +238,27 @@ def _code_of_sweep(spec: dict[str, Any]) -> str:
     """The spec in TOML, from the flat names that a sweep keeps of it, and the command that runs it."""
     tables: dict[str, dict[str, list[Any]]] = {"": {}}
     for name, value in spec.items():
-        place, _, rest = name.rpartition(".values.")
-        entry = rest if place else name
-        if (numbered := re.fullmatch(r"(.+)\.(\d+)", entry)) is not None:
-            entry = numbered[1]
-        if not place:
-            place, _, entry = entry.rpartition(".")
-        if entry in ("type", "numbers") or value is None or (place == "network" and entry == "files"):
+        if value is None or name.startswith("network.files.") or re.search(r"\.numbers\.|(^|\.)type$", name):
             continue
+        place, _, entry = name.rpartition(".values.") if ".values." in name else name.rpartition(".")
+        if entry.isdecimal():  # of a list outside of the tables, as seeds.0
+            place, entry = "", place
+        entry = re.sub(r"\.\d+$", "", entry).removeprefix("network.")
         tables.setdefault(place, {}).setdefault(entry, []).append(value)
+    if files := networks(spec):
+        tables.setdefault("network", {})["file"] = files
     text = []
     for place, entries in tables.items():
         head = "[[method]]" if place.startswith("methods.") else f"[{place}]"
         told = [f"{key} = {json.dumps(one[0] if len(one) == 1 else one)}" for key, one in entries.items()]
         text.append("\n".join([*([head] if place else []), *told]))
     return "\n\n".join(["# telejax sweep spec.toml --out FOLDER", *(one for one in text if one)]) if spec else ""
+
+
+def networks(spec: dict[str, Any]) -> list[str]:
+    """The files of networks in what a sweep keeps of its spec."""
+    kept = [name for name, value in spec.items() if name.startswith("network.files.") and value == "Network"]
+    return [name.removeprefix("network.files.").removesuffix(".type") for name in kept]
 
 
 def _code_of_result(config: dict[str, Any]) -> str:

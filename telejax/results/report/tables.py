@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from telejax.results.report.numbers import Row
-from telejax.results.report.subject import FIRST, Subject
+from telejax.results.report.subject import FIRST, Subject, networks
 from telejax.results.report.words import DASH, Words
 
 MOST_METRICS = 5
@@ -28,7 +29,7 @@ def facts(subject: Subject, words: Words) -> list[tuple[str, str]]:
         "fact_seeds": words.value("round", runs["seed"].n_unique()),
         "fact_tuned": "; ".join(_tried(subject, name, words) for name in subject.settings if _several(subject, name)),
         "fact_target": "" if subject.target is None else _goal(subject, words),
-        "fact_network": _network(config.get("network"), words),
+        "fact_network": _network(subject, words),
         "fact_lines": words.value("round", len(subject.lines)),
     }
     return [(words(key), value) for key, value in told.items() if value]
@@ -53,8 +54,11 @@ def _goal(subject: Subject, words: Words) -> str:
     return words("goal", metric=words.column(metric), value=words.value(metric, value))
 
 
-def _network(network: Any, words: Words) -> str:
-    """The parts of a network by their kinds, and its own numbers."""
+def _network(subject: Subject, words: Words) -> str:
+    """The parts of a network by their kinds, and its own numbers; of a sweep, the files."""
+    network = subject.config.get("network")
+    if subject.kind == "sweep":
+        return ", ".join(Path(one).name for one in networks(subject.config))
     if not isinstance(network, dict):
         return words("network_ideal") if network is None else str(network)
     shown = {
