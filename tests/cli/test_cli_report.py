@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+
 from telejax.cli import main
 from telejax.results.report import page
 
@@ -61,6 +62,7 @@ def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, caps
 
 def test_a_search_a_sweep_and_a_result_have_reports(tmp_path: Path, capsys) -> None:
     import optax
+
     import telejax as tj
 
     out = tmp_path / "search"

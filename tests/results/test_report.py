@@ -1,5 +1,6 @@
 """The report: complete in both languages, well-formed, with the numbers of the history, and honest about them."""
 
+import itertools
 import json
 import re
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import optax
 import polars as pl
 import pytest
+from report_history import CONFIG, history
+
 import telejax as tj
 from telejax.results.report import page
 from telejax.results.report.numbers import MOST_ROWS, along_runs, finals
@@ -123,7 +126,7 @@ def test_a_page_is_well_formed_and_can_be_read_aloud(subjects, kind, language):
     assert found.all("html")[0]["lang"] == language
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     ids = Counter(one["id"] for _, one in found.elements if "id" in one)
     assert max(ids.values()) == 1
     referred = {one["for"] for one in found.all("label") if "for" in one}
@@ -206,39 +209,6 @@ def test_a_sweep_can_be_run_again_from_its_report(tmp_path):
     )
     again = tomllib.loads(of_sweep(table, kept).code)
     assert canonical(SweepSpec.from_dict(again)) == kept
-
-
-def history(**changes) -> pl.DataFrame:
-    """Two methods, two step sizes, three seeds, five rounds: a is best, b close and cheap, by columns to change."""
-    rows = [
-        {
-            "method": method,
-            "tuned": rate == 0.2,
-            "seed": seed,
-            "learning_rate": rate,
-            "round": at,
-            "accuracy_slots": (0.9 if method == "a" else 0.885) * at / 4 + 0.001 * seed,
-            "accuracy": 0.9 * at / 4,
-            "bytes": at * (1000 if method == "a" else 10),
-            "gradients": at,
-            "messages": at,
-            "diverged": False,
-        }
-        for method in ("a", "b")
-        for rate in (0.1, 0.2, 0.3)
-        for seed in range(3)
-        for at in range(5)
-    ]
-    return pl.DataFrame(rows).with_columns(**changes)
-
-
-CONFIG = {
-    "title": "digits, 10 nodes",
-    "nodes": 10,
-    "tune": {"learning_rate": [0.1, 0.2, 0.3]},
-    "target": {"metric": "accuracy", "value": 0.8},
-    "seeds": 3,
-}
 
 
 def told(table: pl.DataFrame, part: str, **config) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from report_history import CONFIG, history
+
 from telejax.results.report.page import render
 from telejax.results.report.subject import of_comparison
 from telejax.results.report.words import Words
-from test_report import CONFIG, history
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -72,7 +73,8 @@ def test_a_browser_draws_every_chart_without_an_error(language: str, tmp_path: P
     (tmp_path / "report.html").write_text(tried, encoding="utf-8")
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,844"]
     done = subprocess.run([*command, f"file://{tmp_path}/report.html"], capture_output=True, text=True, timeout=180)
-    assert (found := re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)), done.stderr[-2000:]
+    found = re.search(r'<pre id="told">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert found is not None, done.stderr[-2000:]
     report = json.loads(found[1].replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">"))
     figures = text.count("<figure")
     assert report["problems"] == []

@@ -221,10 +221,10 @@ def specification(count: int, whiskers: bool) -> dict[str, Any]:
     base = alt.Chart(alt.Data(values=[])).encode(x=alt.X("x:Q"), color=colour)
     value = alt.Y("y:Q")
     if whiskers:
-        band: alt.Chart = base.mark_rule(strokeWidth=1.5).encode(y=alt.Y("low:Q"), y2="high:Q")
+        band: alt.Chart = base.mark_rule(strokeWidth=1.5, aria=False).encode(y=alt.Y("low:Q"), y2="high:Q")
     else:
-        band = base.mark_area(opacity=0.16).encode(y=alt.Y("low:Q"), y2="high:Q")
-    line = base.mark_line(strokeWidth=2.2).encode(
+        band = base.mark_area(opacity=0.16, aria=False).encode(y=alt.Y("low:Q"), y2="high:Q")
+    line = base.mark_line(strokeWidth=2.2, aria=False).encode(
         y=value, strokeDash=alt.StrokeDash("line:N", scale=of("dash"), legend=None)
     )
     nearest = alt.selection_point(
@@ -232,7 +232,7 @@ def specification(count: int, whiskers: bool) -> dict[str, Any]:
     )
     tooltip = [alt.Tooltip(f"{name}:N", title=name) for name in ("name", "tx", "ty", "trange")]
     points = (
-        base.mark_point(filled=True, opacity=1)
+        base.mark_point(filled=True, opacity=1, aria=False)
         .encode(
             y=value,
             shape=alt.Shape("line:N", scale=of("shape"), legend=None),

@@ -100,8 +100,8 @@ def _check_columns(history: pl.DataFrame, kind: str, told: str) -> None:
     if strange := [name for name in counted if not history.schema[name].is_integer()]:
         raise ValueError(f"{told} has no numbers in {' and '.join(strange)}; {REMEDY}")
     flags = [name for name in ("diverged", "tuned") if name in NEEDED[kind]]
-    if strange := [name for name in flags if history.schema[name] not in (pl.Boolean, pl.Null)]:
-        raise ValueError(f"{told} has no true or false in {' and '.join(strange)}; {REMEDY}")
+    if wrong := [name for name in flags if history.schema[name] not in (pl.Boolean, pl.Null)]:
+        raise ValueError(f"{told} has no true or false in {' and '.join(wrong)}; {REMEDY}")
     if kind == "comparison" and not history["tuned"].any():
         raise ValueError(f"{told} has no row that is tuned; {REMEDY}")
 

@@ -163,6 +163,10 @@
         return;
       }
       for (const old of [...chart.children]) if (old !== place) old.remove();
+      // The chart is one image with a description, and its numbers are in a table: its parts have no roles of their own.
+      for (const part of place.querySelectorAll("[role]")) part.removeAttribute("role");
+      for (const part of place.querySelectorAll("[aria-roledescription]")) part.removeAttribute("aria-roledescription");
+      place.querySelector("svg").setAttribute("aria-hidden", "true");
       chart.dataset.drawn = String(rows.length);
     }
 
@@ -189,7 +193,6 @@
       if (role === "x" || role === "y") proposeScales(role);
       draw();
     });
-    figure.querySelector("form").addEventListener("submit", (event) => event.preventDefault());
     details.addEventListener("toggle", () => table(values(), xOf(), yOf()));
     proposeScales();
     return draw();

@@ -29,8 +29,8 @@ def facts(subject: Subject, words: Words) -> list[tuple[str, str]]:
         "fact_seeds": words.value("round", runs["seed"].n_unique()),
         "fact_tuned": "; ".join(_tried(subject, name, words) for name in subject.settings if _several(subject, name)),
         "fact_target": "" if subject.target is None else _goal(subject, words),
-        "fact_network": _network(subject, words),
         "fact_lines": words.value("round", len(subject.lines)),
+        "fact_network": _network(subject, words),
     }
     return [(words(key), value) for key, value in told.items() if value]
 
@@ -65,8 +65,8 @@ def _network(subject: Subject, words: Words) -> str:
         name: one for name, one in network.items() if "." not in name and name != "type" and one not in (None, False)
     }
     typed = [name.removesuffix(".type") for name in network if name.endswith(".type") and name.count(".") == 1]
-    parts = {name: network[f"{name}.type"] for name in typed}
-    return ", ".join(f"{name} {one}" for name, one in {**shown, **parts}.items())
+    parts = [name if (kind := network[f"{name}.type"]).lower() == name else f"{name}: {kind}" for name in typed]
+    return ", ".join([*(f"{name} {one}" for name, one in shown.items()), *parts])
 
 
 def result_table(subject: Subject, rows: Sequence[Row], words: Words) -> dict[str, Any]:
