@@ -46,11 +46,16 @@ def comparison(compiled_fast):
 
 
 @pytest.fixture(scope="module")
-def subjects(compiled_fast, comparison, tmp_path_factory) -> dict[str, Subject]:
+def found(compiled_fast):
+    task = tj.tasks.quadratic(nodes=8, dim=4)
+    return tj.search(task, "ring", optimizer=SGD, rounds=8, candidates=[1, 2], tune=[0.01, 0.05], progress=False)
+
+
+@pytest.fixture(scope="module")
+def subjects(compiled_fast, comparison, found, tmp_path_factory) -> dict[str, Subject]:
     """One of every kind, each of a few rounds."""
     task = tj.tasks.quadratic(nodes=8, dim=4)
     result = tj.simulate(tj.random_walk(optimizer=SGD), task, rounds=4, seeds=2, tune=[0.01, 0.05], progress=False)
-    found = tj.search(task, "ring", optimizer=SGD, rounds=4, candidates=[1, 2], tune=[0.01, 0.05], progress=False)
     spec = {
         "rounds": 4,
         "seeds": [0, 1],
@@ -183,9 +188,7 @@ def test_a_search_recommends_what_the_search_does(subjects):
     assert f"{best} 台で十分です" in content(subject, Words("ja"))["answers"][0]
 
 
-def test_the_objective_of_a_search_is_that_of_its_table(compiled_fast):
-    task = tj.tasks.quadratic(nodes=8, dim=4)
-    found = tj.search(task, "ring", optimizer=SGD, rounds=8, candidates=[1, 2], tune=[0.01, 0.05], progress=False)
+def test_the_objective_of_a_search_is_that_of_its_table(found):
     rows = finals(found._subject())
     assert [row["loss_slots"] for row in rows] == pytest.approx(found.table["slots"].to_list(), rel=1e-5)
     assert [row["learning_rate"] for row in rows] == found.table["learning_rate"].to_list()

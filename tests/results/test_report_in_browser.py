@@ -52,7 +52,17 @@ TRY = """<script>
   const rows = [...document.querySelectorAll("figure details table")].map((one) => one.rows.length);
   const marks = document.querySelectorAll(".chart svg .mark-line path").length;
   const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
-  const report = { problems: window.problems, first, drawn, rows, marks, wide };
+  const tips = [];
+  for (const figure of document.querySelectorAll("figure")) {
+    const under = figure.querySelector(".chart svg [class*=voronoi] path");
+    const where = under.getBoundingClientRect();
+    const at = { bubbles: true, clientX: where.x + where.width / 2, clientY: where.y + where.height / 2 };
+    for (const kind of ["pointerover", "pointermove", "mousemove"]) under.dispatchEvent(new PointerEvent(kind, at));
+    await wait(60);
+    const tip = document.getElementById("tip");
+    tips.push(tip.classList.contains("visible") ? tip.innerText : "");
+  }
+  const report = { tips, problems: window.problems, first, drawn, rows, marks, wide };
   const told = document.createElement("pre");
   told.id = "told";
   told.textContent = JSON.stringify(report);
@@ -81,4 +91,5 @@ def test_a_browser_draws_every_chart_without_an_error(language: str, tmp_path: P
     assert report["first"] == figures == 4
     assert report["drawn"] and set(report["drawn"]) == {1}
     assert len(report["rows"]) == figures and min(report["rows"]) > 1
+    assert all(re.fullmatch(r"[ab]\n.+: .+\n(.+ – .+\n)?.+: .+", tip) for tip in report["tips"]), report["tips"]
     assert report["marks"] > 0 and report["wide"] <= 0

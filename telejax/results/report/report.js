@@ -154,8 +154,7 @@
       place.style.width = "100%";
       chart.append(place);
       const result = await window.vegaEmbed(place, spec, {
-        renderer: "svg", actions: false, mode: "vega-lite",
-        tooltip: { theme: "custom", disableDefaultStyle: true, formatTooltip: tip },
+        renderer: "svg", actions: false, mode: "vega-lite", tooltip: tip,
       });
       if (mine !== drawn) {
         result.finalize();
@@ -198,10 +197,20 @@
     return draw();
   }
 
-  const escaped = (text) => String(text).replace(/[&<>"]/g, (one) => `&#${one.charCodeAt(0)};`);
-  function tip(value) {
-    const lines = [value.ty, value.trange, value.tx].map((one) => `<span>${escaped(one)}</span>`).join("<br>");
-    return (value.name ? `<b>${escaped(value.name)}</b>` : "") + lines;
+  // Near a marker Vega-Lite answers for it with a cell around it, whose datum is the marker and not yet the row.
+  const bubble = element("div", { id: "tip", "aria-hidden": "true" });
+  document.body.append(bubble);
+  function tip(_, event, item, value) {
+    const row = item && value != null ? (item.isVoronoi ? item.datum.datum : item.datum) : null;
+    bubble.classList.toggle("visible", row != null);
+    if (row == null) return;
+    const range = row.low === row.high ? [] : [row.trange];
+    const lines = [row.ty, ...range, row.tx].map((one) => element("span", {}, one));
+    bubble.replaceChildren(...(row.name ? [element("b", {}, row.name)] : []), ...lines);
+    const left = Math.min(event.clientX + 14, window.innerWidth - bubble.offsetWidth - 8);
+    const below = event.clientY + 14 + bubble.offsetHeight < window.innerHeight;
+    bubble.style.left = Math.max(8, left) + "px";
+    bubble.style.top = (below ? event.clientY + 14 : event.clientY - bubble.offsetHeight - 10) + "px";
   }
 
   Promise.all(data.panels.map(setup)).then(() => { document.documentElement.dataset.ready = "yes"; });
