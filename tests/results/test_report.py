@@ -245,6 +245,12 @@ def test_what_speaks_against_is_said(changes, config, words):
     assert words in told(history(**changes), "doubts", **config)
 
 
+@pytest.mark.parametrize("nodes", ["8 nodes", "25 to 350 nodes", "25, 100 and 350 nodes", "25, 100, 350 nodes"])
+def test_a_title_is_told_without_its_nodes(nodes):
+    subject = of_comparison(history(), {**CONFIG, "title": f"digits, alpha 0.1, {nodes}"})
+    assert subject.title == "digits, alpha 0.1"
+
+
 def test_nothing_is_said_against_what_is_well():
     doubts = told(history(), "doubts")
     assert not [word for word in ("iverged", "reached", "overlap", "one seed", "smallest or largest") if word in doubts]

@@ -10,6 +10,8 @@ from telejax.results.report.words import Words
 
 ENOUGH = 5
 """Seeds from which the range of a line is not called narrow by chance."""
+MOST_NAMES = 9
+"""Of a sentence."""
 
 
 def doubts(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
@@ -25,6 +27,13 @@ def doubts(subject: Subject, rows: Sequence[Row], words: Words) -> list[str]:
     ]
 
 
+def _listed(names: Sequence[str], words: Words) -> str:
+    """Names in a row; of many, the first and how many others."""
+    if len(names) <= MOST_NAMES:
+        return words.join(names)
+    return words.join([*names[: MOST_NAMES - 1], words("and_more", count=len(names) - MOST_NAMES + 1)])
+
+
 def _named(subject: Subject, row: Row, words: Words) -> str:
     """A line, with its number of nodes where there are several."""
     return words("with_nodes", name=row["line"], nodes=row["nodes"]) if "nodes" in subject.naming else row["line"]
@@ -34,9 +43,9 @@ def _failures(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[s
     lost = [_named(subject, row, words) for row in rows if row["diverged"] == row["runs"]]
     some = [_named(subject, row, words) for row in rows if 0 < row["diverged"] < row["runs"]]
     if lost:
-        yield words("doubt_all_diverged", names=words.join(lost))
+        yield words("doubt_all_diverged", names=_listed(lost, words))
     if some:
-        yield words("doubt_some_diverged", names=words.join(some))
+        yield words("doubt_some_diverged", names=_listed(some, words))
     last = last_of_runs(subject, chosen=False)
     if subject.kind != "sweep":
         gone = int(last["diverged"].sum()) - sum(int(row["diverged"]) for row in rows)
@@ -59,7 +68,7 @@ def _unreached(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[
     ]
     if short:
         goal = words("goal", metric=words.column(metric), value=words.value(metric, value))
-        yield words("doubt_unreached", goal=goal, names=words.join(short))
+        yield words("doubt_unreached", goal=goal, names=_listed(short, words))
 
 
 def _alike(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]:
@@ -71,7 +80,7 @@ def _alike(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]
             continue
         alike = [row["line"] for row in here[1:] if row["runs"] > 1 and overlap(row, here[0], subject.metric)]
         if alike:
-            yield words("doubt_alike", best=_named(subject, here[0], words), names=words.join(alike[:8]))
+            yield words("doubt_alike", best=_named(subject, here[0], words), names=_listed(alike, words))
 
 
 def _seeds(subject: Subject, words: Words) -> Iterator[str]:
@@ -96,8 +105,9 @@ def _edges(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]
     if subject.kind == "result":
         at_edge = [row for row in best_first(subject, rows)[:1] if row in at_edge]
     if at_edge:
-        told = [f"{_named(subject, row, words)} ({row['learning_rate']:g})" for row in at_edge]
-        yield words("doubt_edge", names=words.join(told))
+        rate = lambda row: "" if subject.kind == "result" else f" ({row['learning_rate']:g})"  # a line named by it
+        told = [_named(subject, row, words) + rate(row) for row in at_edge]
+        yield words("doubt_edge", names=_listed(told, words))
 
 
 def _measured(subject: Subject, words: Words) -> Iterator[str]:

@@ -66,6 +66,7 @@ ENGLISH = {
     # Answers
     "list_comma": ", ",
     "list_and": " and ",
+    "and_more": "{count} others",
     "with_nodes": "{name} at {nodes} sites",
     "quality.accuracy_slots": "an average accuracy of {value}",
     "quality.accuracy": "an accuracy of {value}",
@@ -100,9 +101,9 @@ ENGLISH = {
     "answer_search_below": "With only {active} active they stop at {value}.",
     "answer_search_above": "Activating {active} would send {ratio} times as much.",
     "answer_sweep": "Of {count} combinations, the best is {name}, with {value}.",
-    "answer_result": "{title}: after {rounds} rounds of learning together, in which sites send each other models and keep their data,",
-    "answer_setting": "the best setting is {name}, with {value}.",
-    "answer_value": "the models of the sites have {value}.",
+    "answer_result": "{title}: {rounds} rounds of learning together, in which sites send each other models and keep their data.",
+    "answer_setting": "The best setting is {name}, with {value}.",
+    "answer_value": "The models of the sites end with {value}.",
     "answer_cost": "That took {gradients} gradients (steps of computing on a little data), {messages} messages and {bytes} of traffic.",
     # Doubts
     "doubt_all_diverged": "Diverged with every seed, so that there is no result: {names}.",

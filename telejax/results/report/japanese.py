@@ -66,6 +66,7 @@ JAPANESE = {
     # Answers
     "list_comma": "、",
     "list_and": "、",
+    "and_more": "ほか {count} 件",
     "with_nodes": "{name}（{nodes} ノード）",
     "quality.accuracy_slots": "平均正解率 {value}",
     "quality.accuracy": "正解率 {value}",
@@ -86,7 +87,7 @@ JAPANESE = {
     "answer_none": "比較できる結果が得られた実行はありませんでした。「注意点と限界」をご覧ください。",
     "answer_setup": "{nodes} 台のノード（病院や工場、端末など、それぞれ手元にデータを持つ計算機）が、データを外に出さずモデルだけを送り合って共同で学習する「分散学習」について、{count} 通りの方法を比較しました。",
     "answer_best": "各ノードに最も良いモデルが行き渡ったのは {name} でした（{value}）。",
-    "answer_thrifty": "{name} もほぼ同等の性能（{value}）で、通信量は {ratio} 分の 1 です（{more} に対して {less}）。",
+    "answer_thrifty": "{name} もほぼ同等の性能（{value}）で、通信量は {more} に対して {less} で済みます（{ratio} 倍の差）。",
     "answer_best_is_thrifty": "同程度の性能で、これより通信量の少ない方法はありませんでした（通信量 {bytes}）。",
     "answer_target_bytes": "目標（{goal}）に最も少ない通信量で到達したのは {name} です（{value}）。",
     "answer_target_time": "最も早く目標に到達したのは {name} です（シミュレーション時間 {value} 秒）。",

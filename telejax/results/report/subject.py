@@ -107,7 +107,7 @@ def in_words(subject: Subject, column: Callable[[str], str]) -> Subject:
     """The same with its lines named by the words of a language for the columns that they tell."""
     line = pl.col("line")
     for name in subject.axes if subject.kind in ("sweep", "result") else ():
-        line = line.str.replace_all(f"(^|, ){re.escape(name)} ", f"${{1}}{column(name)} ")
+        line = line.str.replace_all(f"(^| · ){re.escape(name)} ", f"${{1}}{column(name)} ")
     return replace(subject, runs=subject.runs.with_columns(line))
 
 
@@ -116,17 +116,16 @@ def of_comparison(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     runs = history.with_columns(pl.col("method").alias("line"), pl.col("tuned").alias("chosen"))
     several = "nodes" in runs.columns and runs["nodes"].n_unique() > 1
     target = config.get("target") or {}
-    configs = [one for one in (config.get("methods") or {}).values() if isinstance(one, dict)]
     return Subject(
         "comparison",
-        str(config.get("title", "")).rpartition(", ")[0] or str(config.get("title", "")),
+        re.sub(r",[\d\s,]*((and|to)\s*[\d,]+\s*)?nodes$", "", str(config.get("title", ""))),
         runs,
         config,
         _settings(runs, config.get("tune")),
         axes=("nodes",) if several else (),
         target=(target["metric"], float(target["value"])) if target.get("metric") in runs.columns else None,
         code=_code_of_comparison(config, runs),
-        directions=_directions(configs),
+        directions=_directions(_configs(config)),
     )
 
 
@@ -156,7 +155,7 @@ def of_sweep(table: pl.DataFrame, config: dict[str, Any], axes: Sequence[str] | 
         part if name in ("method", "topology") else name + pl.lit(" ") + part
         for name, part in zip(axes, parts, strict=True)
     ]
-    line = pl.concat_str(told, separator=", ") if told else pl.lit("all")
+    line = pl.concat_str(told, separator=" · ") if told else pl.lit("all")
     runs = table.with_columns(line.alias("line"), pl.lit(True).alias("chosen"))
     named = [", ".join(map(str, table[one].unique(maintain_order=True).drop_nulls())) for one in ("task", "method")]
     return Subject("sweep", ": ".join(named), runs, config, (), tuple(axes), code=_code_of_sweep(config))
@@ -168,7 +167,7 @@ def of_result(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     several = [name for name in (*settings, "group") if name in history.columns and history[name].n_unique() > 1]
     told = [pl.format(name + " {}", pl.col(name).cast(pl.String).fill_null("-")) for name in several]
     name = str(config.get("algorithm", ""))
-    line = pl.concat_str(told, separator=", ") if told else pl.lit(name)
+    line = pl.concat_str(told, separator=" · ") if told else pl.lit(name)
     runs = history.with_columns(line.alias("line"), pl.lit(True).alias("chosen"))
     title = f"{name}, {config.get('task', '')}"
     code = _code_of_result(config)
@@ -179,6 +178,11 @@ def of_result(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
 def _settings(runs: pl.DataFrame, tune: Any) -> tuple[str, ...]:
     names = ["learning_rate", *(name for name in (tune if isinstance(tune, dict) else {}) if name != "learning_rate")]
     return tuple(name for name in names if name in runs.columns)
+
+
+def _configs(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The configs of the methods of a comparison."""
+    return [one for one in (config.get("methods") or {}).values() if isinstance(one, dict)]
 
 
 def _directions(configs: Sequence[dict[str, Any]]) -> dict[str, bool]:
@@ -201,7 +205,7 @@ def _call(function: str, arguments: Sequence[str]) -> str:
 def _code_of_comparison(config: dict[str, Any], runs: pl.DataFrame) -> str:
     if isinstance(config.get("command"), str):
         return str(config["command"])
-    every = next((one.get("eval_every") for one in (config.get("methods") or {}).values()), None)
+    every = next((one.get("eval_every") for one in _configs(config)), None)
     arguments = [
         *_budget(config),
         *([] if every is None else [f"eval_every={every}"]),

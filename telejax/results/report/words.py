@@ -23,7 +23,8 @@ class Words:
         self.language = check_name("language", language, TEXTS)
 
     def __call__(self, key: str, **values: object) -> str:
-        return TEXTS[self.language][key].format(**values)
+        text = TEXTS[self.language][key].format(**values)
+        return text.replace("） ", "）") if self.language == "ja" else text  # a wide bracket has its own space
 
     def raw(self, key: str) -> str:
         """A text whose names in braces the script of the page fills in."""
