@@ -251,6 +251,19 @@ def test_a_title_is_told_without_its_nodes(nodes):
     assert subject.title == "digits, alpha 0.1"
 
 
+def test_a_cell_that_failed_is_told_with_its_reason(subjects):
+    runs = subjects["sweep"].runs.drop("line", "chosen")
+    gone = {name: pl.lit(None, dtype=runs.schema[name]) for name in ("round", "seed", "loss", "loss_slots", "diverged")}
+    told = {
+        "cell": pl.lit(99, dtype=pl.Int64),
+        "status": pl.lit("failed"),
+        "reason": pl.lit("ValueError: no such graph"),
+    }
+    subject = of_sweep(pl.concat([runs, runs.head(1).with_columns(**gone, **told)]), {})
+    doubts = " ".join(content(subject, Words("en"))["doubts"])
+    assert "runs failed, the first with: ValueError: no such graph" in doubts and "Diverged" not in doubts
+
+
 def test_nothing_is_said_against_what_is_well():
     doubts = told(history(), "doubts")
     assert not [word for word in ("iverged", "reached", "overlap", "one seed", "smallest or largest") if word in doubts]

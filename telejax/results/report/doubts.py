@@ -84,7 +84,7 @@ def _alike(subject: Subject, rows: Sequence[Row], words: Words) -> Iterator[str]
 
 
 def _seeds(subject: Subject, words: Words) -> Iterator[str]:
-    seeds = subject.runs["seed"].n_unique()
+    seeds = subject.runs["seed"].drop_nulls().n_unique()
     if seeds == 1:
         yield words("doubt_one_seed")
     elif seeds < ENOUGH:

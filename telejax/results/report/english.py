@@ -136,6 +136,7 @@ ENGLISH = {
     "fact_target": "Target",
     "fact_network": "Network",
     "fact_lines": "Compared",
+    "every_round": "every round",
     "every": "every {rounds} rounds",
     "tried": "{name}: {values}",
     "goal": "{metric}: {value}",

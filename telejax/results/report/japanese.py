@@ -136,6 +136,7 @@ JAPANESE = {
     "fact_target": "目標",
     "fact_network": "ネットワーク",
     "fact_lines": "比較した系列の数",
+    "every_round": "毎ラウンド",
     "every": "{rounds} ラウンドごと",
     "tried": "{name}：{values}",
     "goal": "{metric} {value}",

@@ -45,7 +45,7 @@ def over_seeds(last: pl.DataFrame, keys: Sequence[str], columns: Sequence[str]) 
     value = {name: pl.col(name).cast(pl.Float64) for name in columns}
     return last.group_by(keys, maintain_order=True).agg(
         pl.len().alias("runs"),
-        pl.col("diverged").fill_null(True).sum().alias("diverged"),
+        pl.col("diverged").fill_null(False).sum().alias("diverged"),
         *[one.mean().alias(name) for name, one in value.items()],
         *[one.std().alias(f"{name}_std") for name, one in value.items()],
         *[one.min().alias(f"{name}_low") for name, one in value.items()],

@@ -266,9 +266,8 @@ def networks(spec: dict[str, Any]) -> list[str]:
 
 
 def _code_of_result(config: dict[str, Any]) -> str:
-    arguments = [*_budget(config), f"eval_every={config.get('eval_every')}", f"seeds={config.get('seeds')}"]
-    if config.get("tune"):
-        arguments.append(f"tune={config['tune']}")
+    given = [f"{name}={config[name]}" for name in ("eval_every", "seeds", "tune") if config.get(name) is not None]
+    arguments = [*_budget(config), *given]
     told = {name: config.get(name) for name in ("task", "nodes", "algorithm", "slots", "optimizer")}
-    made = "".join(f"# {name}: {value}\n" for name, value in told.items())
+    made = "".join(f"# {name}: {value}\n" for name, value in told.items() if value is not None)
     return f"import telejax as tj\n\n{made}result = {_call('tj.simulate', ['algorithm', 'task', *arguments])}"

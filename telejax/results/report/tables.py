@@ -26,10 +26,10 @@ def facts(subject: Subject, words: Words) -> list[tuple[str, str]]:
         "fact_nodes": words.join([words.value("nodes", one) for one in given if one is not None]),
         "fact_rounds": words.value("round", runs.select(pl.col("round").max()).item()),
         "fact_every": _every(subject, words),
-        "fact_seeds": words.value("round", runs["seed"].n_unique()),
+        "fact_seeds": words.value("round", runs["seed"].drop_nulls().n_unique()),
         "fact_tuned": "; ".join(_tried(subject, name, words) for name in subject.settings if _several(subject, name)),
         "fact_target": "" if subject.target is None else _goal(subject, words),
-        "fact_lines": words.value("round", len(subject.lines)),
+        "fact_lines": words.value("round", len(subject.lines)) if len(subject.lines) > 1 else "",
         "fact_network": _network(subject, words),
     }
     return [(words(key), value) for key, value in told.items() if value]
@@ -46,7 +46,10 @@ def _tried(subject: Subject, name: str, words: Words) -> str:
 
 def _every(subject: Subject, words: Words) -> str:
     rounds = subject.runs["round"].drop_nulls().unique().sort()
-    return words("every", rounds=words.value("round", rounds[1] - rounds[0])) if len(rounds) > 1 else ""
+    if len(rounds) < 2:
+        return ""
+    every = rounds[1] - rounds[0]
+    return words("every_round") if every == 1 else words("every", rounds=words.value("round", every))
 
 
 def _goal(subject: Subject, words: Words) -> str:
