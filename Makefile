@@ -25,6 +25,7 @@ endef
 
 demo: $(INSTALLED)
 	$(BIN)/telejax compare --nodes 25 100 350 --rounds 400 --tune-seeds 1 --evaluated 400 --out runs/demo --force
+	$(BIN)/telejax report runs/demo --force
 
 test: $(INSTALLED) lint
 	$(BIN)/$(PYTEST)
@@ -95,10 +96,11 @@ constraints-%:
 	.venvs/$*-newest/bin/python -m pip freeze --exclude-editable > constraints/$*.txt
 	touch .venvs/$*-newest/installed
 
-# The lower bounds of what telejax needs, which pyproject.toml says.
+# The lower bounds of what telejax and its reports need, which pyproject.toml says.
 constraints/oldest.txt: pyproject.toml
-	$(PYTHON) -c 'import tomllib; [print(one.replace(">=", "==")) for one in \
-		tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"]]' > $@
+	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		needed = [*project["dependencies"], *project["optional-dependencies"]["report"]]; \
+		[print(one.replace(">=", "==")) for one in needed]' > $@
 
 clean:
 	rm -rf .venv .venvs runs

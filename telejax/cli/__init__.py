@@ -16,6 +16,7 @@ from telejax.cli.interrupt import INTERRUPTED, Command, end, interruptible
 from telejax.cli.methods import Methods
 from telejax.cli.network import Network
 from telejax.cli.output import discard, flush, tell
+from telejax.cli.report import Report
 from telejax.cli.search import Search
 from telejax.cli.sweep import Sweep
 from telejax.cli.topologies import Topologies
@@ -25,6 +26,7 @@ SUBCOMMANDS: dict[str, Callable[..., Command]] = {
     "compare": Compare,
     "search": Search,
     "sweep": Sweep,
+    "report": Report,
     "topologies": Topologies,
     "methods": Methods,
     "network": Network,

@@ -58,6 +58,7 @@ class Compare(TaskOptions):
 
     def run(self) -> int:
         from telejax.cli.output import Output
+        from telejax.cli.recorded import recorded
         from telejax.results.files import check_free
         from telejax.studies.compare.compare import compare
         from telejax.studies.compare.scaling import scaling
@@ -79,6 +80,7 @@ class Compare(TaskOptions):
             outcome = scaling(methods, self.build_task, self.nodes, **asked)
         else:
             outcome = compare(methods, self.build_task(first), **asked)
+        outcome.config.update(recorded(self))
         output = Output()
         output.print(outcome)
         output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)

@@ -45,6 +45,7 @@ class Search(TaskOptions):
 
     def run(self) -> int:
         from telejax.cli.output import Output, tell
+        from telejax.cli.recorded import recorded
         from telejax.errors import DivergenceError
         from telejax.results.files import check_free
         from telejax.studies.search.search import search
@@ -69,6 +70,7 @@ class Search(TaskOptions):
         except DivergenceError as error:
             tell(str(error))
             return 1
+        found.config.update(recorded(self))
         output = Output()
         output.print(found)
         output.say(found.sentence())

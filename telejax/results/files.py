@@ -140,6 +140,15 @@ def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
         raise
 
 
+def add_to_marker(file: Path) -> None:
+    """Let a folder of telejax be replaced together with a file that was written into it later."""
+    marker = file.parent / MARKER
+    if marker.is_file():
+        told = marker.read_text(encoding="utf-8", errors="replace")
+        if file.name not in told.splitlines()[1:]:
+            atomic_write(marker, lambda aside: aside.write_text(f"{told}{file.name}\n", encoding="utf-8"))
+
+
 def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) -> None:
     """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts."""
     try:

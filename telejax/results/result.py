@@ -18,11 +18,14 @@ from telejax.results import followed
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
+from telejax.results.report.reported import Reported
 from telejax.results.saved import check_checksums, check_saved, write_checksums
 from telejax.state import State
 
 if TYPE_CHECKING:
     import matplotlib.axes
+
+    from telejax.results.report.subject import Subject
 
 TUNE_BY = ("validation_loss_slots", "loss_slots")
 """Settings are chosen by the first of these that the task measures."""
@@ -42,7 +45,7 @@ X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messag
 
 
 @dataclass(frozen=True, repr=False)
-class Result:
+class Result(Reported):
     """The outcome of :func:`telejax.simulate`."""
 
     history: pl.DataFrame
@@ -304,6 +307,11 @@ class Result:
         with new_folder(path, overwrite) as folder:
             write_result(self, folder)
         return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_result
+
+        return of_result(self.history, self.config)
 
     def _measured(self) -> list[str]:
         """The columns that a summary shows."""

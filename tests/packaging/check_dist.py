@@ -14,7 +14,8 @@ DEMO = ["compare", "--nodes", "16", "--rounds", "20", "--eval-every", "10", "--s
 def check_contents(wheel: Path) -> None:
     """Types and stubs are in the wheel, and nothing but the package."""
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("telejax/py.typed", "telejax/__init__.pyi"):
+    page = "telejax/results/report/report"
+    for needed in ("telejax/py.typed", "telejax/__init__.pyi", f"{page}.html", f"{page}.css", f"{page}.js"):
         assert needed in names, f"{wheel.name} lacks {needed}; see tool.setuptools.package-data in pyproject.toml"
     stubs = {str(path.relative_to(ROOT)) for path in (ROOT / "telejax").rglob("*.pyi")}
     assert stubs <= set(names), f"{wheel.name} lacks {sorted(stubs - set(names))}"

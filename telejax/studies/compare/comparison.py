@@ -13,16 +13,19 @@ from rich.table import Table
 
 from telejax.errors import check_list, check_name
 from telejax.results.files import new_folder, write_picture
+from telejax.results.report.reported import Reported
 from telejax.results.result import Result, mean_and_spread
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from telejax.results.report.subject import Subject
+
 COLUMNS = "give a list of columns, such as ['loss']"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Reported):
     """The outcome of :func:`compare`."""
 
     runs: dict[str, Result]
@@ -114,6 +117,11 @@ class Comparison:
             (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
         write_picture(Path(path) / "comparison.png", self._picture, kept=["history.parquet", "config.json"])
         return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_comparison
+
+        return of_comparison(self.history(), self.config)
 
     def _picture(self) -> bytes:
         from telejax.results.plots import figure_png

@@ -16,6 +16,7 @@ from telejax.backend.threads import in_threads
 from telejax.errors import check_integer, check_list, short
 from telejax.network import Network
 from telejax.results.files import new_folder, write_picture
+from telejax.results.report.reported import Reported
 from telejax.results.result import Result, mean_and_spread
 from telejax.simulation.tuning import Tune
 from telejax.studies.compare.compare import LEARNING_RATES, METHODS_AT_ONCE, planned
@@ -25,13 +26,15 @@ from telejax.tasks.base import Task
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from telejax.results.report.subject import Subject
+
 NODES = "give a list of different numbers of nodes, such as [25, 100, 350]"
 ACCURACY = ("accuracy_slots", "accuracy_worst")
 LOSS = ("loss_slots", "loss")
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Reported):
     """The outcome of :func:`scaling`."""
 
     comparisons: dict[int, Comparison]
@@ -119,6 +122,11 @@ class Scaling:
             (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
         write_picture(Path(path) / "scaling.png", self._picture, kept=["history.parquet", "config.json"])
         return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_comparison
+
+        return of_comparison(self.history(), self.config)
 
     def _picture(self) -> bytes:
         from telejax.results.plots import figure_png

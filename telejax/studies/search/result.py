@@ -12,11 +12,14 @@ import rich.box
 from rich.table import Table
 
 from telejax.results.files import new_folder, write_picture
+from telejax.results.report.reported import Reported
 from telejax.results.result import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
 
 if TYPE_CHECKING:
     import matplotlib.axes
+
+    from telejax.results.report.subject import Subject
 
 COSTS = ("gradients", "messages", "bytes")
 
@@ -27,7 +30,7 @@ LAST = 0.75  # rows from this share of a candidate's rounds on make its final ob
 
 
 @dataclass(frozen=True, repr=False)
-class SearchResult:
+class SearchResult(Reported):
     """The outcome of :func:`telejax.search`."""
 
     grid: pl.DataFrame
@@ -122,11 +125,19 @@ class SearchResult:
         with new_folder(path, overwrite, later=["search.png"]) as folder:
             self.table.write_csv(folder / "table.csv")
             self.histories.write_parquet(folder / "history.parquet")
-            config = {**self.config, "best": self.best, "rounds_used": self.rounds_used}
-            (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+            (folder / "config.json").write_text(json.dumps(self._saved_config(), indent=2) + "\n")
         kept = ["table.csv", "history.parquet", "config.json"]
         write_picture(Path(path) / "search.png", self._picture, kept)
         return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_search
+
+        return of_search(self.histories, self._saved_config())
+
+    def _saved_config(self) -> dict[str, Any]:
+        """The config as files and reports have it."""
+        return {**self.config, "best": self.best, "rounds_used": self.rounds_used}
 
     def _picture(self) -> bytes:
         from telejax.results.plots import figure_png

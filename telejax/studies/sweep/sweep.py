@@ -20,6 +20,7 @@ from scipy import stats
 from telejax.backend.bars import progress_bar
 from telejax.errors import check_flag, check_name, check_path, short
 from telejax.results.files import atomic_write, check_own_folder
+from telejax.results.report.reported import Reported
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
 from telejax.studies.sweep.sealed import read_sealed, write_sealed
@@ -28,12 +29,14 @@ from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
 if TYPE_CHECKING:
     import matplotlib.axes
 
+    from telejax.results.report.subject import Subject
+
 CONFIDENCE = 0.95
 NOT_AXES = ("cell", "seed", "status", "reason", "diverged")
 
 
 @dataclass(frozen=True, repr=False)
-class Sweep:
+class Sweep(Reported):
     """The outcome of :func:`sweep`."""
 
     table: pl.DataFrame
@@ -97,6 +100,12 @@ class Sweep:
         check_name("axis", x, [*self.axes, "round"])
         lines = [axis for axis in self.axes if axis != x]
         return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_sweep
+
+        self._measured()  # refuses a sweep without finished cells
+        return of_sweep(self.table, {}, self.axes)
 
     def _measured(self) -> list[str]:
         """The columns that are numbers, or a ValueError where no cell is finished."""

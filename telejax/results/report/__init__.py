@@ -1,0 +1,1 @@
+"""A report of what was run: one HTML file that needs no network, in plain words, with charts, tables and doubts."""

@@ -1,0 +1,178 @@
+"""The page of a report: everything that it says, put into one HTML file that asks no network for anything."""
+
+import json
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from telejax.errors import check_flag, check_path
+from telejax.results.files import add_to_marker, atomic_write
+from telejax.results.report.answer import answer, headline, title
+from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
+from telejax.results.report.doubts import doubts
+from telejax.results.report.numbers import MOST_LINES, best_first, finals
+from telejax.results.report.subject import Subject, in_words
+from telejax.results.report.tables import config_text, cost_table, facts, result_table
+from telejax.results.report.words import Words
+
+SCRIPT_TEXTS = (
+    "data_line",
+    "data_mean",
+    "data_low",
+    "data_high",
+    "data_nodes",
+    "data_caption",
+    "chart_alt",
+    "chart_empty",
+)
+PACKAGES = ("telejax", "jax", "numpy", "polars", "altair")
+EXTRA = "install telejax[report]"
+
+
+def report(
+    subject: Subject, path: str | os.PathLike[str] | None, language: str, overwrite: bool = False
+) -> "str | Path":
+    """The HTML of a report as a text, or the path of the file that it was written to.
+
+    Args:
+        subject: what it is about.
+        path: the file; None returns the text.
+        language: "en" or "ja".
+        overwrite: replace a file that exists.
+
+    Raises:
+        ValueError: an unknown language, a path that is none, or no altair, vl-convert-python or jinja2, which come
+            with ``telejax[report]``.
+        FileExistsError: the file exists and ``overwrite`` is False, or it is no file.
+        OSError: the file cannot be written.
+    """
+    words = Words(language)
+    file = None if path is None else check_file(path, overwrite)
+    text = render(subject, words)
+    if file is None:
+        return text
+    write(text, file)
+    return file
+
+
+def check_file(path: str | os.PathLike[str], overwrite: bool, argument: str = "path") -> Path:
+    """Refuse a file that cannot be written or may not be replaced, before anything is computed."""
+    told = f"{argument} is {check_path(argument, path, 'give the path of a new file, such as report.html')!r}"
+    check_flag("overwrite", overwrite)
+    file = Path(path)
+    if file.is_dir():
+        raise FileExistsError(f"{told}, which is a folder; give a file, such as {file / 'report.html'}")
+    if file.suffix.lower() not in (".html", ".htm"):  # so that no data are replaced by a slip
+        raise ValueError(f"{told}, which is no name of a page; give one that ends with .html")
+    if os.path.lexists(file) and not file.is_file():
+        raise FileExistsError(f"{told}, which is no regular file; give another")
+    if file.exists() and not overwrite:
+        raise FileExistsError(f"{told}, which exists; choose another, or overwrite it (overwrite=True, --force)")
+    return file
+
+
+def write(text: str, file: Path) -> None:
+    """Write the page, whole or not at all; in a folder of telejax it is telejax's, and replaced with it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(file, lambda aside: aside.write_text(text, encoding="utf-8"))
+        add_to_marker(file)
+    except OSError as error:
+        raise OSError(f"{str(file)!r} cannot be written: {error}; choose another") from error
+
+
+def check_installed() -> None:
+    """Raise a ValueError that names the extra where a package is missing that a report needs."""
+    try:
+        import altair  # noqa: F401
+        import jinja2  # noqa: F401
+        import vl_convert  # noqa: F401
+    except ImportError as error:
+        raise ValueError(f"a report needs the package {error.name}, which is not installed; {EXTRA}") from error
+
+
+def render(subject: Subject, words: Words) -> str:
+    """The HTML of a report."""
+    check_installed()
+    import jinja2
+
+    texts = {
+        name: (files(__package__) / f"report.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")
+    }
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    page = environment.from_string(texts["html"])
+    return (
+        page.render(style=texts["css"], script=texts["js"], bundle=bundle(), t=words, **content(subject, words)) + "\n"
+    )
+
+
+def content(subject: Subject, words: Words) -> dict[str, Any]:
+    """Everything that a report says, before it is laid out."""
+    subject = in_words(subject, words.column)
+    rows = finals(subject)
+    ordered = [row["line"] for row in best_first(subject, rows)]
+    shown = set(list(dict.fromkeys(ordered))[:MOST_LINES])
+    lines = [name for name in subject.lines if name in shown]
+    at_first = set(list(dict.fromkeys(ordered))[:FIRST_SHOWN])
+    made = panels(subject, rows, lines, words)
+    data = {
+        "language": words.language,
+        "lines": lines,
+        "panels": [panel.data(words) for panel in made],
+        "specs": {"along": specification(len(lines), False), "whiskers": specification(len(lines), True)},
+        "texts": {key: words.raw(key) for key in SCRIPT_TEXTS},
+    }
+    answers = answer(subject, rows, words)
+    return {
+        "subject": subject,
+        "title": title(subject, words),
+        "answers": answers,
+        "headline": headline(subject, answers),
+        "facts": facts(subject, words),
+        "panels": made,
+        "legend": [{"name": name, "shown": name in at_first, **style(at)} for at, name in enumerate(lines)],
+        "results": result_table(subject, rows, words),
+        "costs": cost_table(subject, rows, words),
+        "doubts": doubts(subject, rows, words),
+        "config": config_text(subject.config),
+        "versions": versions(subject.config),
+        "data": embedded(data),
+    }
+
+
+def embedded(data: Any) -> str:
+    """JSON that can stand within a script element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def versions(config: dict[str, Any]) -> dict[str, str]:
+    """The versions of the run where it says them, otherwise those that made the report."""
+    if isinstance(config.get("versions"), dict):
+        return {str(name): str(one) for name, one in config["versions"].items()}
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout
+            from telejax.version import __version__
+
+            found[name] = __version__ if name == "telejax" else "?"
+    return found
+
+
+@cache
+def bundle() -> str:
+    """Vega, Vega-Lite and vega-embed in one script, which takes seconds to make."""
+    import altair
+    import vl_convert
+
+    own = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    script = str(vl_convert.javascript_bundle(vl_version=own))  # type: ignore[call-arg]
+    return script.replace("</script", "<\\/script")
