@@ -129,9 +129,9 @@ def overlap(one: Row, other: Row, column: str) -> bool:
 
 
 def is_close(subject: Subject, row: Row, best: Row) -> bool:
-    """Whether a line is nearly as good as the best: by 2 points of accuracy, a quarter of a loss, or its seeds."""
+    """Whether a line is nearly as good as the best: by 3 points of accuracy, a quarter of a loss, or its seeds."""
     here, there = row.get(subject.metric), best.get(subject.metric)
     if here is None or there is None:
         return False
-    near = here >= there - 0.02 if subject.higher(subject.metric) else here <= there + 0.25 * abs(there)
+    near = here >= there - 0.03 if subject.higher(subject.metric) else here <= there + 0.25 * abs(there)
     return near or overlap(row, best, subject.metric)
