@@ -37,8 +37,8 @@ def short(value: object, most: int = 80) -> str:
 
 MAX_SCALE = 1e15
 MAX_FLOAT = float(np.finfo(np.float64).max)
-LARGEST = float(np.finfo(np.float32).max)
-"""Of the numbers of a run: a larger one is inf on the device."""
+LARGEST, LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+"""Of the numbers of a run: a larger one is inf on the device, one nearer to 0 is 0."""
 MOST = 2**24
 """Numbers of a range that may be listed."""
 MAX_PATH, MAX_PARTS, MAX_PART = 4000, 300, 255
@@ -88,6 +88,8 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
 class Bound:
     """Where a number of a method must be: from ``least`` (above it, where exclusive) to ``most``, or below it.
 
+    It must be there in float32 too, as it is on the device.
+
     >>> Bound(0.0, most=1.0, exclusive=True).check("probability", 0)
     Traceback (most recent call last):
     ...
@@ -108,7 +110,26 @@ class Bound:
         number = check_number(name, value, self.least, self.exclusive, remedy)
         if number > self.most or (self.below and number == self.most):
             raise ValueError(f"{name} is {short(value)}; {remedy}")
+        rounded = float(np.float32(number)) if abs(number) >= LEAST else 0.0
+        if (self.exclusive and rounded <= self.least) or (self.below and rounded >= self.most):
+            raise ValueError(f"{name} is {short(value)}, which is {rounded:g} in float32; {remedy}")
         return number
+
+
+def check_numbers(name: str, value: Any, bound: Bound, remedy: str) -> NDArray[np.float64]:
+    """Return a number of each node as float64 (nodes,), or raise a ValueError where one is out of its bound.
+
+    >>> check_numbers("seconds", [1.0, -1.0], NON_NEGATIVE, "give seconds")
+    Traceback (most recent call last):
+    ...
+    ValueError: seconds of node 1 is -1.0; give a finite number of at least 0
+    """
+    array = check_array(name, value, remedy)
+    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf" or isinstance(value, bytearray | memoryview):
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    for place in sorted({int(array.argmin()), int(array.argmax())}):  # the first nan is both
+        bound.check(f"{name} of node {place}", array[place].item())
+    return array.astype(np.float64)
 
 
 NON_NEGATIVE = Bound()
@@ -228,7 +249,7 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
 
 
 def check_path(name: str, value: Any, remedy: str = "give the path of a folder") -> str:
-    """Return a path as a text, or raise a ValueError where it is none.
+    """Return a path as a text, or raise a ValueError where it is none, or no UTF-8.
 
     >>> check_path("path", 3)
     Traceback (most recent call last):
@@ -237,8 +258,8 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     """
     try:
         path = os.fspath(value)
-        fits = isinstance(path, str) and bool(os.fsencode(path)) and "\0" not in path
-    except Exception:  # none, or of a user's class, or letters that no file is called by
+        fits = isinstance(path, str) and bool(path.encode("utf-8")) and "\0" not in path
+    except Exception:  # none, or of a user's class, or letters that not all who write files take
         fits = False
     if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")

@@ -7,14 +7,14 @@ gradients by 1 / (n p_i), which is exact for one slot.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
-from telejax.errors import PROBABILITY, Bound, check_array, check_flag, check_integer, check_name, short
+from telejax.errors import POSITIVE, PROBABILITY, Bound, check_flag, check_integer, check_name, check_numbers
 from telejax.network.tables import check_size
 from telejax.network.world import Moment, World
 from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle
@@ -22,6 +22,8 @@ from telejax.state import STATIC, pytree
 
 Nodes = Int[Array, "..."]
 BY = ("speed", "data", "availability")
+LEAST_SHARE = 2.0**-100
+"""Of the largest weight: an exponential clock at the rate of a smaller one is inf in float32."""
 
 
 class Activation:
@@ -132,9 +134,11 @@ class Duty(Activation):
 
     def check(self, nodes: int, count: int) -> None:
         if count * (self.rest + 1) > nodes:
+            most = nodes // (self.rest + 1)
+            fewer = f"make at most {most} active, or " if most else ""
             raise ValueError(
                 f"activation lets a node work in one round of {self.rest + 1}, and {count} of {nodes} nodes are to be "
-                f"active in each; make at most {nodes // (self.rest + 1)} active, or raise the limit of duty"
+                f"active in each; {fewer}raise the limit of duty to {count / nodes:.2g} or more"
             )
 
     def weight(self, world: World, node: Nodes, now: Moment) -> Float[Array, "..."]:
@@ -206,12 +210,14 @@ def weighted(weights: Sequence[float] | np.ndarray | Array | str, *, correct: bo
     if isinstance(weights, str):
         return Weighted(None, check_name("weights", weights, BY), correct)
     remedy = f"give a finite number above 0 for each node, (nodes,), or one of {', '.join(BY)}"
-    array: np.ndarray[Any, Any] = check_array("weights", weights, remedy)
-    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf":
-        raise ValueError(f"weights is {short(weights)}; {remedy}")
-    if len(wrong := np.flatnonzero(~(np.isfinite(array) & (array > 0)))):
-        raise ValueError(f"weights of node {wrong[0]} is {array[wrong[0]]}; {remedy}")
-    return Weighted(array.astype(np.float64), None, correct)
+    array = check_numbers("weights", weights, POSITIVE, remedy)
+    if (least := array.min() / array.max()) < LEAST_SHARE:
+        place = int(array.argmin())
+        raise ValueError(
+            f"weights of node {place} is {array[place]:g}, {least:.2g} of the largest, with which it would never be "
+            "drawn; give weights that differ by less than 2^100"
+        )
+    return Weighted(array, None, correct)
 
 
 def shuffled_epochs(seed: int = 0) -> ShuffledEpochs:

@@ -1,13 +1,14 @@
 """Tables of nodes and links from CSV files; whatever is wrong is named with its file and line."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from telejax.errors import Bound, check_path
+from telejax.errors import Bound, check_path, short
 
 MAX_NODE = 2**31 - 2
 
@@ -34,6 +35,7 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
         raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error
+    _check_header(file, table)
     wanted = [*nodes, *numbers]
     if missing := [name for name in wanted if name not in table.columns]:
         raise ValueError(f"{file} has no column {', '.join(missing)}, but {table.columns}; give {', '.join(wanted)}")
@@ -48,6 +50,15 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
         for name, reader in read.items()
     }
     return Rows(lines, columns)
+
+
+def _check_header(file: str, table: pl.DataFrame) -> None:
+    """Raise a ValueError where the header has a column twice, or one more than the rows."""
+    for name in table.columns:
+        if (twice := re.fullmatch(r"(.*)_duplicated_\d+", name)) and twice[1] in table.columns:
+            raise ValueError(f"{file}, line 1: column {twice[1]} is given twice; give it once")
+    if len(table) and table[table.columns[-1]].null_count() == len(table):
+        raise ValueError(f"{file}, line 1: column {table.columns[-1]} has no value in any row; leave it out")
 
 
 def check_size(name: str, present: int, nodes: int) -> None:
@@ -65,7 +76,7 @@ def _of_line(file: str, line: int, name: str, text: str | None, read: Callable[[
 
 def _node(name: str, text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_NODE:
-        raise ValueError(f"{name} is {text!r}; give the number of a node, from 0")
+        raise ValueError(f"{name} is {short(text)}; give the number of a node, from 0")
     return int(text)
 
 
@@ -73,4 +84,4 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name} is {text!r}; give a number") from None
+        raise ValueError(f"{name} is {short(text)}; give a number") from None
