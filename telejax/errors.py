@@ -1,9 +1,10 @@
 """Errors that say what to do next: the argument, the value that was given, the remedy."""
 
 import difflib
+import inspect
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,12 +36,58 @@ def short(value: object, most: int = 80) -> str:
     return text if len(text) <= most else f"a {type(value).__name__}"
 
 
+def attribute(value: Any, name: str, default: Any = None) -> Any:
+    """An attribute, or the default where there is none or a user's class answers with an error of its own.
+
+    >>> attribute(3, "real"), attribute(3, "evaluate")
+    (3, None)
+    """
+    try:
+        return getattr(value, name, default)
+    except Exception:  # of a user's class
+        return default
+
+
+def is_kind(value: object, kind: type[Any]) -> bool:
+    """Whether a value is of a kind, also of a protocol, which asks it for its members."""
+    try:
+        return isinstance(value, kind)
+    except Exception:  # of a user's class
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that can be written into a file.
+
+    >>> is_text("loss"), is_text("\\ud800"), is_text(3)
+    (True, False, False)
+    """
+    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function may be called with so many arguments, as far as one can tell.
+
+    >>> takes(lambda x: x, 1), takes(lambda x: x, 2), takes(max, 2)
+    (True, False, True)
+    """
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except ValueError:  # of a builtin, nobody knows
+        return True
+    except Exception:  # a TypeError, or of a user's class
+        return False
+    return True
+
+
 MAX_SCALE = 1e15
 MAX_FLOAT = float(np.finfo(np.float64).max)
 LARGEST, LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 """Of the numbers of a run: a larger one is inf on the device, one nearer to 0 is 0."""
 MOST = 2**24
 """Numbers of a range that may be listed."""
+MAX_BITS = 14000
+"""Of an integer: Python writes out no more than 4300 digits."""
 MAX_PATH, MAX_PARTS, MAX_PART = 4000, 300, 255
 """Characters of a path, its folders, characters of one of them: with more it cannot be made, or not looked at."""
 
@@ -54,6 +101,8 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum
     ValueError: rounds is 0; give an integer of at least 1
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+    if whole and int(value).bit_length() > MAX_BITS:
+        raise ValueError(f"{name} is {short(value)} of more digits than can be shown; {remedy or 'give a smaller one'}")
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bound = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ValueError(f"{name} is {short(value)}; {remedy or f'give an integer {bound}'}")
@@ -203,11 +252,7 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     ...
     ValueError: name is 3; give a text
     """
-    try:
-        fits = isinstance(value, kind)
-    except Exception:  # of a user's class, which a protocol asks for its members
-        fits = False
-    if not fits:
+    if not is_kind(value, kind):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return value
 
@@ -257,8 +302,8 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     ValueError: path is 3; give the path of a folder
     """
     try:
-        path = os.fspath(value)
-        fits = isinstance(path, str) and bool(path.encode("utf-8")) and "\0" not in path
+        path = str.__str__(os.fspath(value))
+        fits = bool(path.encode("utf-8")) and "\0" not in path
     except Exception:  # none, or of a user's class, or letters that not all who write files take
         fits = False
     if not fits:

@@ -128,7 +128,7 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
             numbers[name] = value
         elif isinstance(value, float):
             if value != value:
-                raise ValueError(f"{name} is {value!r}; give a number")
+                raise ValueError(f"{name} is {short(value)}; give a number")
             numbers[name] = value
         else:
             options[name] = value
@@ -136,7 +136,8 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     try:
         built = made.build()
     except TypeError as error:
-        raise ValueError(f"{_called(factory)} does not take {arguments}: {error}") from None
+        told = f"{_called(factory)} does not take {short(arguments, 200)}: {error}"
+        raise ValueError(f"{told}; give a factory such as optax.sgd the arguments that it names") from None
     if not isinstance(built, optax.GradientTransformation):
         raise ValueError(
             f"factory is {_called(factory)}, which returned {type(built).__name__} and no optax transformation; "
@@ -219,6 +220,8 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
 
 def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
     """Raise a ValueError where an optimizer needs more of a step than gradients, such as the loss for a line search."""
+    if not (callable(transformation.init) and callable(transformation.update)):
+        raise ValueError(f"optimizer is {called}, whose init and update are no functions; give such as optax.sgd(0.1)")
     x = jax.ShapeDtypeStruct((2,), "float32")
     try:
         state = traced_shapes(transformation.init, x)
@@ -243,8 +246,9 @@ def _check_schedule(schedule: Callable[..., Any]) -> None:
     """Raise a ValueError unless a schedule makes one number of a step."""
     try:
         made = traced_shapes(schedule, jax.ShapeDtypeStruct((), "int32"))
-    except TypeError as error:
-        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {error}; {SCHEDULE}") from error
+    except Exception as error:  # of any kind: it is the user's code
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {why}; {SCHEDULE}") from error
     if not is_number(made) or jnp.shape(made) or kind_of(made).startswith(("bool", "uint")):
         raise ValueError(f"learning_rate is a schedule that returned {kind_of(made)}; {SCHEDULE}")
     if isinstance(made, int | float):  # whatever the step

@@ -38,7 +38,9 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
     _check_header(file, table)
     wanted = [*nodes, *numbers]
     if missing := [name for name in wanted if name not in table.columns]:
-        raise ValueError(f"{file} has no column {', '.join(missing)}, but {table.columns}; give {', '.join(wanted)}")
+        raise ValueError(
+            f"{file} has no column {', '.join(missing)}, but {short(table.columns)}; give {', '.join(wanted)}"
+        )
     if not len(table):
         raise ValueError(f"{file} has no rows below its header; give one a line")
     lines = list(range(2, len(table) + 2))
