@@ -38,12 +38,12 @@ def _named(devices: str) -> Mesh:
     try:
         found = jax.devices(platform)
     except RuntimeError as error:
-        raise ValueError(
-            f"devices is {short(devices)}; there is no such platform here: {error}; give one of this machine, as in 'cpu:2'"
-        ) from None
+        told = f"devices is {short(devices)}; there is no such platform here: {error}"
+        raise ValueError(f"{told}; give one of this machine, as in 'cpu:2'") from None
     if len(found) < int(count):
         remedy = f"; start Python with JAX_NUM_CPU_DEVICES={count} in the environment" if platform == "cpu" else ""
-        raise ValueError(f"devices is {short(devices)} and jax sees {len(found)}{remedy or '; give at most that many'}")
+        told = f"devices is {short(devices)} and jax sees {len(found)}"
+        raise ValueError(f"{told}{remedy or '; give at most that many'}")
     return Mesh(np.array(found[: int(count)]), ("slots",))
 
 

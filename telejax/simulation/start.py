@@ -54,8 +54,8 @@ class StartingPoint:
                 if jax.tree.structure(getattr(expected, one.name)) != jax.tree.structure(getattr(given, one.name))  # type: ignore[operator]
             ]
             raise ValueError(
-                f"state has another structure than this run in {', '.join(differ)}: it has {short(theirs, 200)}, and this run "
-                f"{short(ours, 200)}; give the state of a run of the same method, optimizer and task"
+                f"state has another structure than this run in {', '.join(differ)}: it has {short(theirs, 200)}, and "
+                f"this run {short(ours, 200)}; give the state of a run of the same method, optimizer and task"
             )
         named = jax.tree_util.tree_leaves_with_path(given)
         for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
