@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from telejax.backend.factories import OPTIMIZERS
@@ -206,7 +207,7 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
     if is_scalar:
         remedy = "give a number from 0 to below 1" if name in FRACTIONS else ""
         number = check_number(name, value, remedy=remedy)
-        if remedy and number >= 1:
+        if remedy and np.float32(number) >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
         return value if isinstance(value, int) and value < 2**31 else number
     if name in DTYPES:
@@ -220,8 +221,9 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
 
 def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
     """Raise a ValueError where an optimizer needs more of a step than gradients, such as the loss for a line search."""
-    if not (callable(transformation.init) and callable(transformation.update)):
-        raise ValueError(f"optimizer is {called}, whose init and update are no functions; give such as optax.sgd(0.1)")
+    no_function = f"optimizer is {called}, whose init or update is no function; give such as optax.sgd(0.1)"
+    if not callable(transformation.init):
+        raise ValueError(no_function)
     x = jax.ShapeDtypeStruct((2,), "float32")
     try:
         state = traced_shapes(transformation.init, x)
@@ -229,6 +231,8 @@ def _check_update(called: str, transformation: optax.GradientTransformation) -> 
         return
     if strange := [leaf for leaf in jax.tree.leaves(state) if not hasattr(leaf, "dtype") and not is_number(leaf)]:
         raise ValueError(f"optimizer is {called}, whose init returned {short(strange[0])}; return arrays")
+    if not callable(transformation.update):
+        raise ValueError(no_function)
     try:
         made = traced_shapes(lambda x: transformation.update(x, transformation.init(x), x), x)
     except Exception as error:  # others than these may come from parameters that it is not made for
@@ -256,7 +260,10 @@ def _check_schedule(schedule: Callable[..., Any]) -> None:
 
 
 def _check_step_size(value: Any) -> float:
-    return check_number("learning_rate", value, remedy="give a finite number of at least 0")
+    number = check_number("learning_rate", value, remedy="give a finite number of at least 0")
+    if number and not np.asarray(number, dtype := jnp.result_type(float)):
+        raise ValueError(f"learning_rate is {short(value)}, which is 0 in {dtype}; give a larger step size, or 0")
+    return number
 
 
 def _called(factory: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_array, check_integer, check_name, check_number
+from telejax.errors import check_array, check_integer, check_name, check_number, short
 
 Table = NDArray[np.int32]
 

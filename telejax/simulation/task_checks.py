@@ -26,7 +26,7 @@ OF_TABLES = frozenset({"cell", "method", "reached", "reason", "rounds_to_target"
 _CHECKED: set[Hashable] = set()  # structures of tasks
 
 
-def check_task(given: object) -> Task:
+def check_task(given: Any) -> Task:
     """Return ``given``, or raise a ValueError that says what it is instead of a task."""
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
     if isinstance(given, type) or (callable(given) and attribute(given, "evaluate") is None):

@@ -71,7 +71,7 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
         tune = {"learning_rate": tune}
     if not tune:
         raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
-    count = math.prod(len(values) for values in tune.values() if is_list(values))  # type: ignore[arg-type]
+    count = math.prod(len(values) for values in tune.values() if is_list(values))
     if count > MOST_SETTINGS:
         raise ValueError(f"tune has {count} combinations of its values; give at most {MOST_SETTINGS}")
     found: dict[str, list[float]] = {}
