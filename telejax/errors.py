@@ -29,11 +29,13 @@ class DivergenceError(RuntimeError):
 
 def short(value: object, most: int = 80) -> str:
     """The value itself, or its class where it is long or cannot be shown."""
+    name = type(value).__name__
+    called = f"a{'n' if name[0] in 'aeiouAEIOU' else ''} {name}"
     try:
         text = repr(value)
     except Exception:  # of a user's class
-        return f"a {type(value).__name__}"
-    return text if len(text) <= most else f"a {type(value).__name__}"
+        return called
+    return text if len(text) <= most else called
 
 
 def attribute(value: Any, name: str, default: Any = None) -> Any:

@@ -1030,6 +1030,8 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.Network(record=3), ("record is 3; leave it out", "simulate(record=20) asks for it")),
     (lambda: tj.Network(load=True), ("load is True; leave it out", "simulate(load=True) asks for it")),
     (lambda: tj.Network(nodes="x"), ("nodes is 'x'; leave it out", "network.bind(nodes) tells it")),
+    (lambda: tj.Network(loss=np.array([0.5, 3.0])), ("loss is array", "give a probability from 0 to 1")),
+    (lambda: tj.Network(outage=np.array(["a"])), ("outage is array", "give a probability from 0 to 1")),
     (lambda: tj.Network(loss=Stubborn()), ("loss is a Stubborn", "give a probability from 0 to 1")),
     # paths and texts that no file takes
     (lambda: RESULT.save("/tmp/\udcff"), ("path is '/tmp/\\udcff'", "give the path of a new folder")),
@@ -1051,8 +1053,8 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.SweepSpec.from_dict({**BASE, "rounds": Rude()}), "rounds is a Rude; give an integer"),
     (lambda: tj.SweepSpec.from_dict({**BASE, "rounds": "x" * 10**5}), "rounds is a str; give an integer"),
     # integers with more digits than Python shows
-    (lambda: topology.ring(10**5000), ("nodes is a int of more digits than can be shown", "give a smaller one")),
-    (lambda: simulate(rounds=10**5000), ("rounds is a int of more digits than can be shown", "give a smaller one")),
+    (lambda: topology.ring(10**5000), ("nodes is an int of more digits than can be shown", "give a smaller one")),
+    (lambda: simulate(rounds=10**5000), ("rounds is an int of more digits than can be shown", "give a smaller one")),
     # tasks and optimizers that are broken
     *(
         (partial(function, KEY_0, params, np.array([0, 3]), QUADRATIC), ("params is not like what task.init", "a row"))

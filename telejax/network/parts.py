@@ -32,6 +32,8 @@ KINDS: dict[str, tuple[type, str]] = {
 }
 """Of the parts of a network, and an example of each."""
 
+A_PROBABILITY = "give a probability from 0 to 1, or None"
+
 OF_A_RUN: dict[str, tuple[type, str]] = {
     "load": (Load, "simulate(load=True) asks for it"),
     "record": (Record, "simulate(record=20) asks for it"),
@@ -65,6 +67,10 @@ class Parts:
         for name in ("loss", "outage"):
             value = getattr(self, name)
             traced = attribute(value, "shape") is not None and not isinstance(value, np.generic)
+            if isinstance(value, np.ndarray) and not (
+                value.dtype.kind in "fiu" and ((value >= 0) & (value <= 1)).all()
+            ):
+                raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
             check_probability(name, value)
@@ -231,6 +237,5 @@ class Parts:
 
 def check_probability(name: str, value: Any) -> None:
     """Raise a ValueError unless ``value`` is one number from 0 to 1."""
-    remedy = "give a probability from 0 to 1, or None"
-    if check_number(name, value, remedy=remedy) > 1:
-        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    if check_number(name, value, remedy=A_PROBABILITY) > 1:
+        raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
