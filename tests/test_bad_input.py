@@ -1017,6 +1017,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         lambda: tj.network.activation.weighted([1e30, 1e-30]),
         ("weights of node 1 is 1e-30", "differ by less than 2^100"),
     ),
+    (
+        lambda: tj.network.activation.weighted("data").bind(3, {"data": np.array([2, 0, 1])}),
+        ("samples_per_node of node 1 is 0", "give numbers above 0"),
+    ),
     (lambda: tj.network.activation.weighted(np.array([1, np.longdouble("1e400")])), ("weights of node 1", "3.4e+38")),
     (lambda: tj.network.activation.duty(0.1).check(8, 1), ("raise the limit of duty to 0.12 or more",)),
     (lambda: tj.network.links.sites([2**62] * 3), ("sizes adds up to 13835058055282163712", "give at most 2147483647")),

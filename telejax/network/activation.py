@@ -92,9 +92,9 @@ class Weighted(Activation):
             found = known[self.by]
             if found is None:
                 raise ValueError(f"activation is weighted by {self.by!r}, which {MISSING[self.by]}")
-            return replace(self, weights=_scaled(found[:nodes]))
+            return replace(self, weights=_scaled(found[:nodes], NAMES[self.by]))
         check_size("activation", len(self.weights), nodes)
-        return replace(self, weights=_scaled(np.asarray(self.weights)[:nodes]))
+        return replace(self, weights=_scaled(np.asarray(self.weights)[:nodes], "weights"))
 
     def correction(self, nodes: int) -> Float[np.ndarray, " nodes"] | None:
         if not self.correct:
@@ -103,6 +103,7 @@ class Weighted(Activation):
         return (weights.sum() / (nodes * weights)).astype(np.float32)
 
 
+NAMES = {"speed": "speed", "data": "samples_per_node", "availability": "availability"}
 MISSING = {
     "speed": "needs machines whose speeds do not change; give machines=telejax.network.machines.lognormal()",
     "data": "needs a task that says how many samples each node has, in samples_per_node",
@@ -211,12 +212,7 @@ def weighted(weights: Sequence[float] | np.ndarray | Array | str, *, correct: bo
         return Weighted(None, check_name("weights", weights, BY), correct)
     remedy = f"give a finite number above 0 for each node, (nodes,), or one of {', '.join(BY)}"
     array = check_numbers("weights", weights, POSITIVE, remedy)
-    if (least := array.min() / array.max()) < LEAST_SHARE:
-        place = int(array.argmin())
-        raise ValueError(
-            f"weights of node {place} is {array[place]:g}, {least:.2g} of the largest, with which it would never be "
-            "drawn; give weights that differ by less than 2^100"
-        )
+    _scaled(array, "weights")
     return Weighted(array, None, correct)
 
 
@@ -267,5 +263,13 @@ def adaptive(floor: float = 0.2, memory: float = 1.0) -> Adaptive:
     return Adaptive(PROBABILITY.check("floor", floor), PROBABILITY.check("memory", memory))
 
 
-def _scaled(weights: np.ndarray) -> Float[np.ndarray, " nodes"]:
-    return (weights / weights.max()).astype(np.float32)
+def _scaled(weights: np.ndarray, called: str) -> Float[np.ndarray, " nodes"]:
+    """Of the largest, or a ValueError where a node would never be drawn."""
+    shares = weights / weights.max()
+    if not (least := shares.min()) >= LEAST_SHARE:
+        place = int(shares.argmin())
+        raise ValueError(
+            f"{called} of node {place} is {weights[place]:g}, {least:.2g} of the largest, with which it would never be "
+            "drawn; give numbers above 0 that differ by less than 2^100"
+        )
+    return shares.astype(np.float32)
