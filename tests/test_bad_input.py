@@ -1069,6 +1069,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Task(loss=lambda params, node, key: params)),
         ("task.loss returned float32[3]", "return a scalar float"),
     ),
+    *(
+        (partial(tj.gradients, KEY_0, SLOTS, np.array([0, 3]), Task(loss=loss)), ("task.loss fails", "a scalar float"))
+        for loss in (lambda params, node: params, lambda params, node, key: float(params[0]))
+    ),
     (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Task(nodes=None)), ("task.nodes is None", "a static field")),
     (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Stubborn()), ("task is a Stubborn", "was not called")),
     (lambda: stepping(step=lambda: 3), ("step is <function", "cannot be called with five arguments")),
@@ -1090,6 +1094,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.decentralized_sgd(topology=tj.Network, optimizer=SGD).bind(QUADRATIC), ("topology is <class", PLATE)),
     # containers
     (lambda: data.Split(None, None), ("inputs is None", "make the data set with from_arrays")),
+    (lambda: data.Split(IMAGES, LABELS - 1), ("labels holds -1", "give the integer class, from 0")),
     (lambda: data.Split(IMAGES, LABELS[:3]), ("labels has 3 samples and inputs 40", "an integer label for each")),
     (lambda: data.Split(IMAGES, LABELS / 2), ("labels is ", "an integer label for each")),
     (lambda: tj.testing.TreeTask("x", None), ("nodes is 'x'", COUNT)),

@@ -277,7 +277,9 @@ def _unlike(task: Task, params: Params) -> str:
             differs = difference(wanted, row, "a row")
             return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
         loss = kind_of(traced_shapes(task.loss, row, jnp.int32(0), jax.random.key(0)))
-    except Exception:  # of the user's code, which is told as it is
+    except TypeError as error:  # of the user's code, as jax answers what cannot be traced
+        return f"task.loss fails: {str(error).partition(chr(10))[0]}; give loss(params, node, key), a scalar float"
+    except Exception:  # others of the user's code, which are told as they are
         return ""
     return "" if re.fullmatch(r"b?float\d+\[\]", loss) else f"task.loss returned {loss}; return a scalar float"
 

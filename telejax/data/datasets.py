@@ -23,6 +23,8 @@ class Split:
             if array.dtype.kind not in kinds or array.ndim < 1 or (name == "labels" and array.ndim > 1):
                 raise ValueError(f"{name} is {short(getattr(self, name))}; {remedy}")
             object.__setattr__(self, name, array)
+        if self.labels.size and self.labels.min() < 0:
+            raise ValueError(f"labels holds {self.labels.min()}; give the integer class, from 0, of each sample")
         if len(self.inputs) != len(self.labels):
             raise ValueError(f"labels has {len(self.labels)} samples and inputs {len(self.inputs)}; {remedy}")
 

@@ -159,19 +159,19 @@ def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm
     else:
         a_round = set(algorithm.gradients(task.nodes))
         if a_round == {0}:
-            raise ValueError(f"gradients is {gradients}, and {algorithm.name} computes none; give rounds")
+            raise ValueError(f"gradients is {short(gradients)}, and {algorithm.name} computes none; give rounds")
         if len(a_round) > 1:
             raise ValueError(
-                f"gradients is {gradients}, and the groups of {algorithm.name} compute {sorted(a_round)} a round; give "
-                "rounds, or search with gradients=, which runs each to its own end"
+                f"gradients is {short(gradients)}, and the groups of {algorithm.name} compute {sorted(a_round)} a "
+                "round; give rounds, or search with gradients=, which runs each to its own end"
             )
         most = max(a_round)
         remedy = f"give at least {most}, the gradients of one round of {algorithm.name}"
         rounds = check_integer("gradients", gradients, minimum=most, remedy=remedy) // most
         if start + rounds > MAX_COUNT:
             raise ValueError(
-                f"gradients is {gradients}, which buys {rounds} rounds; rounds are counted in int32, give at most "
-                f"{most * (MAX_COUNT - start)}"
+                f"gradients is {short(gradients)}, which buys {short(rounds)} rounds; rounds are counted in int32, "
+                f"give at most {most * (MAX_COUNT - start)}"
             )
     return check_count(rounds, start)
 

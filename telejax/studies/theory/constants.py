@@ -8,6 +8,8 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.backend.host import check_memory
+from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference
 from telejax.errors import attribute, check_integer, check_number, short
 from telejax.simulation.task_checks import check_task, check_task_members
@@ -88,6 +90,8 @@ def measure(
     steps = check_integer("steps", steps, minimum=1, maximum=MOST)
     seed = check_integer("seed", seed, minimum=0, maximum=2**63 - 1)  # keys are made of an int64
     start_key, draw_key, direction_key = jax.random.split(jax.random.key(seed), 3)
+    size = tree_bytes(jax.eval_shape(task.init, start_key))
+    check_memory("what task.init returned", size, "let init make fewer parameters", free=free_bytes())
     start = task.init(start_key)
     suboptimality = float(jax.jit(lambda task, x: task.evaluate(x)["loss"])(task, start)) - minimum
     if not suboptimality > 0:
