@@ -273,9 +273,12 @@ def _unlike(task: Task, params: Params) -> str:
     try:
         row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], x.dtype), params)
         wanted = jax.eval_shape(task.init, jax.random.key(0))
-        if _differ(wanted, row):
-            differs = difference(wanted, row, "a row")
-            return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
+    except Exception:  # of the user's code
+        return ""
+    if _differ(wanted, row):
+        differs = difference(wanted, row, "a row")
+        return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
+    try:
         loss = kind_of(traced_shapes(task.loss, row, jnp.int32(0), jax.random.key(0)))
     except TypeError as error:  # of the user's code, as jax answers what cannot be traced
         return f"task.loss fails: {str(error).partition(chr(10))[0]}; give loss(params, node, key), a scalar float"

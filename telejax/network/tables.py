@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,8 +35,8 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
         raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error
-    _check_header(file, table)
     wanted = [*nodes, *numbers]
+    _check_header(file, table, wanted)
     if missing := [name for name in wanted if name not in table.columns]:
         raise ValueError(
             f"{file} has no column {', '.join(missing)}, but {short(table.columns)}; give {', '.join(wanted)}"
@@ -54,13 +54,14 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
     return Rows(lines, columns)
 
 
-def _check_header(file: str, table: pl.DataFrame) -> None:
+def _check_header(file: str, table: pl.DataFrame, wanted: Sequence[str]) -> None:
     """Raise a ValueError where the header has a column twice, or one more than the rows."""
     for name in table.columns:
         if (twice := re.fullmatch(r"(.*)_duplicated_\d+", name)) and twice[1] in table.columns:
             raise ValueError(f"{file}, line 1: column {twice[1]} is given twice; give it once")
-    if len(table) and table[table.columns[-1]].null_count() == len(table):
-        raise ValueError(f"{file}, line 1: column {table.columns[-1]} has no value in any row; leave it out")
+    last = table.columns[-1]
+    if len(table) and last not in wanted and table[last].null_count() == len(table):
+        raise ValueError(f"{file}, line 1: column {last} has no value in any row; leave it out")
 
 
 def check_size(name: str, present: int, nodes: int) -> None:
