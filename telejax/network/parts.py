@@ -67,9 +67,7 @@ class Parts:
         for name in ("loss", "outage"):
             value = getattr(self, name)
             traced = attribute(value, "shape") is not None and not isinstance(value, np.generic)
-            if isinstance(value, np.ndarray) and not (
-                value.dtype.kind in "fiu" and ((value >= 0) & (value <= 1)).all()
-            ):
+            if isinstance(value, np.ndarray) and not _are_probabilities(value):
                 raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
@@ -239,3 +237,10 @@ def check_probability(name: str, value: Any) -> None:
     """Raise a ValueError unless ``value`` is one number from 0 to 1."""
     if check_number(name, value, remedy=A_PROBABILITY) > 1:
         raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
+
+
+def _are_probabilities(array: np.ndarray) -> bool:
+    """Whether an array, of a run or of several, holds numbers from 0 to 1."""
+    if isinstance(array, np.ma.MaskedArray) or array.dtype.kind not in "fiu" or not array.size:
+        return False
+    return bool(((array >= 0) & (array <= 1)).all())
