@@ -1,9 +1,10 @@
 """Errors that say what to do next: the argument, the value that was given, the remedy."""
 
 import difflib
+import inspect
 import numbers
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,19 +29,67 @@ class DivergenceError(RuntimeError):
 
 def short(value: object, most: int = 80) -> str:
     """The value itself, or its class where it is long or cannot be shown."""
+    name = type(value).__name__
+    called = f"a{'n' if name[0] in 'aeiouAEIOU' else ''} {name}"
     try:
         text = repr(value)
     except Exception:  # of a user's class
-        return f"a {type(value).__name__}"
-    return text if len(text) <= most else f"a {type(value).__name__}"
+        return called
+    return text if len(text) <= most else called
+
+
+def attribute(value: Any, name: str, default: Any = None) -> Any:
+    """An attribute, or the default where there is none or a user's class answers with an error of its own.
+
+    >>> attribute(3, "real"), attribute(3, "evaluate")
+    (3, None)
+    """
+    try:
+        return getattr(value, name, default)
+    except Exception:  # of a user's class
+        return default
+
+
+def is_kind(value: object, kind: type[Any]) -> bool:
+    """Whether a value is of a kind, also of a protocol, which asks it for its members."""
+    try:
+        return isinstance(value, kind)
+    except Exception:  # of a user's class
+        return False
+
+
+def is_text(value: object) -> bool:
+    """Whether a value is a text that can be written into a file.
+
+    >>> is_text("loss"), is_text("\\ud800"), is_text(3)
+    (True, False, False)
+    """
+    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether a function may be called with so many arguments, as far as one can tell.
+
+    >>> takes(lambda x: x, 1), takes(lambda x: x, 2), takes(max, 2)
+    (True, False, True)
+    """
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except ValueError:  # of a builtin, nobody knows
+        return True
+    except Exception:  # a TypeError, or of a user's class
+        return False
+    return True
 
 
 MAX_SCALE = 1e15
 MAX_FLOAT = float(np.finfo(np.float64).max)
-LARGEST = float(np.finfo(np.float32).max)
-"""Of the numbers of a run: a larger one is inf on the device."""
+LARGEST, LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+"""Of the numbers of a run: a larger one is inf on the device, one nearer to 0 is 0."""
 MOST = 2**24
 """Numbers of a range that may be listed."""
+MAX_BITS = 14000
+"""Of an integer: Python writes out no more than 4300 digits."""
 MAX_PATH, MAX_PARTS, MAX_PART = 4000, 300, 255
 """Characters of a path, its folders, characters of one of them: with more it cannot be made, or not looked at."""
 
@@ -54,6 +103,8 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum
     ValueError: rounds is 0; give an integer of at least 1
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+    if whole and int(value).bit_length() > MAX_BITS:
+        raise ValueError(f"{name} is {short(value)} of more digits than can be shown; {remedy or 'give a smaller one'}")
     if not whole or value < minimum or (maximum is not None and value > maximum):
         bound = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ValueError(f"{name} is {short(value)}; {remedy or f'give an integer {bound}'}")
@@ -88,6 +139,8 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
 class Bound:
     """Where a number of a method must be: from ``least`` (above it, where exclusive) to ``most``, or below it.
 
+    It must be there in float32 too, as it is on the device.
+
     >>> Bound(0.0, most=1.0, exclusive=True).check("probability", 0)
     Traceback (most recent call last):
     ...
@@ -108,7 +161,26 @@ class Bound:
         number = check_number(name, value, self.least, self.exclusive, remedy)
         if number > self.most or (self.below and number == self.most):
             raise ValueError(f"{name} is {short(value)}; {remedy}")
+        rounded = float(np.float32(number)) if abs(number) >= LEAST else 0.0
+        if (self.exclusive and rounded <= self.least) or (self.below and rounded >= self.most):
+            raise ValueError(f"{name} is {short(value)}, which is {rounded:g} in float32; {remedy}")
         return number
+
+
+def check_numbers(name: str, value: Any, bound: Bound, remedy: str) -> NDArray[np.float64]:
+    """Return a number of each node as float64 (nodes,), or raise a ValueError where one is out of its bound.
+
+    >>> check_numbers("seconds", [1.0, -1.0], NON_NEGATIVE, "give seconds")
+    Traceback (most recent call last):
+    ...
+    ValueError: seconds of node 1 is -1.0; give a finite number of at least 0
+    """
+    array = check_array(name, value, remedy)
+    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf" or isinstance(value, bytearray | memoryview):
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
+    for place in sorted({int(array.argmin()), int(array.argmax())}):  # the first nan is both
+        bound.check(f"{name} of node {place}", array[place].item())
+    return array.astype(np.float64)
 
 
 NON_NEGATIVE = Bound()
@@ -182,11 +254,7 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     ...
     ValueError: name is 3; give a text
     """
-    try:
-        fits = isinstance(value, kind)
-    except Exception:  # of a user's class, which a protocol asks for its members
-        fits = False
-    if not fits:
+    if not is_kind(value, kind):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return value
 
@@ -228,7 +296,7 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
 
 
 def check_path(name: str, value: Any, remedy: str = "give the path of a folder") -> str:
-    """Return a path as a text, or raise a ValueError where it is none.
+    """Return a path as a text, or raise a ValueError where it is none, or no UTF-8.
 
     >>> check_path("path", 3)
     Traceback (most recent call last):
@@ -236,9 +304,9 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     ValueError: path is 3; give the path of a folder
     """
     try:
-        path = os.fspath(value)
-        fits = isinstance(path, str) and bool(os.fsencode(path)) and "\0" not in path
-    except Exception:  # none, or of a user's class, or letters that no file is called by
+        path = str.__str__(os.fspath(value))
+        fits = bool(path.encode("utf-8")) and "\0" not in path
+    except Exception:  # none, or of a user's class, or letters that not all who write files take
         fits = False
     if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")

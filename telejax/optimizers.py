@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from telejax.backend.factories import OPTIMIZERS
@@ -128,7 +129,7 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
             numbers[name] = value
         elif isinstance(value, float):
             if value != value:
-                raise ValueError(f"{name} is {value!r}; give a number")
+                raise ValueError(f"{name} is {short(value)}; give a number")
             numbers[name] = value
         else:
             options[name] = value
@@ -136,7 +137,8 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
     try:
         built = made.build()
     except TypeError as error:
-        raise ValueError(f"{_called(factory)} does not take {arguments}: {error}") from None
+        told = f"{_called(factory)} does not take {short(arguments, 200)}: {error}"
+        raise ValueError(f"{told}; give a factory such as optax.sgd the arguments that it names") from None
     if not isinstance(built, optax.GradientTransformation):
         raise ValueError(
             f"factory is {_called(factory)}, which returned {type(built).__name__} and no optax transformation; "
@@ -205,7 +207,7 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
     if is_scalar:
         remedy = "give a number from 0 to below 1" if name in FRACTIONS else ""
         number = check_number(name, value, remedy=remedy)
-        if remedy and number >= 1:
+        if remedy and np.float32(number) >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
         return value if isinstance(value, int) and value < 2**31 else number
     if name in DTYPES:
@@ -219,6 +221,9 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
 
 def _check_update(called: str, transformation: optax.GradientTransformation) -> None:
     """Raise a ValueError where an optimizer needs more of a step than gradients, such as the loss for a line search."""
+    no_function = f"optimizer is {called}, whose init or update is no function; give such as optax.sgd(0.1)"
+    if not callable(transformation.init):
+        raise ValueError(no_function)
     x = jax.ShapeDtypeStruct((2,), "float32")
     try:
         state = traced_shapes(transformation.init, x)
@@ -226,6 +231,8 @@ def _check_update(called: str, transformation: optax.GradientTransformation) -> 
         return
     if strange := [leaf for leaf in jax.tree.leaves(state) if not hasattr(leaf, "dtype") and not is_number(leaf)]:
         raise ValueError(f"optimizer is {called}, whose init returned {short(strange[0])}; return arrays")
+    if not callable(transformation.update):
+        raise ValueError(no_function)
     try:
         made = traced_shapes(lambda x: transformation.update(x, transformation.init(x), x), x)
     except Exception as error:  # others than these may come from parameters that it is not made for
@@ -243,8 +250,9 @@ def _check_schedule(schedule: Callable[..., Any]) -> None:
     """Raise a ValueError unless a schedule makes one number of a step."""
     try:
         made = traced_shapes(schedule, jax.ShapeDtypeStruct((), "int32"))
-    except TypeError as error:
-        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {error}; {SCHEDULE}") from error
+    except Exception as error:  # of any kind: it is the user's code
+        why = str(error).partition("\n")[0]
+        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {why}; {SCHEDULE}") from error
     if not is_number(made) or jnp.shape(made) or kind_of(made).startswith(("bool", "uint")):
         raise ValueError(f"learning_rate is a schedule that returned {kind_of(made)}; {SCHEDULE}")
     if isinstance(made, int | float):  # whatever the step
@@ -252,7 +260,10 @@ def _check_schedule(schedule: Callable[..., Any]) -> None:
 
 
 def _check_step_size(value: Any) -> float:
-    return check_number("learning_rate", value, remedy="give a finite number of at least 0")
+    number = check_number("learning_rate", value, remedy="give a finite number of at least 0")
+    if number and not np.asarray(number, dtype := jnp.result_type(float)):
+        raise ValueError(f"learning_rate is {short(value)}, which is 0 in {dtype}; give a larger step size, or 0")
+    return number
 
 
 def _called(factory: Any) -> str:

@@ -8,6 +8,8 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from telejax.errors import is_text, short
+
 if TYPE_CHECKING:
     from telejax.tasks.base import Task
 
@@ -110,13 +112,15 @@ class Metric:
     label: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name of a Metric is {self.name!r}; give the name of its column")
+        if not is_text(self.name) or not self.name:
+            raise ValueError(f"name of a Metric is {short(self.name)}; give the name of its column")
+        object.__setattr__(self, "name", str.__str__(self.name))
         if not callable(self.fn):
-            raise ValueError(f"fn of Metric {self.name!r} is {self.fn!r}; give fn(models, judged, state, task, groups)")
+            told = f"fn of Metric {self.name!r} is {short(self.fn)}"
+            raise ValueError(f"{told}; give fn(models, judged, state, task, groups)")
         if not (self.higher_is_better is None or isinstance(self.higher_is_better, bool)):
             raise ValueError(
-                f"higher_is_better of Metric {self.name!r} is {self.higher_is_better!r}; give True, False or None"
+                f"higher_is_better of Metric {self.name!r} is {short(self.higher_is_better)}; give True, False or None"
             )
-        if not isinstance(self.label, str):
-            raise ValueError(f"label of Metric {self.name!r} is {self.label!r}; give a text")
+        if not is_text(self.label):
+            raise ValueError(f"label of Metric {self.name!r} is {short(self.label)}; give a text")

@@ -177,7 +177,7 @@ ARGUMENTS: list[tuple[dict[str, Any], str]] = [
     ({"network": 0.1}, "network is 0.1; give a telejax.Network(...)"),
     ({"network": {"loss": 0.1}}, "network is {'loss': 0.1}; give a telejax.Network(...)"),
     ({"network": tj.Network}, "give a telejax.Network(...)"),
-    ({"network": tj.Network(loss=np.array(2.0))}, "loss is array(2.); give a probability from 0 to 1"),
+    ({"network": tj.Network(loss=jnp.array(2.0))}, "give a probability from 0 to 1"),
     ({"network": tj.Network(outage=jnp.float32(NAN))}, "give a probability from 0 to 1"),
     ({"network": tj.Network(loss=jnp.zeros(3))}, "loss is Array([0., 0., 0.], dtype=float32); give a probability"),
     ({"every": 3}, "every is 3 and checkpoint is None; give a folder"),

@@ -12,7 +12,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -117,6 +117,56 @@ class Rude:
 
 
 numbers.Real.register(Rude)
+
+
+class Stubborn:
+    """What is called and asked for attributes in vain."""
+
+    def _answer(self, *_: Any, **__: Any) -> Any:
+        raise RuntimeError("stubborn")
+
+    __call__ = __repr__ = __getattr__ = _answer
+
+
+class Letters(str):
+    """A text that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise KeyError("no repr")
+
+
+class Task:
+    """A quadratic with members of one's own."""
+
+    def __init__(self, **members: Any) -> None:
+        self.__dict__.update(members)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(QUADRATIC, name)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Odd:
+    """A task that starts with what it is given."""
+
+    started: Any = field(metadata={"static": True})
+    nodes: int = field(default=8, metadata={"static": True})
+
+    def init(self, key: Any) -> Any:
+        return self.started
+
+    def loss(self, params: Any, node: Any, key: Any) -> Any:
+        return jnp.float32(0)
+
+    def evaluate(self, params: Any) -> Any:
+        return {"loss": jnp.float32(1)}
+
+
+NO_FUNCTIONS = optax.GradientTransformation(1, 2)  # type: ignore[arg-type]
+LINKS = np.array([[0.0, 1.0], [1.0, 0.0]])
 
 
 class Bytes(os.PathLike[Any]):
@@ -669,7 +719,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         partial(net.links.table, SECONDS, SECONDS),
         {
             "uplink": (
-                [[1.0], [1.0, 0.0], [1.0, NAN], [1.0, -1.0], [[1.0, 1.0]], ["a", "b"], 3],
+                [[1.0], [[1.0, 1.0]], ["a", "b"], 3],
                 "give 2 finite numbers above 0",
             )
         },
@@ -774,6 +824,14 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
 
 
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
+    # networks
+    *(
+        (
+            lambda bad=bad: net.links.table(SECONDS, SECONDS, uplink=[1.0, bad]),
+            (f"uplink of node 1 is {bad}", "give a finite number above 0"),
+        )
+        for bad in (0.0, NAN, -1.0)
+    ),
     # models
     (lambda: classified(model="mpl"), "unknown model 'mpl'; did you mean 'mlp'?"),
     (lambda: classified(model="x"), "unknown model 'x'; give one of: lenet, logistic, mlp, vgg"),
@@ -887,15 +945,15 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: net.links.table(SECONDS, [[0, 0], [1, 0]]), ("bandwidth from node 0 to 1 is 0.0", "number above 0")),
     (lambda: net.links.table(SECONDS, [[0, 1], [INF, 0]]), ("bandwidth from node 1 to 0 is inf", "number above 0")),
     (lambda: net.links.table(np.ones((3, 3)), SECONDS), ("bandwidth is of 2 nodes and latency of 3", "both alike")),
-    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", "finite and at least 0")),
-    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", "finite and at least 0")),
-    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", "finite and at least 0")),
+    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", "give a finite number of at least 0")),
+    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", "give a finite number of at least 0")),
+    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", "give a finite number of at least 0")),
     (
         lambda: net.activation.weighted([1.0, 0.0]),
-        ("weights of node 1 is 0.0", "a finite number above 0 for each node"),
+        ("weights of node 1 is 0.0", "give a finite number above 0"),
     ),
-    (lambda: net.activation.weighted([-1.0, 1.0]), ("weights of node 0 is -1.0", "above 0 for each node")),
-    (lambda: net.activation.weighted([1.0, NAN]), ("weights of node 1 is nan", "above 0 for each node")),
+    (lambda: net.activation.weighted([-1.0, 1.0]), ("weights of node 0 is -1.0", "give a finite number above 0")),
+    (lambda: net.activation.weighted([1.0, NAN]), ("weights of node 1 is nan", "give a finite number above 0")),
     *(
         (
             lambda parts=parts: over(**parts),
@@ -1176,6 +1234,119 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
             ([1, 1], "candidates is [1, 1]; give each number of active nodes only once"),
         )
     ),
+    # numbers that float32 does not hold, in a network and in a method
+    (lambda: tj.network.links.uniform(bandwidth=1e-300), ("bandwidth is 1e-300, which is 0 in float32", "above 0")),
+    (lambda: tj.network.links.plane(bandwidth=1e-46), ("bandwidth is 1e-46, which is 0 in float32", "above 0")),
+    (lambda: tj.network.links.table([[0, 1e39], [1, 0]], LINKS), ("latency from node 0 to 1 is 1e+39", "3.4e+38")),
+    (lambda: tj.network.links.table(LINKS, [[0, 1], [1e-300, 0]]), ("bandwidth from node 1 to 0 is", "0 in float32")),
+    (lambda: tj.network.links.table([[0, NAN], [1, 0]], LINKS), ("latency from node 0 to 1 is nan", "a finite number")),
+    *(
+        (partial(tj.network.links.table, LINKS, LINKS, uplink), ("uplink", remedy))
+        for uplink, remedy in (
+            (["a", "b"], "give 2 finite numbers above 0"),
+            (["1", "2"], "give 2 finite numbers above 0"),
+            ([True, True], "give 2 finite numbers above 0"),
+            (np.array(["2020", "2021"], "M8[s]"), "give 2 finite numbers above 0"),
+            ([1.0, 2.0, 3.0], "give 2 finite numbers above 0"),
+            (memoryview(b"ab"), "give 2 finite numbers above 0"),
+            ([1e300, 1.0], "uplink of node 0 is 1e+300; give a number of at most 3.4e+38"),
+            ([1.0, 1e-300], "uplink of node 1 is 1e-300, which is 0 in float32"),
+        )
+    ),
+    (lambda: tj.network.machines.table([1e300, 1.0]), ("seconds of node 0 is 1e+300", "at most 3.4e+38")),
+    (lambda: tj.network.machines.table(bytearray(b"ab")), ("seconds is bytearray", "give the seconds of a gradient")),
+    (
+        lambda: tj.network.activation.weighted([1e30, 1e-30]),
+        ("weights of node 1 is 1e-30", "differ by less than 2^100"),
+    ),
+    (
+        lambda: tj.network.activation.weighted("data").bind(3, {"data": np.array([2, 0, 1])}),
+        ("samples_per_node of node 1 is 0", "give numbers above 0"),
+    ),
+    (lambda: tj.network.activation.weighted(np.array([1, np.longdouble("1e400")])), ("weights of node 1", "3.4e+38")),
+    (lambda: tj.network.activation.duty(0.1).check(8, 1), ("raise the limit of duty to 0.12 or more",)),
+    (lambda: tj.network.links.sites([2**62] * 3), ("sizes adds up to 13835058055282163712", "give at most 2147483647")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=0.1, momentum=1 - 1e-12), ("momentum is", "below 1")),
+    (lambda: method("prox_skip", probability=1e-300), ("probability is 1e-300, which is 0 in float32", "above 0")),
+    (lambda: method("prox_skip", dual_step=1e-300), ("dual_step is 1e-300, which is 0 in float32", "above 0")),
+    (lambda: method("choco_sgd", consensus_step=1e-300), ("consensus_step is 1e-300, which is 0", "above 0")),
+    (lambda: method("k_gt", communication_step=1e-300), ("communication_step is 1e-300, which is 0", "above 0")),
+    (lambda: tj.optimizer(optax.sgd, learning_rate=1e-46), ("learning_rate is 1e-46, which is 0 in float32", "larger")),
+    # what a run tells a network
+    (lambda: tj.Network(record=3), ("record is 3; leave it out", "simulate(record=20) asks for it")),
+    (lambda: tj.Network(load=True), ("load is True; leave it out", "simulate(load=True) asks for it")),
+    (lambda: tj.Network(nodes="x"), ("nodes is 'x'; leave it out", "network.bind(nodes) tells it")),
+    (lambda: tj.Network(loss=np.array([0.5, 3.0])), ("loss is array", "give a probability from 0 to 1")),
+    (lambda: tj.Network(loss=np.ma.array(0.5, mask=True)), ("loss is ", "give a probability from 0 to 1")),
+    (lambda: tj.Network(outage=np.array(["a"])), ("outage is array", "give a probability from 0 to 1")),
+    (lambda: tj.Network(loss=Stubborn()), ("loss is a Stubborn", "give a probability from 0 to 1")),
+    # paths and texts that no file takes
+    (lambda: RESULT.save("/tmp/\udcff"), ("path is '/tmp/\\udcff'", "give the path of a new folder")),
+    (lambda: tj.sweep(BASE, "\udcff"), ("out is '\\udcff'", "give the path of a folder")),
+    (lambda: simulate(checkpoint="\udcff"), ("checkpoint is '\\udcff'", "give a new folder")),
+    (lambda: simulate(profile="\udcff"), ("profile is '\\udcff'", "give the path of a folder")),
+    (lambda: RESULT.save(Letters("/")), ("path is '/'", "give a new folder")),
+    (lambda: tj.Metric("\ud800", len), ("name of a Metric is '\\ud800'", "give the name of its column")),
+    (lambda: tj.Metric(Rude(), len), ("name of a Metric is a Rude", "give the name of its column")),
+    (lambda: tj.Metric("m", Letters()), ("fn of Metric 'm' is a Letters", "give fn(models")),
+    (lambda: tj.Metric("m", len, Rude()), ("higher_is_better of Metric 'm' is a Rude", "give True, False or None")),
+    (lambda: tj.Metric("m", len, None, Rude()), ("label of Metric 'm' is a Rude", TEXT)),
+    (lambda: topology.permuted(RING, Letters("a")), ("order is a Letters", "give each of the integers 0 to 3")),
+    (lambda: topology.sequence([RING, RING], name=Rude()), ("name is a Rude", TEXT)),
+    (lambda: simulate(devices=Letters("a")), ("devices is a Letters", "give a platform and how many")),
+    (lambda: simulate(devices="x" * 10**5), ("devices is a str", "give a platform and how many")),
+    (lambda: simulate(devices="foo:1"), ("devices is 'foo:1'", "give one of this machine, as in 'cpu:2'")),
+    (lambda: tj.testing.check_algorithm(lambda o: DSGD, only=Letters("a")), ("only is a Letters", "give a sequence")),
+    (lambda: tj.SweepSpec.from_dict({**BASE, "rounds": Rude()}), "rounds is a Rude; give an integer"),
+    (lambda: tj.SweepSpec.from_dict({**BASE, "rounds": "x" * 10**5}), "rounds is a str; give an integer"),
+    # integers with more digits than Python shows
+    (lambda: topology.ring(10**5000), ("nodes is an int of more digits than can be shown", "give a smaller one")),
+    (lambda: simulate(rounds=10**5000), ("rounds is an int of more digits than can be shown", "give a smaller one")),
+    # tasks and optimizers that are broken
+    *(
+        (partial(function, KEY_0, params, np.array([0, 3]), QUADRATIC), ("params is not like what task.init", "a row"))
+        for function in (tj.gradients, lambda *args: local_update(*args, opt_state=jax.vmap(SGD.build().init)(args[1])))
+        for params in (jnp.ones((2, 2)), {"a": SLOTS})
+    ),
+    (
+        lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Task(loss=lambda params, node, key: params)),
+        ("task.loss returned float32[3]", "return a scalar float"),
+    ),
+    *(
+        (partial(tj.gradients, KEY_0, SLOTS, np.array([0, 3]), Task(loss=loss)), ("task.loss fails", "a scalar float"))
+        for loss in (lambda params, node: params, lambda params, node, key: float(params[0]))
+    ),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Task(nodes=None)), ("task.nodes is None", "a static field")),
+    (lambda: tj.gradients(KEY_0, SLOTS, np.array([0, 3]), Stubborn()), ("task is a Stubborn", "was not called")),
+    (lambda: stepping(step=lambda: 3), ("step is <function", "cannot be called with five arguments")),
+    (lambda: stepping(step=Stubborn()), ("step is a Stubborn", "cannot be called with five arguments")),
+    (lambda: tj.as_optimizer(NO_FUNCTIONS), ("optimizer is", "init or update is no function", "optax.sgd(0.1)")),
+    (lambda: tj.optimizer(lambda: NO_FUNCTIONS), ("init or update is no function", "give such as optax.sgd(0.1)")),
+    (
+        lambda: tj.optimizer(optax.identity, learning_rate=0.1),
+        ("identity does not take", "the arguments that it names"),
+    ),
+    (
+        lambda: tj.optimizer(optax.sgd, learning_rate=topology.ring),
+        ("learning_rate is <function ring", "which fails for a step", "to one number"),
+    ),
+    (lambda: simulate(algorithm=Stubborn()), ("algorithm is a Stubborn", "was not called")),
+    (lambda: simulate(task=Stubborn()), ("task is a Stubborn", "was not called")),
+    (lambda: simulate(on_evaluation=Stubborn()), ("on_evaluation is a Stubborn", "with one argument")),
+    (lambda: simulate(tune=np.linspace(0.1, 0.2, 10**6)), ("tune has 1000000 combinations", "give at most 100000")),
+    (lambda: tj.decentralized_sgd(topology=tj.Network, optimizer=SGD).bind(QUADRATIC), ("topology is <class", PLATE)),
+    # containers
+    (lambda: data.Split(None, None), ("inputs is None", "make the data set with from_arrays")),
+    (lambda: data.Split(IMAGES, LABELS - 1), ("labels holds -1", "give the integer class, from 0")),
+    (lambda: data.Split(IMAGES, LABELS[:3]), ("labels has 3 samples and inputs 40", "an integer label for each")),
+    (lambda: data.Split(IMAGES, LABELS / 2), ("labels is ", "an integer label for each")),
+    (lambda: tj.testing.TreeTask("x", None), ("nodes is 'x'", COUNT)),
+    (lambda: tj.Result(None, {}, {}), ("history is None", "give a table of polars")),
+    (lambda: tj.Result(HISTORY, [], {}), ("config is []", "give a dictionary")),
+    (lambda: RESULT.load(summary="no"), ("summary is 'no'", FLAG)),
+    (lambda: models.logistic_regression("x"), ("classes is 'x'", COUNT)),
+    (lambda: topology.from_matrix(sparse.coo_array(np.ones(3))), ("matrix has shape (3,)", "give one row a node")),
+    (lambda: topology.directed(np.ones((2, 2)), "row"), ("row 0 sums to 2, not 1", "divide each row by its sum")),
     # what cannot be asked
     (lambda: tasks.quadratic(nodes=8, noise=Rude()), ("noise is a Rude, whose value cannot be read", NUMBER)),
     (lambda: tasks.quadratic(nodes=Rude()), "nodes is a Rude; give an integer of at least 2"),
@@ -1295,9 +1466,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: scaling(nodes=[4, 4]), "nodes is [4, 4]; give a list of different numbers of nodes"),
     (lambda: scaling(nodes=[0]), "nodes is 0; give an integer of at least 1"),
     (lambda: scaling(nodes=8), "nodes is 8; give a list of different numbers of nodes"),
-    (lambda: scaling(make_task=QUADRATIC), "make_task is Quadratic"),
+    (lambda: scaling(make_task=QUADRATIC), "make_task is a Quadratic; give a function of the number of nodes"),
     (lambda: scaling(make_task=lambda nodes: QUADRATIC), "make_task gives a task of"),
-    (lambda: scaling(make_task=lambda nodes: None), "task is None; give a task"),
+    (lambda: scaling(make_task=lambda nodes: None), ("task is None", "give a task")),
     (lambda: search(task=DSGD), ("task is", "which has no nodes", "give a task")),
     (lambda: search(candidates=[9]), "candidates holds 9 and the task has 8 nodes; activate at most 8"),
     (lambda: search(topology=RING), ("cannot be built for candidates [1, 2, 8]", "leave them out")),
@@ -1330,6 +1501,9 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tj.topology.Topology.build("x", list(RING.rounds), connected=True),
         lambda: tj.theory.bounds(PROBLEM, nodes=2**31, rounds=10),
         lambda: tj.auto(optimizer=SGD, candidates=np.array([1, 2])),
+        lambda: tj.network.links.uniform(latency=1e-300),
+        lambda: method("prox_skip", dual_step=Fraction(1, 2)).dual_step + 0.5,
+        lambda: tj.plots.plot_histories({"a": HISTORY.with_columns(messages=pl.lit(3))}, "messages"),
         lambda: topology.table(4, ("ring",)),
         lambda: tasks.digits(nodes=np.uint64(5)),
         lambda: tasks.classification(DATA, nodes=np.uint8(3), alpha=None),
@@ -1444,6 +1618,8 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
         ({"executor": 3}, "executor is 3; give a concurrent.futures executor"),
         ({"shard": "1/1"}, "shard is '1/1'; give i/N with i from 0 to N - 1"),
         ({"shard": 3}, "shard is 3; give i/N"),
+        ({"shard": Rude()}, "shard is a Rude; give i/N"),
+        ({"executor": Stubborn()}, ("executor is a Stubborn", "give a concurrent.futures executor")),
         ({"executor": ThreadPoolExecutor}, ("executor is", "give a concurrent.futures executor")),
         ({"executor": FINISHED}, ("executor is", "which takes no work", "give a new one")),
         ({"shard": [0, 1]}, "shard is [0, 1]; give i/N"),
@@ -1478,11 +1654,22 @@ def test_folders_that_hold_no_result(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"algorithm": "a", "nodes": 3}))
     check(
         lambda: tj.load(tmp_path),
-        ("history.parquet has no diverged and no group and no learning_rate", "give the folder of a result"),
+        (
+            "history.parquet has no active and no diverged and no group and no learning_rate",
+            "give the folder of a result",
+        ),
     )
 
 
-ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": [1.0], "diverged": [False]}
+ROW = {
+    "seed": [0],
+    "learning_rate": [0.1],
+    "group": [0],
+    "round": [0],
+    "active": [3],
+    "loss": [1.0],
+    "diverged": [False],
+}
 
 
 @pytest.mark.parametrize(
@@ -1498,8 +1685,9 @@ ROW = {"seed": [0], "learning_rate": [0.1], "group": [0], "round": [0], "loss": 
         (ROW | {"diverged": pl.Series([None], dtype=pl.Boolean)}, 3, {}, "history.parquet has rows without diverged"),
         (ROW | {"round": pl.Series([None], dtype=pl.Int64)}, 3, {}, "history.parquet has rows without round"),
         (ROW | {"round": [None]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        ({name: values for name, values in ROW.items() if name != "active"}, 3, {}, "history.parquet has no active"),
         (ROW | {"active": ["x"]}, 3, {}, "history.parquet has no numbers in active"),
-        (ROW | {"consensus": ["x"], "active": [None]}, 3, {}, "history.parquet has no numbers in consensus, active"),
+        (ROW | {"consensus": ["x"], "active": [None]}, 3, {}, "history.parquet has no numbers in active, consensus"),
         (ROW | {"learning_rate": ["x"]}, 3, {}, "history.parquet has no numbers in learning_rate"),
         (ROW, 3, 3, "whose params.msgpack holds no parameters"),
         (ROW, 3, {}, "whose params.msgpack holds no parameters"),
@@ -1725,3 +1913,43 @@ optimizer = {name = "sgd", learning_rate = 0.1}
 def test_a_method_walks_on_the_graph_it_is_given(uncompiled: None, tmp_path: Path) -> None:
     with pytest.raises(ReachedCompilation):
         main(["compare", "--methods", "token/ring", "--out", str(tmp_path / "out")])
+
+
+def test_tables_with_a_column_twice_or_without_values(tmp_path: Path) -> None:
+    for text, words in (
+        ("node,seconds,seconds\n0,1,2\n", "column seconds is given twice; give it once"),
+        ("node,seconds,seconds\n0,1\n", "column seconds is given twice; give it once"),
+        ("node,seconds,note\n0,1\n", "column note has no value in any row; leave it out"),
+    ):
+        (tmp_path / "a.csv").write_text(text)
+        check(lambda: tj.network.machines.from_csv(tmp_path / "a.csv"), ("a.csv, line 1: ", words))
+
+
+def test_traces_that_cannot_be_told_apart(tmp_path: Path) -> None:
+    for rows, words in (
+        ("0,0,1e-9\n0,5,1e9", "line 2: the spell from 0.0 to 1e-09 is shorter than 0.5 seconds"),
+        ("0,0,4e9", "is 4e+09 seconds, and clocks count to 2^31; give a shorter trace"),
+    ):
+        (tmp_path / "a.csv").write_text(f"node,up,down\n{rows}\n")
+        check(lambda: tj.network.presence.trace(tmp_path / "a.csv"), words)
+
+
+def test_a_trace_of_a_node_that_needs_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telejax.backend.host.host_bytes", lambda: 10**9)
+    (tmp_path / "a.csv").write_text("node,up,down\n2147483646,0,5\n")
+    check(lambda: tj.network.presence.trace(tmp_path / "a.csv"), ("has node 2147483646", "give fewer nodes"))
+
+
+def test_toml_files_with_a_mark_or_without_syntax(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("\ufeff[network]\nloss = 0.1\n", encoding="utf-8")
+    assert tj.Network.from_toml(tmp_path / "a.toml").loss == 0.1
+    for text in ("x", f"rounds = {'9' * 5000}"):
+        (tmp_path / "a.toml").write_text(text)
+        check(lambda: tj.Network.from_toml(tmp_path / "a.toml"), ("a.toml is not TOML", "write [tables]"))
+
+
+@pytest.mark.parametrize("started", ["x", 1.0])
+def test_a_search_of_a_task_without_arrays(started: Any, uncompiled: None) -> None:
+    task = Odd(started)
+    check(lambda: search(task=task), "task.init returned")
+    check(lambda: theory.measure(task), "task.init returned")

@@ -145,7 +145,7 @@ class Algorithm(ABC):
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float):
                 where = jax.tree_util.keystr(path)
-                raise ValueError(f"the state of {called} has {leaf!r} in {where}; give arrays")
+                raise ValueError(f"the state of {called} has {short(leaf)} in {where}; give arrays")
         for name in ("params", "opt_state"):
             for leaf in jax.tree.leaves(getattr(state, name)):
                 if jnp.shape(leaf)[:1] != (slots,):
@@ -154,7 +154,7 @@ class Algorithm(ABC):
                         f"{slots} slots"
                     )
         if not jax.tree.leaves(state.params):
-            raise ValueError(f"params of the state of {called} is {state.params!r}; give arrays (slots, ...)")
+            raise ValueError(f"params of the state of {called} is {short(state.params)}; give arrays (slots, ...)")
         return state
 
     def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:

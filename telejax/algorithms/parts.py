@@ -1,5 +1,6 @@
 """The steps that several algorithms take: gradients, local update, what a hand-off leaves behind."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,20 +15,21 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline
-from telejax.errors import check_integer, check_kind, short
+from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline, traced_shapes
+from telejax.errors import attribute, check_integer, check_kind, short, takes
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
+STEP = "give a function of transformation, gradient, params, opt_state and given"
 WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it
 
 
 def check_active(active: int, nodes: int, name: str = "active") -> int:
     """Return ``active``, or raise a ValueError that names the argument if there are fewer nodes."""
     if active > nodes:
-        raise ValueError(f"{name} is {active} and the task has {nodes} nodes; activate at most {nodes}")
+        raise ValueError(f"{name} is {short(active)} and the task has {nodes} nodes; activate at most {nodes}")
     return active
 
 
@@ -81,7 +83,7 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     gradient = gradient_of(task)
     one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
     members = OptionalMembers.of(task)
-    with scope("gradient"):
+    with scope("gradient"), _naming_task(task, params):
         return map_nodes(one, (params, holders), members.node_batch, members.mesh)
 
 
@@ -180,7 +182,7 @@ def local_update(
         return carry
 
     members = OptionalMembers.of(task)
-    with scope("gradient"), _naming_opt_state(optimizer, params, opt_state):
+    with scope("gradient"), _naming_task(task, params), _naming_opt_state(optimizer, params, opt_state):
         return map_nodes(update, (params, opt_state, holders, given), members.node_batch, members.mesh)
 
 
@@ -188,10 +190,11 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
     """Raise a ValueError unless these are a key, a task, its nodes and parameters for each."""
     check_key("key", key)
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
-    if isinstance(task, type) or (callable(task) and not hasattr(task, "evaluate")):
-        raise ValueError(f"task is {getattr(task, '__name__', short(task))}, which was not called; {remedy}")
+    if isinstance(task, type) or (callable(task) and attribute(task, "evaluate") is None):
+        raise ValueError(f"task is {attribute(task, '__name__', short(task))}, which was not called; {remedy}")
     check_kind("task", task, Task, remedy)
-    check_holders(holders, task.nodes)
+    nodes = check_integer("task.nodes", task.nodes, minimum=1, remedy="make it a static field with an integer")
+    check_holders(holders, nodes)
     _check_rows("params", params, len(holders))
 
 
@@ -212,8 +215,9 @@ def _check_step(step: object, given: PyTree[Array], slots: int) -> None:
     if step is None and given is not None:
         raise ValueError(f"given is {short(given)} and step is None; give the step that reads it, or leave given out")
     if not (step is None or (callable(step) and not isinstance(step, type))):
-        remedy = "give a function of transformation, gradient, params, opt_state and given"
-        raise ValueError(f"step is {short(step)}; {remedy}")
+        raise ValueError(f"step is {short(step)}; {STEP}")
+    if callable(step) and not takes(step, 5):
+        raise ValueError(f"step is {short(step)}, which cannot be called with five arguments; {STEP}")
     for leaf in jax.tree.leaves(given):
         if not is_array(leaf) or jnp.shape(leaf)[:1] != (slots,):
             raise ValueError(f"given has a leaf {kind_of(leaf)}; give arrays of shape ({slots}, ...), a row a slot")
@@ -251,6 +255,36 @@ def _other_state(differs: str) -> ValueError:
     return ValueError(
         f"opt_state is not that of the optimizer: {differs}; give jax.vmap(optimizer.build().init)(params)"
     )
+
+
+@contextmanager
+def _naming_task(task: Task, params: Params) -> Iterator[None]:
+    """Where a gradient fails and the parameters are not those of the task, or its loss is no scalar, say so."""
+    try:
+        yield
+    except Exception as error:
+        if told := _unlike(task, params):
+            raise ValueError(told) from error
+        raise
+
+
+def _unlike(task: Task, params: Params) -> str:
+    """What is wrong with a task's loss or with its parameters; empty where that is nothing, or only the task knows."""
+    try:
+        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], x.dtype), params)
+        wanted = jax.eval_shape(task.init, jax.random.key(0))
+    except Exception:  # of the user's code
+        return ""
+    if _differ(wanted, row):
+        differs = difference(wanted, row, "a row")
+        return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
+    try:
+        loss = kind_of(traced_shapes(task.loss, row, jnp.int32(0), jax.random.key(0)))
+    except TypeError as error:  # of the user's code, as jax answers what cannot be traced
+        return f"task.loss fails: {str(error).partition(chr(10))[0]}; give loss(params, node, key), a scalar float"
+    except Exception:  # others of the user's code, which are told as they are
+        return ""
+    return "" if re.fullmatch(r"b?float\d+\[\]", loss) else f"task.loss returned {loss}; return a scalar float"
 
 
 @contextmanager

@@ -103,4 +103,4 @@ def prox_skip(
     for name, value in given.items():
         ProxSkip.bounds[name].check(name, value)
     mixing = node_mixing(topology, fixed=True, symmetric=True)
-    return ProxSkip(as_optimizer(optimizer), mixing, float(probability), float(chi), dual_step)
+    return ProxSkip(as_optimizer(optimizer), mixing, float(probability), float(chi), dual_step and float(dual_step))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from telejax.backend import factories
-from telejax.errors import check_name
+from telejax.errors import check_name, short
 
 if TYPE_CHECKING:
     from telejax.algorithms.base import Algorithm
@@ -200,7 +200,7 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     except TypeError as error:
         raise ValueError(f"method is {spec!r}, which cannot be made: {error}; give a function of optimizer") from error
     if not hasattr(made, "bind"):
-        raise ValueError(f"method is {spec!r}, which made {made!r}; let it return an algorithm")
+        raise ValueError(f"method is {spec!r}, which made {short(made)}; let it return an algorithm")
     return made
 
 

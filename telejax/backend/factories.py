@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from telejax.errors import check_name
+from telejax.errors import check_name, short
 
 KINDS = (bool, int, float, str)
 WORDS = {bool: "true or false", int: "an integer", float: "a number", str: "a text"}
@@ -56,7 +56,7 @@ def imported(kind: str, path: str) -> Factory:
     except Exception as error:  # of the user's module, as it is imported
         raise ValueError(f"{kind} is {path!r}, whose module cannot be imported: {error!r}") from error
     if not callable(found):
-        raise ValueError(f"{kind} is {path!r}, which is {found!r}; give a function that makes a {kind}")
+        raise ValueError(f"{kind} is {path!r}, which is {short(found)}; give a function that makes a {kind}")
     return typing.cast(Factory, found)
 
 
@@ -77,7 +77,8 @@ def signature(factory: Factory, eval_str: bool = False) -> Mapping[str, inspect.
     try:
         return inspect.signature(factory, eval_str=eval_str).parameters
     except (TypeError, ValueError, NameError) as error:
-        raise ValueError(f"{factory!r} has parameters that cannot be read ({error}); give a Python function") from error
+        told = f"{short(factory)} has parameters that cannot be read ({error})"
+        raise ValueError(f"{told}; give a Python function") from error
 
 
 def parameters(factory: Factory) -> dict[str, tuple[type, ...]]:

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from telejax.errors import short
+
 
 def slot_mesh(mesh: Mesh | None, devices: str | None) -> Mesh | None:
     """The mesh over which slots are sharded, from ``mesh`` or from a text such as "cpu:2".
@@ -20,7 +22,7 @@ def slot_mesh(mesh: Mesh | None, devices: str | None) -> Mesh | None:
         ValueError: both are given, a mesh of several axes, or more devices than there are.
     """
     if mesh is not None and devices is not None:
-        raise ValueError(f"mesh is {mesh} and devices is {devices!r}; give one of them")
+        raise ValueError(f"mesh is {mesh} and devices is {short(devices)}; give one of them")
     if devices is not None:
         return _named(devices)
     if mesh is not None and len(mesh.axis_names) != 1:
@@ -32,14 +34,16 @@ def slot_mesh(mesh: Mesh | None, devices: str | None) -> Mesh | None:
 def _named(devices: str) -> Mesh:
     platform, _, count = devices.partition(":")
     if not count.isdecimal() or int(count) < 1:
-        raise ValueError(f"devices is {devices!r}; give a platform and how many, as in 'cpu:2'")
+        raise ValueError(f"devices is {short(devices)}; give a platform and how many, as in 'cpu:2'")
     try:
         found = jax.devices(platform)
     except RuntimeError as error:
-        raise ValueError(f"devices is {devices!r}; there is no such platform here: {error}") from None
+        told = f"devices is {short(devices)}; there is no such platform here: {error}"
+        raise ValueError(f"{told}; give one of this machine, as in 'cpu:2'") from None
     if len(found) < int(count):
         remedy = f"; start Python with JAX_NUM_CPU_DEVICES={count} in the environment" if platform == "cpu" else ""
-        raise ValueError(f"devices is {devices!r} and jax sees {len(found)}{remedy or '; give at most that many'}")
+        told = f"devices is {short(devices)} and jax sees {len(found)}"
+        raise ValueError(f"{told}{remedy or '; give at most that many'}")
     return Mesh(np.array(found[: int(count)]), ("slots",))
 
 

@@ -28,14 +28,14 @@ def read_toml(argument: str, path: str | os.PathLike[str], otherwise: str = "") 
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise OSError("it is no regular file")
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         told = getattr(error, "strerror", None) or error
         raise ValueError(f"{argument} is {str(path)!r}, which cannot be read: {told}; give a TOML file") from error
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    except ValueError as error:  # of the syntax, or of an integer with more digits than Python reads
+        raise ValueError(f"{path} is not TOML: {error}; write [tables] of key = value, as README shows") from None
     except RecursionError:
         raise ValueError(f"{path} is nested too deep; give the tables that README shows") from None
     return tables, lines(text, tables, str(path))

@@ -16,6 +16,18 @@ class Split:
     inputs: NDArray[Any]
     labels: NDArray[np.int32]
 
+    def __post_init__(self) -> None:
+        remedy = "give inputs (samples, ...) and an integer label for each, or make the data set with from_arrays(...)"
+        for name, kinds in (("inputs", "iuf"), ("labels", "iu")):
+            array = check_array(name, getattr(self, name), remedy)
+            if array.dtype.kind not in kinds or array.ndim < 1 or (name == "labels" and array.ndim > 1):
+                raise ValueError(f"{name} is {short(getattr(self, name))}; {remedy}")
+            object.__setattr__(self, name, array)
+        if self.labels.size and self.labels.min() < 0:
+            raise ValueError(f"labels holds {self.labels.min()}; give the integer class, from 0, of each sample")
+        if len(self.inputs) != len(self.labels):
+            raise ValueError(f"labels has {len(self.labels)} samples and inputs {len(self.inputs)}; {remedy}")
+
     def __len__(self) -> int:
         return len(self.labels)
 

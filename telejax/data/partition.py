@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_array, check_integer, check_name, check_number
+from telejax.errors import check_array, check_integer, check_name, check_number, short
 
 Table = NDArray[np.int32]
 
@@ -138,8 +138,8 @@ def shards(labels: NDArray[np.integer], nodes: int, shards_per_node: int = 2, se
     count = nodes * shards_per_node
     if count > len(labels):
         raise ValueError(
-            f"nodes is {nodes} and shards_per_node {shards_per_node}, which makes {count} shards, and there are "
-            f"{len(labels)} training samples; use fewer"
+            f"nodes is {short(nodes)} and shards_per_node {short(shards_per_node)}, which makes {short(count)} shards, "
+            f"and there are {len(labels)} training samples; use fewer"
         )
     order = random.permutation(len(labels))
     order = order[np.argsort(labels[order], kind="stable")]

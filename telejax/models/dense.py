@@ -29,4 +29,4 @@ class MLP(nn.Module):
 
 def logistic_regression(classes: int) -> MLP:
     """A linear model with one output a class."""
-    return MLP(classes, hidden=())
+    return MLP(check_integer("classes", classes, minimum=1), hidden=())

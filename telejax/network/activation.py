@@ -7,14 +7,14 @@ gradients by 1 / (n p_i), which is exact for one slot.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
-from telejax.errors import PROBABILITY, Bound, check_array, check_flag, check_integer, check_name, short
+from telejax.errors import POSITIVE, PROBABILITY, Bound, check_flag, check_integer, check_name, check_numbers
 from telejax.network.tables import check_size
 from telejax.network.world import Moment, World
 from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle
@@ -22,6 +22,8 @@ from telejax.state import STATIC, pytree
 
 Nodes = Int[Array, "..."]
 BY = ("speed", "data", "availability")
+LEAST_SHARE = 2.0**-100
+"""Of the largest weight: an exponential clock at the rate of a smaller one is inf in float32."""
 
 
 class Activation:
@@ -90,9 +92,9 @@ class Weighted(Activation):
             found = known[self.by]
             if found is None:
                 raise ValueError(f"activation is weighted by {self.by!r}, which {MISSING[self.by]}")
-            return replace(self, weights=_scaled(found[:nodes]))
+            return replace(self, weights=_scaled(found[:nodes], NAMES[self.by]))
         check_size("activation", len(self.weights), nodes)
-        return replace(self, weights=_scaled(np.asarray(self.weights)[:nodes]))
+        return replace(self, weights=_scaled(np.asarray(self.weights)[:nodes], "weights"))
 
     def correction(self, nodes: int) -> Float[np.ndarray, " nodes"] | None:
         if not self.correct:
@@ -101,6 +103,7 @@ class Weighted(Activation):
         return (weights.sum() / (nodes * weights)).astype(np.float32)
 
 
+NAMES = {"speed": "speed", "data": "samples_per_node", "availability": "availability"}
 MISSING = {
     "speed": "needs machines whose speeds do not change; give machines=telejax.network.machines.lognormal()",
     "data": "needs a task that says how many samples each node has, in samples_per_node",
@@ -132,9 +135,11 @@ class Duty(Activation):
 
     def check(self, nodes: int, count: int) -> None:
         if count * (self.rest + 1) > nodes:
+            most = nodes // (self.rest + 1)
+            fewer = f"make at most {most} active, or " if most else ""
             raise ValueError(
                 f"activation lets a node work in one round of {self.rest + 1}, and {count} of {nodes} nodes are to be "
-                f"active in each; make at most {nodes // (self.rest + 1)} active, or raise the limit of duty"
+                f"active in each; {fewer}raise the limit of duty to {count / nodes:.2g} or more"
             )
 
     def weight(self, world: World, node: Nodes, now: Moment) -> Float[Array, "..."]:
@@ -206,12 +211,9 @@ def weighted(weights: Sequence[float] | np.ndarray | Array | str, *, correct: bo
     if isinstance(weights, str):
         return Weighted(None, check_name("weights", weights, BY), correct)
     remedy = f"give a finite number above 0 for each node, (nodes,), or one of {', '.join(BY)}"
-    array: np.ndarray[Any, Any] = check_array("weights", weights, remedy)
-    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf":
-        raise ValueError(f"weights is {short(weights)}; {remedy}")
-    if len(wrong := np.flatnonzero(~(np.isfinite(array) & (array > 0)))):
-        raise ValueError(f"weights of node {wrong[0]} is {array[wrong[0]]}; {remedy}")
-    return Weighted(array.astype(np.float64), None, correct)
+    array = check_numbers("weights", weights, POSITIVE, remedy)
+    _scaled(array, "weights")
+    return Weighted(array, None, correct)
 
 
 def shuffled_epochs(seed: int = 0) -> ShuffledEpochs:
@@ -261,5 +263,13 @@ def adaptive(floor: float = 0.2, memory: float = 1.0) -> Adaptive:
     return Adaptive(PROBABILITY.check("floor", floor), PROBABILITY.check("memory", memory))
 
 
-def _scaled(weights: np.ndarray) -> Float[np.ndarray, " nodes"]:
-    return (weights / weights.max()).astype(np.float32)
+def _scaled(weights: np.ndarray, called: str) -> Float[np.ndarray, " nodes"]:
+    """Of the largest, or a ValueError where a node would never be drawn."""
+    shares = weights / weights.max()
+    if not (least := shares.min()) >= LEAST_SHARE:
+        place = int(shares.argmin())
+        raise ValueError(
+            f"{called} of node {place} is {weights[place]:g}, {least:.2g} of the largest, with which it would never be "
+            "drawn; give numbers above 0 that differ by less than 2^100"
+        )
+    return shares.astype(np.float32)

@@ -197,6 +197,12 @@ class Clocks:
         names = [one.at[place].set(-1, mode="drop").at[place].max(holders, mode="drop") for one in names]
         return world.with_node(free=(whole, rest, *names)), clock
 
+    def latest(self, world: World) -> tuple[Int[Array, ""], Float[Array, ""]]:
+        """The largest clock: whole seconds, and a rest below 1."""
+        whole, rest = _add((world.slot["base"], jnp.zeros_like(world.slot["clock"])), world.slot["clock"])
+        largest = jnp.max(whole)
+        return largest, jnp.max(jnp.where(whole == largest, rest, 0))
+
     def told(self, world: World, groups: tuple[int, ...]) -> Mapping[str, tuple[Array, ...] | Array]:
         """The largest clock of each group, and the shares of the slots' time that they computed and waited."""
         first = lambda x: _of_groups(lambda part: part[0], x, groups)

@@ -11,7 +11,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array
 
-from telejax.errors import NON_NEGATIVE, POSITIVE, check_array, check_integer, check_kind, check_list, short
+from telejax.errors import (
+    NON_NEGATIVE,
+    POSITIVE,
+    check_array,
+    check_integer,
+    check_kind,
+    check_list,
+    check_numbers,
+    short,
+)
 from telejax.network.link_kinds import Links, Plane, Preferred, Server, Sites, Table, Uniform
 from telejax.network.tables import read_table
 from telejax.topology import TopologyLike, check_topology
@@ -97,10 +106,9 @@ def sites(
     parts = {name: uniform(*usual) if one is None else one for name, (one, usual) in given.items()}
     for name, one in parts.items():
         check_kind(name, one, Uniform, "give telejax.network.links.uniform(latency, bandwidth)")
-    ends = np.cumsum(counts)
-    if ends[-1] > 2**31 - 1:
-        raise ValueError(f"sizes adds up to {ends[-1]}; give at most {2**31 - 1} nodes")
-    return Sites(ends.astype(np.int32), by_radio, **parts)
+    if (total := sum(counts)) > 2**31 - 1:
+        raise ValueError(f"sizes adds up to {short(total)}; give at most {2**31 - 1} nodes")
+    return Sites(np.cumsum(counts).astype(np.int32), by_radio, **parts)
 
 
 def plane(latency: float = 0.0, pace: float = 0.1, bandwidth: float = 1e7, seed: int = 0) -> Plane:
@@ -149,21 +157,20 @@ def table(latency: Rows, bandwidth: Rows, uplink: Sequence[float] | np.ndarray |
     nodes = len(arrays["latency"])
     if len(arrays["bandwidth"]) != nodes:
         raise ValueError(f"bandwidth is of {len(arrays['bandwidth'])} nodes and latency of {nodes}; give both alike")
-    for name, least, low in (("latency", "of at least 0", arrays["latency"] < 0), ("bandwidth", "above 0", None)):
-        wrong = ~np.isfinite(arrays[name]) | (arrays[name] <= 0 if low is None else low)
-        np.fill_diagonal(wrong, False)
-        for sender, receiver in np.argwhere(wrong)[:1].tolist():
-            value = arrays[name][sender, receiver]
-            raise ValueError(f"{name} from node {sender} to {receiver} is {value}; give a finite number {least}")
+    for name, bound in (("latency", NON_NEGATIVE), ("bandwidth", POSITIVE)):
+        np.fill_diagonal(arrays[name], 1)
+        for extreme in (arrays[name].argmin(), arrays[name].argmax()):  # the first nan is both
+            sender, receiver = divmod(int(extreme), nodes)
+            bound.check(f"{name} from node {sender} to {receiver}", float(arrays[name][sender, receiver]))
     np.fill_diagonal(arrays["latency"], 0)
     np.fill_diagonal(arrays["bandwidth"], 0)
     fastest = arrays["bandwidth"].max(axis=1) if nodes > 1 else np.ones(1)
     np.fill_diagonal(arrays["bandwidth"], fastest)
     if uplink is not None:
-        fastest = check_array("uplink", uplink, "give an array (nodes,)")
-        numbers = fastest.dtype.kind in "iuf" and fastest.shape == (nodes,)
-        if not (numbers and np.all(np.isfinite(fastest) & (fastest > 0))):
-            raise ValueError(f"uplink is {short(uplink)}; give {nodes} finite numbers above 0")
+        remedy = f"give {nodes} finite numbers above 0"
+        fastest = check_numbers("uplink", uplink, POSITIVE, remedy)
+        if len(fastest) != nodes:
+            raise ValueError(f"uplink is {short(uplink)}; {remedy}")
     return Table(*(x.astype(np.float32) for x in (arrays["latency"], arrays["bandwidth"], fastest)))
 
 

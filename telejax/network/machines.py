@@ -4,14 +4,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt
 
-from telejax.errors import NON_NEGATIVE, SHARE, Bound, check_array, check_flag, check_integer, short
+from telejax.errors import NON_NEGATIVE, SHARE, Bound, check_flag, check_integer, check_numbers
 from telejax.network import draws
 from telejax.network.tables import check_size, read_table
 from telejax.state import STATIC, pytree
@@ -171,12 +171,7 @@ def table(seconds: Sequence[float] | np.ndarray | Array) -> Table:
     2
     """
     remedy = "give the seconds of a gradient at each node, (nodes,), finite and at least 0"
-    array: np.ndarray[Any, Any] = check_array("seconds", seconds, remedy)
-    if array.ndim != 1 or not len(array) or array.dtype.kind not in "iuf":
-        raise ValueError(f"seconds is {short(seconds)}; {remedy}")
-    if len(wrong := np.flatnonzero(~(np.isfinite(array) & (array >= 0)))):
-        raise ValueError(f"seconds of node {wrong[0]} is {array[wrong[0]]}; {remedy}")
-    return Table(array.astype(np.float32))
+    return Table(check_numbers("seconds", seconds, NON_NEGATIVE, remedy).astype(np.float32))
 
 
 def from_csv(path: str | os.PathLike[str]) -> Table:

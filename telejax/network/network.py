@@ -106,7 +106,7 @@ class Network(Parts):
                 there = self.presence.present(world, node, now)
                 return there if self.activation is None else jnp.where(there, rule.weight(world, node, now), 0)
 
-            holders, enough = sample_weighted(drawn, nodes, count, weight)
+            holders, enough = sample_weighted(drawn, nodes, count, weight, tabled=self.activation is not None)
             if self.presence is None:
                 return state.replace(world=world), holders
             anybody = jnp.where(state.holders < 0, jnp.arange(count, dtype=jnp.int32), state.holders)
@@ -326,8 +326,7 @@ class Network(Parts):
         """When the round begins."""
         if not self.timed:
             return Moment(state.round)
-        slot = self._world(state).slot
-        return Moment(state.round, jnp.max(slot["base"].astype(jnp.float32) + slot["clock"]))
+        return Moment(state.round, *self.clocks.latest(self._world(state)))
 
     def _arrives(self, key: Key[Array, ""], holders: Slots) -> Arrives | None:
         """Sending and receiving slots -> whether the message arrives; None where all do."""

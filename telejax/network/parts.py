@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from telejax.errors import check_flag, check_name, check_number, short
+from telejax.errors import attribute, check_flag, check_name, check_number, short
 from telejax.network import recovery
 from telejax.network.activation import Activation, Uniform
 from telejax.network.clocks import Clocks
@@ -31,6 +31,15 @@ KINDS: dict[str, tuple[type, str]] = {
     "faults": (Faults, "telejax.network.faults.independent(failure=0.01)"),
 }
 """Of the parts of a network, and an example of each."""
+
+A_PROBABILITY = "give a probability from 0 to 1, or None"
+
+OF_A_RUN: dict[str, tuple[type, str]] = {
+    "load": (Load, "simulate(load=True) asks for it"),
+    "record": (Record, "simulate(record=20) asks for it"),
+    "nodes": (int, "network.bind(nodes) tells it"),
+}
+"""What a network is told by the run that it is given to."""
 
 
 @pytree
@@ -57,7 +66,9 @@ class Parts:
     def __post_init__(self) -> None:
         for name in ("loss", "outage"):
             value = getattr(self, name)
-            traced = hasattr(value, "shape") and not isinstance(value, np.generic)
+            traced = attribute(value, "shape") is not None and not isinstance(value, np.generic)
+            if isinstance(value, np.ndarray) and not _are_probabilities(value):
+                raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
             check_probability(name, value)
@@ -66,6 +77,10 @@ class Parts:
             value = getattr(self, name)
             if not (value is None or isinstance(value, kind) or type(value) is object):
                 raise ValueError(f"{name} is {short(value)}; give {example}, or None")
+        for name, (kind, remedy) in OF_A_RUN.items():
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, kind) or type(value) is object) or isinstance(value, bool):
+                raise ValueError(f"{name} is {short(value)}; leave it out: {remedy}")
         check_name("waiting", self.waiting, ["barrier", "neighbours"])
         if check_flag("contention", self.contention) and self.links is None:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
@@ -220,6 +235,12 @@ class Parts:
 
 def check_probability(name: str, value: Any) -> None:
     """Raise a ValueError unless ``value`` is one number from 0 to 1."""
-    remedy = "give a probability from 0 to 1, or None"
-    if check_number(name, value, remedy=remedy) > 1:
-        raise ValueError(f"{name} is {value!r}; {remedy}")
+    if check_number(name, value, remedy=A_PROBABILITY) > 1:
+        raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
+
+
+def _are_probabilities(array: np.ndarray) -> bool:
+    """Whether an array, of a run or of several, holds numbers from 0 to 1."""
+    if isinstance(array, np.ma.MaskedArray) or array.dtype.kind not in "fiu" or not array.size:
+        return False
+    return bool(((array >= 0) & (array <= 1)).all())

@@ -6,7 +6,6 @@ slot, is one in which nothing happens: it takes ``wait`` seconds and is counted 
 that does nothing else for ``limit`` rounds ends.
 """
 
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -25,6 +24,8 @@ from telejax.network.tables import check_size, read_table
 from telejax.network.world import Moment, World
 from telejax.state import STATIC, pytree
 
+MOST_BITS = 24
+"""Of a tick of a trace, 2^-24 seconds: the rest of a clock is no finer."""
 LIMIT = 1000
 """Rounds without anybody, one after another, that a run stands."""
 
@@ -114,22 +115,26 @@ class Trace(Presence):
     bounds: ClassVar[Mapping[str, Bound]] = {"wait": POSITIVE}
 
     wait: float
-    period: Float[np.ndarray | Array, ""]
-    begins: Float[np.ndarray | Array, "spells nodes"]
-    """When each spell of presence of a node begins: in their order, and infinity after the last one."""
-    ends: Float[np.ndarray | Array, "spells nodes"]
+    period: UInt[np.ndarray | Array, ""]
+    """In ticks of ``2^-bits`` seconds, as all times; below 2^31, so that time in a period is exact."""
+    begins: UInt[np.ndarray | Array, "spells nodes"]
+    """When each spell of presence of a node begins, in their order; after the last one, it ends as it begins."""
+    ends: UInt[np.ndarray | Array, "spells nodes"]
+    bits: int = field(metadata=STATIC)
     limit: int = field(metadata=STATIC)
 
     def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
-        time = now.seconds % self.period
+        time = jnp.asarray(now.whole, jnp.uint32) % self.period
+        for _ in range(self.bits):
+            time = (2 * time) % self.period
+        time = (time + jnp.floor(now.rest * np.float32(2**self.bits)).astype(jnp.uint32)) % self.period
         begins, ends = (jnp.asarray(table)[:, node] for table in (self.begins, self.ends))
         return jnp.any((begins <= time) & (time < ends), axis=0)
 
     def availability(self) -> Float[np.ndarray, " nodes"]:
         """The share of the time that each node is there."""
-        begins, ends = np.asarray(self.begins, np.float64), np.asarray(self.ends, np.float64)
-        there = np.where(np.isfinite(begins), ends - np.where(np.isfinite(begins), begins, 0), 0)
-        return np.maximum(there.sum(axis=0) / float(self.period), 1e-6)
+        there = (np.asarray(self.ends, np.float64) - np.asarray(self.begins)).sum(axis=0)
+        return np.maximum(there / float(self.period), 1e-6)
 
     def bind(self, nodes: int) -> Self:
         check_size("presence", self.begins.shape[1], nodes)
@@ -191,45 +196,64 @@ def markov(leave: float, back: float, *, seed: int = 0, wait: float = 1.0, limit
 def trace(path: str | os.PathLike[str], *, period: float | None = None, wait: float = 1.0, limit: int = LIMIT) -> Trace:
     """Measured presence from a CSV file with the columns node, up, down: a row for every spell, in seconds.
 
-    Presence is looked up when a round begins; it needs clocks, which say when that is. A node without a row is away.
+    Presence is looked up when a round begins; it needs clocks, which say when that is. A run begins at the first ``up``
+    of the file, so that Unix times will do. A node without a row is away.
 
     Args:
         path: of the file; nodes are numbered from 0.
-        period: seconds after which the trace begins again; by default at its last ``down``.
+        period: seconds after which the trace begins again; by default at its last ``down``. Times are counted in the
+            largest 2^-b seconds of which a period has 2^30 or more, b from 0 to 24: a year in 64ths of a second.
         wait: seconds of a round in which too few are present, above 0.
         limit: rounds of this kind, one after another, after which a run ends with an error.
 
     Raises:
         ValueError: a missing column, a number that is none or below 0, a spell that ends before it begins or overlaps
-            another, naming file and line.
+            another, naming file and line, or that is too short beside the period; a period beyond 2^31 seconds.
         OSError: the file cannot be read.
     """
     rows = read_table(path, {"node": int}, {"up": NON_NEGATIVE, "down": NON_NEGATIVE})
+    first, last = min(rows.columns["up"]), max(rows.columns["down"])
+    bits, ticks = _ticks(path, last - first, period)
     spells: dict[int, list[tuple[float, float]]] = {}
     order = sorted(range(len(rows.lines)), key=lambda place: (rows.columns["node"][place], rows.columns["up"][place]))
     for place in order:
         node, up, down = (rows.columns[name][place] for name in ("node", "up", "down"))
         before = spells.setdefault(node, [])
-        if np.float32(down) <= np.float32(up):  # as times are kept: those of a calendar are all alike
-            remedy = "give a later down" if down <= up else "give times from 0 on, as float32 tells them apart"
-            raise ValueError(f"{path}, line {rows.lines[place]}: down is {down} and up {up}; {remedy}")
+        if down <= up:
+            raise ValueError(f"{path}, line {rows.lines[place]}: down is {down} and up {up}; give a later down")
         if before and before[-1][1] > up:
             raise ValueError(
                 f"{path}, line {rows.lines[place]}: node {node} is up from {up}, before {before[-1][1]}, when another "
                 "spell of it ends; give spells that do not overlap"
             )
+        if _at(down - first, bits) == _at(up - first, bits):
+            raise ValueError(
+                f"{path}, line {rows.lines[place]}: the spell from {up} to {down} is shorter than {2.0**-bits:g} "
+                "seconds, in which a trace of this length is counted; give a longer spell or a shorter trace"
+            )
         before.append((up, down))
-    shape = 2, max(map(len, spells.values())), max(spells) + 1
-    check_host_memory(f"{path} has nodes up to {max(spells)}, which", 4 * math.prod(shape), "number them without gaps")
-    times = np.full(shape, np.inf, np.float32)
+    longest, nodes = max(map(len, spells.values())), max(spells) + 1
+    check_host_memory(f"{path} has node {nodes - 1}, and the times of all", 16 * longest * nodes, "give fewer nodes")
+    times = np.zeros((2, longest, nodes), np.uint32)
     for node, own in spells.items():
-        times[:, : len(own), node] = np.array(own).T
-    last = max(rows.columns["down"])
-    period = last if period is None else POSITIVE.check("period", period)
-    if period < last:
-        raise ValueError(f"period is {period}, and {path} has a spell that ends at {last}; give at least {last}")
+        times[:, : len(own), node] = [[_at(one - first, bits) for one in side] for side in zip(*own, strict=True)]
     wait, limit = POSITIVE.check("wait", wait), check_integer("limit", limit, minimum=1)
-    return Trace(wait, np.array(period, np.float32), times[0], times[1], limit)
+    return Trace(wait, np.array(ticks, np.uint32), times[0], times[1], bits, limit)
+
+
+def _ticks(path: Any, length: float, period: float | None) -> tuple[int, int]:
+    """How fine the times of a trace are, and its period in these ticks."""
+    period = length if period is None else POSITIVE.check("period", period)
+    if period < length:
+        raise ValueError(f"period is {period}, and the spells of {path} last {length}; give at least {length}")
+    if period >= 2**31 - 1:
+        raise ValueError(f"period of {path} is {period:g} seconds, and clocks count to 2^31; give a shorter trace")
+    bits = min(MOST_BITS, int(np.floor(np.log2((2**31 - 1) / period)))) if period > 0 else 0
+    return bits, max(1, _at(period, bits))
+
+
+def _at(seconds: float, bits: int) -> int:
+    return round(seconds * 2**bits)
 
 
 def _seed(seed: int) -> UInt[np.ndarray, ""]:

@@ -1,13 +1,14 @@
 """Tables of nodes and links from CSV files; whatever is wrong is named with its file and line."""
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from telejax.errors import Bound, check_path
+from telejax.errors import Bound, check_path, short
 
 MAX_NODE = 2**31 - 2
 
@@ -35,8 +36,11 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
         told = str(error).splitlines()[0] if str(error) else "it is empty"
         raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error
     wanted = [*nodes, *numbers]
+    _check_header(file, table, wanted)
     if missing := [name for name in wanted if name not in table.columns]:
-        raise ValueError(f"{file} has no column {', '.join(missing)}, but {table.columns}; give {', '.join(wanted)}")
+        raise ValueError(
+            f"{file} has no column {', '.join(missing)}, but {short(table.columns)}; give {', '.join(wanted)}"
+        )
     if not len(table):
         raise ValueError(f"{file} has no rows below its header; give one a line")
     lines = list(range(2, len(table) + 2))
@@ -48,6 +52,16 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
         for name, reader in read.items()
     }
     return Rows(lines, columns)
+
+
+def _check_header(file: str, table: pl.DataFrame, wanted: Sequence[str]) -> None:
+    """Raise a ValueError where the header has a column twice, or one more than the rows."""
+    for name in table.columns:
+        if (twice := re.fullmatch(r"(.*)_duplicated_\d+", name)) and twice[1] in table.columns:
+            raise ValueError(f"{file}, line 1: column {twice[1]} is given twice; give it once")
+    last = table.columns[-1]
+    if len(table) and last not in wanted and table[last].null_count() == len(table):
+        raise ValueError(f"{file}, line 1: column {last} has no value in any row; leave it out")
 
 
 def check_size(name: str, present: int, nodes: int) -> None:
@@ -65,7 +79,7 @@ def _of_line(file: str, line: int, name: str, text: str | None, read: Callable[[
 
 def _node(name: str, text: str) -> int:
     if not text.isdecimal() or int(text) > MAX_NODE:
-        raise ValueError(f"{name} is {text!r}; give the number of a node, from 0")
+        raise ValueError(f"{name} is {short(text)}; give the number of a node, from 0")
     return int(text)
 
 
@@ -73,4 +87,4 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name} is {text!r}; give a number") from None
+        raise ValueError(f"{name} is {short(text)}; give a number") from None

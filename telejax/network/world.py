@@ -38,5 +38,7 @@ class Moment(NamedTuple):
     """When a round begins."""
 
     round: Int[Array, ""]
-    seconds: Float[Array, ""] | float = 0.0
-    """On a network with clocks: the largest of them."""
+    whole: Int[Array, ""] | int = 0
+    """On a network with clocks, of the largest of them: whole seconds, int32."""
+    rest: Float[Array, ""] | float = 0.0
+    """And what is left, from 0 to below 1, float32."""

@@ -81,23 +81,27 @@ def sample_weighted(
     nodes: int,
     count: int,
     weight: Callable[[Int[Array, " draws"]], Float[Array, " draws"] | Bool[Array, " draws"]],
+    *,
+    tabled: bool = False,
 ) -> tuple[Int[Array, " count"], Bool[Array, ""]]:
     """Draw ``count`` distinct nodes one after another, each with probability proportional to its weight.
 
     Successive sampling: the first ``count`` distinct ones of independent draws, each of which is accepted with the
     probability of its weight, so that time does not grow with n. Where 8 turns of 2 k draws have not found enough,
     the rest of up to 4096 nodes, or of fewer than 4 k, is drawn by the first of exponential clocks at the rates of
-    their weights, which continues the same law; of more nodes the turns go on.
+    their weights, which continues the same law; of more nodes the turns go on, up to 4096.
 
     Args:
         key: typed PRNG key, used once.
         nodes: n.
         count: k, at most n.
         weight: of int32 nodes (draws,), from 0 to 1 or True and False; 0 and False are never drawn.
+        tabled: whether something is kept of every node anyway, so that after 4096 turns the rest of any number of nodes
+            is drawn by the clocks.
 
     Returns:
         int32 (count,), and whether there were so many: otherwise what is drawn means nothing. Of more than 4096 nodes
-        too few are found where 4096 turns do not do.
+        that are not tabled too few are found where 4096 turns do not do.
 
     >>> import jax, jax.numpy as jnp
     >>> even = lambda node: node % 2 == 0
@@ -124,7 +128,7 @@ def sample_weighted(
     unfinished = lambda turns: lambda found: (found[0][-1] < 0) & (found[1] < turns)
     start = _first_named(_accepted(key, jnp.int32(0), nodes, 2 * count, weight), count), jnp.int32(1)
     found = jax.lax.while_loop(unfinished(few), turn, start)
-    if listed:
+    if listed or tabled:
         found = jax.lax.while_loop(unfinished(few + 1), rest, found)
     return found[0], found[0][-1] >= 0
 

@@ -104,6 +104,7 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     try:
         given = Path(path)
         target = given.resolve()
+        check_path(argument, str(target), "give the path of a new folder")  # the working directory may be any letters
         if reason := _never_replaced(target):
             raise ValueError(f"{told}, which is {reason}; give a new folder, such as one inside it")
         if given.is_symlink():
@@ -214,6 +215,6 @@ def _with_unfinished(names: Iterable[str], files: set[str]) -> set[str]:
 def _refusal(argument: str, path: str | os.PathLike[str], names: list[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
     return (
-        f"{argument} is {os.fspath(path)!r}, which holds what telejax did not write: {shown}; "
+        f"{argument} is {check_path(argument, path)!r}, which holds what telejax did not write: {shown}; "
         "choose another folder, or move that away"
     )

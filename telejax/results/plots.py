@@ -144,7 +144,7 @@ def plot_histories(
             (line,) = axes.plot(at, mean, label=full, linewidth=1.8)
             axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
             work_done |= bool(np.any((at > 0) & np.isfinite(mean)))
-            positive &= bool(np.nanmin(low, initial=np.inf) > 0)
+            positive &= bool(np.nanmin(low.astype(float), initial=np.inf) > 0)
     if positive and ("accuracy" not in metric if log is None else log):
         axes.set_yscale("log")
     axes.set_xlabel(names.get(x, x.replace("_", " ")))
@@ -275,7 +275,7 @@ def plot_partition(
     classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 1
     counts = label_counts(table, labels, classes)
     if names is not None and len(check_list("names", names, "give a list of texts, one a class")) != classes:
-        raise ValueError(f"names is {names!r}, and there are {classes} classes; give a text for each")
+        raise ValueError(f"names is {short(names)}, and there are {classes} classes; give a text for each")
     axes = _axes(axes, (8, 3.5))
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")

@@ -13,13 +13,22 @@ import numpy as np
 import polars as pl
 from rich.table import Table
 
-from telejax.errors import check_integer, check_list, check_name, check_path, check_target, short
+from telejax.errors import (
+    check_flag,
+    check_integer,
+    check_kind,
+    check_list,
+    check_name,
+    check_path,
+    check_target,
+    short,
+)
 from telejax.results import followed
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
-from telejax.results.saved import check_checksums, check_saved, write_checksums
+from telejax.results.saved import REMEDY, check_checksums, check_saved, write_checksums
 from telejax.state import State
 
 if TYPE_CHECKING:
@@ -60,6 +69,12 @@ class Result(Reported):
     """How far the runs have come, from which ``simulate(state=result)`` goes on; None after loading."""
     profile: pl.DataFrame | None = None
     """Where the time of a round went: part, us_per_round, share; where ``simulate(profile=)`` asked for it."""
+
+    def __post_init__(self) -> None:
+        check_kind("history", self.history, pl.DataFrame, "give a table of polars, as simulate returns it")
+        check_kind("config", self.config, dict, "give a dictionary, as simulate returns it")
+        if self.state is not None:
+            check_kind("state", self.state, State, "give a telejax.State, or None")
 
     @property
     def tuned_columns(self) -> list[str]:
@@ -135,7 +150,7 @@ class Result(Reported):
         groups = self.history["group"].unique().to_list()
         remedy = f"this result has the groups {sorted(groups)}"
         if check_integer("group", group, minimum=0, remedy=remedy) not in groups:
-            raise ValueError(f"group is {group!r}; {remedy}")
+            raise ValueError(f"group is {short(group)}; {remedy}")
         names = self.tuned_columns
         rows = self.final().filter(pl.col("group") == group)
         scores = rows.group_by(names, maintain_order=True).agg(
@@ -208,10 +223,10 @@ class Result(Reported):
             metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
         if metrics and len({*map(short, metrics)}) < len(metrics):
-            raise ValueError(f"metrics is {metrics!r}; give each column only once")
+            raise ValueError(f"metrics is {short(metrics)}; give each column only once")
         chosen = [check_name("column", name, self.history.columns) for name in metrics or self._measured()]
         if taken := [name for name in chosen if name in naming]:
-            raise ValueError(f"metrics is {metrics!r}, and a summary has {taken} already; leave them out")
+            raise ValueError(f"metrics is {short(metrics)}, and a summary has {taken} already; leave them out")
         return (
             self.final()
             .group_by(*self.tuned_columns, "group", maintain_order=True)
@@ -239,6 +254,7 @@ class Result(Reported):
         Raises:
             ValueError: the load was not counted, or the result was loaded from a folder.
         """
+        check_flag("summary", summary)
         world = None if self.state is None else self.state.world
         if world is None or "load" not in world.node:
             raise ValueError("load was not counted; run simulate(..., load=True), and ask before the result is saved")
@@ -362,8 +378,11 @@ def load(path: str | os.PathLike[str]) -> Result:
             read.append(reader(file))
         except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
             told = f"path is {short(str(path))}, which holds no saved result"
-            raise ValueError(f"{told}: {name} cannot be read: {error or type(error).__name__}") from error
+            why = str(error) or type(error).__name__
+            raise ValueError(f"{told}: {name} cannot be read: {why}; {REMEDY}, or save it again") from error
     check_checksums(folder, READERS)
+    if not isinstance(read[1], dict):
+        raise ValueError(f"path is {str(folder)!r}, whose config.json is not that of a result; {REMEDY}")
     found = Result(*read)
     check_saved(found, folder)
     return found

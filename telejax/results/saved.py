@@ -63,7 +63,7 @@ def check_saved(found: "Result", folder: Path) -> None:
 def _config_fault(found: "Result") -> str:
     """What is wrong with a config; empty where nothing is."""
     config: Any = found.config
-    if not isinstance(config, dict) or not {"algorithm", "nodes"} <= config.keys():
+    if not {"algorithm", "nodes"} <= config.keys():
         return "is not that of a result"
     for name, kind in OF_CONFIG.items():
         value = config.get(name, kind())
@@ -77,7 +77,7 @@ def _config_fault(found: "Result") -> str:
 def _history_fault(found: "Result") -> str:
     """What is wrong with a history; empty where nothing is."""
     history = found.history
-    if missing := {*found.run_columns, "round", "diverged"}.difference(history.columns):
+    if missing := {*found.run_columns, "round", "diverged", "active"}.difference(history.columns):
         return f"has no {' and no '.join(sorted(missing))}"
     schema = history.schema
     numbers = all(schema[name].is_integer() for name in COUNTED) and schema.get("loss", pl.Null()).is_float()

@@ -1,8 +1,7 @@
 """What a simulation is asked for, checked before anything is compiled."""
 
-import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +12,16 @@ from telejax.algorithms.base import Algorithm, takes_network
 from telejax.backend.host import check_host_memory
 from telejax.backend.precision import check_precision
 from telejax.errors import (
+    attribute,
     check_flag,
     check_integer,
     check_kind,
     check_list,
     check_name,
     check_target,
+    is_kind,
     short,
+    takes,
 )
 from telejax.network import IDEAL, Network
 from telejax.network.load import Load
@@ -42,18 +44,18 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
         given.check()
         check_pytree(argument, given)
         for name in ("step", "start"):
-            if not _takes(getattr(given, name), 3):
+            if not takes(getattr(given, name), 3):
                 raise ValueError(
                     f"{type(given).__name__}.{name} cannot be called with three arguments; give it key, "
                     f"{'state' if name == 'step' else 'params'} and task"
                 )
         return given
     remedy = "give an algorithm, such as telejax.teleportation(active=8, topology='ring', optimizer=...)"
-    if isinstance(given, Task):
+    if is_kind(given, Task):
         order = "simulate(algorithm, task)" if argument == "algorithm" else "algorithms and then the task,"
         raise ValueError(f"{argument} is {short(given)}, a task; give {order} in this order")
     if isinstance(given, type) or callable(given):
-        name = getattr(given, "__name__", short(given))
+        name = attribute(given, "__name__", short(given))
         raise ValueError(f"{argument} is {name}, which was not called; {remedy}")
     raise ValueError(f"{argument} is {short(given)}; {remedy}")
 
@@ -134,22 +136,11 @@ def check_kinds(
             raise ValueError(f"{name} is {short(given)}; {remedy}")
     if checkpoint is not None:
         check_own_folder("checkpoint", checkpoint)  # type: ignore[arg-type]  # a path, as told above
-    if callable(on_evaluation) and not _takes(on_evaluation, 1):
+    if callable(on_evaluation) and not takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
             "the new rows"
         )
-
-
-def _takes(function: Callable[..., Any], count: int) -> bool:
-    """Whether a function may be called with so many arguments, as far as one can tell."""
-    try:
-        inspect.signature(function).bind(*[None] * count)
-    except TypeError:
-        return False
-    except ValueError:  # of a builtin, nobody knows
-        return True
-    return True
 
 
 def check_one_budget(rounds: int | None, gradients: int | None) -> None:
@@ -168,19 +159,19 @@ def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm
     else:
         a_round = set(algorithm.gradients(task.nodes))
         if a_round == {0}:
-            raise ValueError(f"gradients is {gradients}, and {algorithm.name} computes none; give rounds")
+            raise ValueError(f"gradients is {short(gradients)}, and {algorithm.name} computes none; give rounds")
         if len(a_round) > 1:
             raise ValueError(
-                f"gradients is {gradients}, and the groups of {algorithm.name} compute {sorted(a_round)} a round; give "
-                "rounds, or search with gradients=, which runs each to its own end"
+                f"gradients is {short(gradients)}, and the groups of {algorithm.name} compute {sorted(a_round)} a "
+                "round; give rounds, or search with gradients=, which runs each to its own end"
             )
         most = max(a_round)
         remedy = f"give at least {most}, the gradients of one round of {algorithm.name}"
         rounds = check_integer("gradients", gradients, minimum=most, remedy=remedy) // most
         if start + rounds > MAX_COUNT:
             raise ValueError(
-                f"gradients is {gradients}, which buys {rounds} rounds; rounds are counted in int32, give at most "
-                f"{most * (MAX_COUNT - start)}"
+                f"gradients is {short(gradients)}, which buys {short(rounds)} rounds; rounds are counted in int32, "
+                f"give at most {most * (MAX_COUNT - start)}"
             )
     return check_count(rounds, start)
 
@@ -188,7 +179,7 @@ def check_rounds(rounds: int | None, gradients: int | None, algorithm: Algorithm
 def check_count(rounds: int, start: int = 0) -> int:
     """Return ``rounds``, or raise a ValueError where the last of them has no number on the device."""
     if start + rounds > MAX_COUNT:
-        raise ValueError(f"rounds is {rounds}; rounds are counted in int32, give at most {MAX_COUNT - start}")
+        raise ValueError(f"rounds is {short(rounds)}; rounds are counted in int32, give at most {MAX_COUNT - start}")
     return rounds
 
 
@@ -251,7 +242,7 @@ def check_until(
     check_name("metric of until", metric, columns)
     if metric not in directions:
         raise ValueError(
-            f"until is {until!r}, and nobody knows whether a higher {metric} is better; declare it in "
+            f"until is {short(until)}, and nobody knows whether a higher {metric} is better; declare it in "
             "task.higher_is_better, or in its Metric"
         )
     return metric, check_target("until", target, given=until), directions[metric]

@@ -16,7 +16,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import tree_bytes
 from telejax.backend.precision import products_in
 from telejax.backend.sharding import slot_mesh
-from telejax.errors import DivergenceError
+from telejax.errors import DivergenceError, is_kind
 from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
@@ -130,8 +130,8 @@ def simulate(
     (200, 250)
     """
     given = {name: value for name, value in locals().items() if name not in ("algorithm", "task")}
-    if isinstance(algorithm, Study):
-        return algorithm.run(simulate, check_task(task), **_asked(given))
+    if is_kind(algorithm, Study):
+        return algorithm.run(simulate, check_task(task), **_asked(given))  # type: ignore[union-attr]
     task = check_task(task)
     algorithm = checks.check_slots(checks.check_algorithm(algorithm).bind(task), task)
     world = checks.check_network(IDEAL if network is None else network, algorithm, task, load, record)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telejax.algorithms.parts import stranger
+from telejax.errors import short
 from telejax.results.progress import Progress
 from telejax.results.result import Result
 from telejax.simulation.fingerprint import Plain, fingerprint
@@ -53,8 +54,8 @@ class StartingPoint:
                 if jax.tree.structure(getattr(expected, one.name)) != jax.tree.structure(getattr(given, one.name))  # type: ignore[operator]
             ]
             raise ValueError(
-                f"state has another structure than this run in {', '.join(differ)}: it has {theirs}, and this run "
-                f"{ours}; give the state of a run of the same method, optimizer and task"
+                f"state has another structure than this run in {', '.join(differ)}: it has {short(theirs, 200)}, and "
+                f"this run {short(ours, 200)}; give the state of a run of the same method, optimizer and task"
             )
         named = jax.tree_util.tree_leaves_with_path(given)
         for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
@@ -111,5 +112,7 @@ def given_start(state: State | Result | None) -> StartingPoint:
         raise ValueError(f"state is a {type(state).__name__}; give a result of simulate, or its state")
     round = np.asarray(state.round)
     if round.ndim or not np.issubdtype(round.dtype, np.integer) or not 0 <= int(round) < MAX_ROUND:
-        raise ValueError(f"state.round is {state.round!r}; give an int32 scalar, the rounds done: 0 to {MAX_ROUND - 1}")
+        raise ValueError(
+            f"state.round is {short(state.round)}; give an int32 scalar, the rounds done: 0 to {MAX_ROUND - 1}"
+        )
     return StartingPoint(int(state.round), state, None)

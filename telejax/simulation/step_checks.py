@@ -13,7 +13,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
-from telejax.errors import check_integer
+from telejax.errors import check_integer, short
 from telejax.simulation.batching import BatchAxes, structure_of
 from telejax.simulation.metrics import both
 from telejax.simulation.program import Member, round_shape
@@ -100,8 +100,8 @@ def _check_costs(algorithm: Algorithm, nodes: int) -> None:
     whole = lambda x: isinstance(x, int | np.integer) and x >= 0
     if not isinstance(groups, tuple) or not all(map(whole, groups)) or sum(groups) != algorithm.slots(nodes):
         raise ValueError(
-            f"{called}.groups returned {groups!r}; give a tuple of integers whose sum is the {algorithm.slots(nodes)} "
-            "slots"
+            f"{called}.groups returned {short(groups)}; give a tuple of integers whose sum is the "
+            f"{algorithm.slots(nodes)} slots"
         )
     several = lambda x: isinstance(x, Sequence | np.ndarray) and not isinstance(x, str) and len(x) > 0
     period = lambda x: callable(x) or (several(x) and all(map(whole, x)))  # or a function of the rounds
@@ -113,7 +113,7 @@ def _check_costs(algorithm: Algorithm, nodes: int) -> None:
         cost = getattr(algorithm, name)(nodes)
         if not several(cost) or len(cost) != len(groups) or not all(map(fits, cost)):
             raise ValueError(
-                f"{called}.{name} returned {cost!r}; give a tuple with {what} for each of the {len(groups)} groups"
+                f"{called}.{name} returned {short(cost)}; give a tuple with {what} for each of the {len(groups)} groups"
             )
 
 

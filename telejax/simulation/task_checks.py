@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from telejax.backend.shapes import difference, is_number, kind_of, traced_shapes
-from telejax.errors import check_integer, short
+from telejax.errors import attribute, check_integer, is_kind, short
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
 from telejax.simulation.metrics import MEAN_MODEL_ONLY
@@ -26,18 +26,18 @@ OF_TABLES = frozenset({"cell", "method", "reached", "reason", "rounds_to_target"
 _CHECKED: set[Hashable] = set()  # structures of tasks
 
 
-def check_task(given: object) -> Task:
+def check_task(given: Any) -> Task:
     """Return ``given``, or raise a ValueError that says what it is instead of a task."""
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
-    if isinstance(given, type) or (callable(given) and not hasattr(given, "evaluate")):
-        name = getattr(given, "__name__", short(given))
+    if isinstance(given, type) or (callable(given) and attribute(given, "evaluate") is None):
+        name = attribute(given, "__name__", short(given))
         raise ValueError(f"task is {name}, which was not called; {remedy}")
-    if not isinstance(given, Task):
-        missing = [name for name in ("nodes", "init", "loss", "evaluate") if getattr(given, name, None) is None]
+    if not is_kind(given, Task):
+        missing = [name for name in ("nodes", "init", "loss", "evaluate") if attribute(given, name) is None]
         raise ValueError(f"task is {short(given)}, which has no {' and no '.join(missing)}; {remedy}")
     nodes = given.nodes
     if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= MAX_NODES:
-        raise ValueError(f"task.nodes is {nodes!r}; make it a static field with an integer from 1 to {MAX_NODES}")
+        raise ValueError(f"task.nodes is {short(nodes)}; make it a static field with an integer from 1 to {MAX_NODES}")
     check_pytree("task", given)
     return given
 
@@ -88,7 +88,7 @@ def check_task_members(task: Task) -> None:
     params = traced("task.init", task.init, jax.random.key(0))
     leaves = jax.tree.leaves(params)
     if not leaves:
-        raise ValueError(f"task.init returned {params!r}, no arrays; return a pytree of float arrays")
+        raise ValueError(f"task.init returned {short(params)}, no arrays; return a pytree of float arrays")
     for leaf in leaves:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
@@ -136,12 +136,12 @@ def _check_optional_members(task: Task) -> None:
     members = OptionalMembers.of(task)
     known = members.higher_is_better
     if not isinstance(known, Mapping):
-        raise ValueError(f"task.higher_is_better is {known!r}; give a mapping, such as {{'perplexity': False}}")
+        raise ValueError(f"task.higher_is_better is {short(known)}; give a mapping, such as {{'perplexity': False}}")
     for name, higher in known.items():
         if not isinstance(name, str) or not isinstance(higher, bool):
-            raise ValueError(f"task.higher_is_better has {name!r}: {higher!r}; give True or False for a name")
+            raise ValueError(f"task.higher_is_better has {name!r}: {short(higher)}; give True or False for a name")
     if not isinstance(members.name, str):
-        raise ValueError(f"task.name is {members.name!r}; give a text")
+        raise ValueError(f"task.name is {short(members.name)}; give a text")
     if members.node_batch is not None:
         check_integer("task.node_batch", members.node_batch, minimum=1)
     for name in ("gradient", "losses"):

@@ -1,6 +1,7 @@
 """Which numbers a run may tune, by name: those of the method, of its optimizers, of the network."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
@@ -25,6 +26,10 @@ COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}
 """Columns that a history has anyway: a number of the same name goes by its full one, such as ``network.loss``."""
 
 
+MOST_SETTINGS = 10**5
+"""Combinations of the numbers that are tried: each is a run of its own."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """One combination of the numbers that are tried."""
@@ -47,10 +52,11 @@ def settings(
     if tune is None:
         return [Setting({"learning_rate": rate}, algorithm, network)], None
     tried = checked(tune, algorithm, network)
+    full_names = [resolve(name, algorithm, network) for name in tried]
     made = []
     for values in itertools.product(*tried.values()):
         method, world = algorithm, network
-        for name, value in zip(tried, values, strict=True):
+        for name, value in zip(full_names, values, strict=True):
             method, world = with_number(name, value, method, world)
         columns = dict(zip(tried, values, strict=True))
         made.append(Setting({"learning_rate": method.optimizer.learning_rate, **columns}, method, world))
@@ -65,6 +71,9 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
         tune = {"learning_rate": tune}
     if not tune:
         raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
+    count = math.prod(len(values) for values in tune.values() if is_list(values))
+    if count > MOST_SETTINGS:
+        raise ValueError(f"tune has {count} combinations of its values; give at most {MOST_SETTINGS}")
     found: dict[str, list[float]] = {}
     full_names: dict[str, str] = {}
     for name, values in tune.items():
@@ -137,7 +146,7 @@ def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
     last = str(name).removeprefix("network.")
     for part, called in ((algorithm, algorithm.name), (network, "the network")):
         if isinstance(whole := getattr(part, last, None), int):
-            raise ValueError(f"tune has {name!r}, which is {whole!r} in {called}; write {float(whole)} to tune it")
+            raise ValueError(f"tune has {name!r}, which is {short(whole)} in {called}; write {float(whole)} to tune it")
     if last in {one.name for one in fields(network)}:
         raise ValueError(f"tune has {name!r}, and the network has none; give network=telejax.Network({last}=...) too")
     if not known:
@@ -160,9 +169,8 @@ def _structure(algorithm: Algorithm) -> set[str]:
     return own | {option for _, option in options} | {f"{name}.{option}" for name, option in options}
 
 
-def with_number(name: str, value: float, algorithm: Algorithm, network: Network) -> tuple[Algorithm, Network]:
-    """The method and the network with another value of a number."""
-    full = resolve(name, algorithm, network)
+def with_number(full: str, value: float, algorithm: Algorithm, network: Network) -> tuple[Algorithm, Network]:
+    """The method and the network with another value of the number of this full name."""
     if full.startswith("network."):
         return algorithm, replaced(network, full.split(".")[1:], value)
     return replaced(algorithm, full.split("."), value), network

@@ -288,7 +288,7 @@ def _checked_evaluated(evaluated: Any) -> list[int]:
     given = list(evaluated) if isinstance(evaluated, list | tuple) else [evaluated] * 3
     if len(given) != 3:
         raise ValueError(
-            f"evaluated is {evaluated!r}; give one number, or three: training, validation and test samples"
+            f"evaluated is {short(evaluated)}; give one number, or three: training, validation and test samples"
         )
     return [check_integer("evaluated", most, minimum=1) for most in given]
 

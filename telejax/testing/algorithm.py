@@ -119,7 +119,7 @@ def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     """The names of the checks to run, in their order."""
     for argument, names in (("only", only), ("without", without)):
         if names is not None or argument == "without":
-            such = names if isinstance(names, str) else "mesh"
+            such = names if isinstance(names, str) and names in CHECKS else "mesh"
             check_list(argument, names, f"give a sequence of names, such as ({such!r},)")
     if only is not None and not list(only):
         raise ValueError(f"only is empty; give a sequence of names, such as {tuple(CHECKS)[:1]}")

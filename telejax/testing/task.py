@@ -13,7 +13,7 @@ import numpy as np
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import is_key, kind_of
-from telejax.errors import check_integer, check_kind, check_list
+from telejax.errors import check_integer, check_kind, check_list, short
 from telejax.simulation.task_checks import check_task as check_kind_of_task
 from telejax.simulation.task_checks import check_task_members
 from telejax.tasks.base import Task
@@ -46,12 +46,12 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
         check_task_members(check_kind_of_task(task))
     except (TypeError, ValueError) as error:
         raise AssertionError(str(error)) from error
-    assert isinstance(task.nodes, int), f"task.nodes is {task.nodes!r}; it must be a static int, not a leaf"
+    assert isinstance(task.nodes, int), f"task.nodes is {short(task.nodes)}; it must be a static int, not a leaf"
     remedy = "give a list of nodes, such as (0, 3)"
     given = sorted({0, task.nodes // 2, task.nodes - 1}) if nodes is None else check_list("nodes", nodes, remedy)
     if not given or not all(0 <= check_integer("nodes", node, minimum=0) < task.nodes for node in given):
         raise ValueError(
-            f"nodes is {nodes!r}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}"
+            f"nodes is {short(nodes)}, and the task has {task.nodes} nodes; give some from 0 to {task.nodes - 1}"
         )
     chosen = jnp.asarray(given, jnp.int32)
     init_key, key = jax.random.split(jax.random.key(0))

@@ -6,6 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from telejax.errors import check_integer
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -19,6 +21,9 @@ class TreeTask:
 
     nodes: int = field(metadata={"static": True})
     targets: Any
+
+    def __post_init__(self) -> None:
+        check_integer("nodes", self.nodes, minimum=1)
 
     def init(self, key: Any) -> Any:
         """Zeros and ones."""

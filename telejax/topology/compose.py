@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from telejax.errors import check_array, check_kind, check_list, check_number
+from telejax.errors import check_array, check_kind, check_list, check_number, short
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Blocks
 
@@ -53,7 +53,7 @@ def permuted(topology: Topology, order: Sequence[int] | np.ndarray) -> Topology:
     nodes = check_kind("topology", topology, Topology, GIVE).nodes
     roles = check_array("order", order, f"give each of the integers 0 to {nodes - 1} once")
     if roles.shape != (nodes,) or roles.dtype.kind not in "iu" or (np.sort(roles) != np.arange(nodes)).any():
-        raise ValueError(f"order is {order!r}; give each of the integers 0 to {nodes - 1} once")
+        raise ValueError(f"order is {short(order)}; give each of the integers 0 to {nodes - 1} once")
     rounds = [one.permuted(roles.astype(np.int64)) for one in topology.rounds]
     return Topology.build(f"{topology.name}, permuted", rounds, connected=False)
 

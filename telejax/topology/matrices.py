@@ -362,6 +362,8 @@ def normalised(matrix: scipy.sparse.csr_array, name: str, stochastic: Stochastic
     Raises:
         ValueError: not square, not finite, negative, or sums further off.
     """
+    if len(matrix.shape) != 2:
+        raise ValueError(f"{name} has shape {matrix.shape}; a mixing matrix is square, give one row a node")
     rows, columns = matrix.shape
     if rows != columns:
         raise ValueError(f"{name} has shape {matrix.shape}; a mixing matrix is square, one row a node")
@@ -379,11 +381,10 @@ def normalised(matrix: scipy.sparse.csr_array, name: str, stochastic: Stochastic
         sums = np.asarray(matrix.sum(axis=axis)).ravel()
         worst = int(np.abs(sums - 1).argmax())
         if abs(sums[worst] - 1) > ROUNDING:
-            hint = "; for an undirected graph, topology.from_networkx gives Metropolis weights"
-            raise ValueError(
-                f"{name} is not {kind}: {direction} {worst} sums to {sums[worst]:.10g}, not 1"
-                f"{hint if stochastic == 'both' else ''}"
-            )
+            hint = f"divide each {direction} by its sum"
+            if stochastic == "both":
+                hint = "for an undirected graph, topology.from_networkx gives Metropolis weights"
+            raise ValueError(f"{name} is not {kind}: {direction} {worst} sums to {sums[worst]:.10g}, not 1; {hint}")
         off = max(off, float(abs(sums[worst] - 1)))
     if off <= TOLERANCE:
         return matrix

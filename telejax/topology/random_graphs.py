@@ -236,7 +236,7 @@ def _probability(name: str, value: float, allow_zero: bool = False) -> float:
     remedy = f"give a number {'of at least' if allow_zero else 'above'} 0 and at most 1"
     number = check_number(name, value, exclusive=not allow_zero, remedy=remedy)
     if number > 1:
-        raise ValueError(f"{name} is {value!r}; {remedy}")
+        raise ValueError(f"{name} is {short(value)}; {remedy}")
     return number
 
 

@@ -62,7 +62,7 @@ def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: 
     remedy = f"give a number from {LEAST_BUDGET:g} to 1, the share of matchings that are active"
     share = check_number("budget", budget, minimum=LEAST_BUDGET, remedy=remedy)
     if share > 1:
-        raise ValueError(f"budget is {budget!r}; {remedy}")
+        raise ValueError(f"budget is {short(budget)}; {remedy}")
     seed = random_graphs.check_seed(seed)
     if check_nodes(nodes) > MATCHA_NODES:
         raise ValueError(f"nodes is {nodes}; matcha finds its matchings for at most {MATCHA_NODES} nodes, give fewer")
@@ -146,7 +146,7 @@ def check_topology(argument: str, given: object) -> None:
     """Raise a ValueError unless this may be resolved: a Topology, a known name with its parameters, or a function."""
     if isinstance(given, str):
         parse(given)
-    elif not (isinstance(given, Topology) or callable(given)):
+    elif isinstance(given, type) or not (isinstance(given, Topology) or callable(given)):
         raise ValueError(f"{argument} is {short(given)}; {GIVE}")
 
 

@@ -49,7 +49,7 @@ def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, caps
     assert report(out) == 0
     text = (out / "report.html").read_text(encoding="utf-8")
     assert "DSGD ring" in text and 'lang="en"' in text
-    assert "telejax compare --dataset quadratic --nodes 8 --learning-rates 0.02 0.05" in text
+    assert "telejax compare --dataset quadratic --learning-rates 0.02 0.05 --nodes 8" in text
     assert report(out) == 2
     printed = capsys.readouterr()
     assert f"Written: {out}/report.html" in printed.out

@@ -10,6 +10,8 @@ import pytest
 
 import telejax as tj
 from telejax.network.from_file import FACTORIES
+from telejax.network.presence import Trace
+from telejax.network.world import Moment, World
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "experiments" / "networks").glob("*.toml"))
 
@@ -194,3 +196,24 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             tj.Network.from_toml(path)  # type: ignore[arg-type]
+
+
+def present(trace: Trace, node: int, whole: int, rest: float = 0.0) -> bool:
+    now = Moment(jnp.int32(0), jnp.int32(whole), jnp.float32(rest))
+    return bool(jax.jit(trace.present)(World(), jnp.int32(node), now))
+
+
+def test_a_trace_of_unix_times_begins_with_its_first_spell(tmp_path: Path) -> None:
+    file = write(tmp_path, "node,up,down\n0,1700000000,1700000060\n1,1700000030.5,1700000100\n")
+    trace = tj.network.presence.trace(file)
+    assert [present(trace, 0, second) for second in (0, 59, 60, 99, 100, 159, 160)] == [1, 1, 0, 0, 1, 1, 0]
+    assert [present(trace, 1, 30, rest) for rest in (0.25, 0.5)] == [False, True]
+    np.testing.assert_allclose(trace.availability(), [0.6, 0.695])
+
+
+def test_seconds_of_a_year_stay_apart(tmp_path: Path) -> None:
+    day, year = 86400, 365 * 86400
+    file = write(tmp_path, "node,up,down\n" + "".join(f"0,{n * day},{n * day + 1}\n" for n in range(365)))
+    trace = tj.network.presence.trace(file, period=year)
+    for begins in (0, 364 * day, 20 * year, 60 * year + 7 * day):
+        assert [present(trace, 0, begins + late, 0.75) for late in (0, 1, day - 1)] == [True, False, False]

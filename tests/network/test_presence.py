@@ -165,8 +165,9 @@ def spells(tmp_path: Path) -> Path:
 def test_spells_are_half_open_and_begin_again(spells: Path) -> None:
     rule = presence.trace(spells)
     nodes = jnp.arange(4, dtype=jnp.int32)
-    at = lambda seconds: np.asarray(rule.present(World(), nodes, Moment(jnp.int32(0), jnp.float32(seconds)))).tolist()
-    assert rule.period == 10 and np.shape(rule.begins) == (3, 4)
+    moment = lambda seconds: Moment(jnp.int32(0), jnp.int32(seconds // 1), jnp.float32(seconds % 1))
+    at = lambda seconds: np.asarray(rule.present(World(), nodes, moment(seconds))).tolist()
+    assert rule.period == 10 * 2**rule.bits and np.shape(rule.begins) == (3, 4)
     assert at(0) == [True, False, False, True]
     assert at(2) == at(3.5) == [True, False, False, True]  # one spell ends where the next begins
     assert at(4) == at(5.9) == at(8) == at(9.4) == [False, False, False, True]
@@ -175,7 +176,7 @@ def test_spells_are_half_open_and_begin_again(spells: Path) -> None:
     for seconds in (0, 2, 4, 6, 8, 9.5):
         assert at(seconds) == at(seconds + 10) == at(seconds + 1000)
     later = presence.trace(spells, period=16)
-    assert not np.asarray(later.present(World(), nodes, Moment(jnp.int32(0), jnp.float32(12)))).any()
+    assert not np.asarray(later.present(World(), nodes, moment(12))).any()
 
 
 def test_availability_is_the_share_of_the_time(spells: Path) -> None:

@@ -63,8 +63,9 @@ BAD: list[tuple[Callable[[Any], Any], str, tuple[str, ...]]] = [
     (TRACE, "0,1,2\n1,5,5\n", ("line 3: down is 5.0 and up 5.0", "give a later down")),
     (TRACE, "0,5,2\n", ("line 2: down is 2.0 and up 5.0", "give a later down")),
     (TRACE, "0,4,6\n1,0,9\n0,0,5\n", ("line 2: node 0 is up from 4.0, before 5.0", "spells that do not overlap")),
-    (TRACE, "0,1700000000,1700000060\n", ("line 2: down is 1700000060.0", "as float32 tells them apart")),
-    (TRACE, f"{SPELLS}2147483646,0,1\n", ("has nodes up to 2147483646, which needs", "number them without gaps")),
+    (TRACE, "0,0,1e9\n0,1000000000,1000000000.1\n", ("line 3: the spell from 1000000000.0", "give a longer spell")),
+    (TRACE, "0,0,3e9\n", ("is 3e+09 seconds, and clocks count to 2^31", "give a shorter trace")),
+    (TRACE, f"{SPELLS}2147483646,0,1\n", ("has node 2147483646, and the times of all needs", "give fewer nodes")),
 ]
 
 
@@ -87,7 +88,13 @@ def test_what_is_no_table_is_refused(read: Callable[[Any], Any], tmp_path: Path)
         (HEADERS[read], ("has no rows below its header", "give one a line")),
         (HEADERS[read] + "1," * len(columns) + "1\n", ("cannot be read as a CSV file", "give comma-separated columns")),
         (HEADERS[read].replace(",", ";"), ("has no column " + ", ".join(columns), "give " + ", ".join(columns))),
-        *((HEADERS[read].replace(name, "x", 1) + "1,1\n", (f"has no column {name}, but",)) for name in columns),
+        *(
+            (
+                HEADERS[read].replace(name, "x", 1) + ",".join("1" for _ in columns) + "\n",
+                (f"has no column {name}, but",),
+            )
+            for name in columns
+        ),
     ):
         file.write_text(text)
         check(lambda: read(file), (str(file), *words))

@@ -9,7 +9,7 @@ import pytest
 
 import telejax as tj
 from telejax.backend.memory import compared_pairwise
-from telejax.random.sampling import MAX_NODES, SURPLUS, first_occurrence
+from telejax.random.sampling import MAX_NODES, SURPLUS, first_occurrence, sample_weighted
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -121,3 +121,12 @@ def test_no_array_grows_with_the_number_of_nodes(count: int) -> None:
 def test_sizes_out_of_range_are_refused(nodes: int, count: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tj.sample_distinct(jax.random.key(0), nodes, count)
+
+
+@pytest.mark.parametrize("tabled", [True, False])
+def test_weights_that_hardly_any_draw_meets_are_drawn_from_their_table(tabled: bool) -> None:
+    """Of 5000 nodes one has weight 1 and two 2^-30: 4096 turns of 6 draws meet these in one of 10^5 cases."""
+    weight = lambda node: jnp.where(node == 7, 1.0, jnp.where(node % 2500 == 0, 2.0**-30, 0.0))
+    draw = jax.jit(lambda key: sample_weighted(key, 5000, 3, weight, tabled=tabled))
+    drawn, enough = draw(jax.random.key(0))
+    assert bool(enough) == tabled and (not tabled or sorted(drawn.tolist()) == [0, 7, 2500])

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from telejax.backend.memory import fitting_memory, tree_bytes
-from telejax.errors import check_integer, check_list
+from telejax.errors import check_integer, check_list, short
 from telejax.optimizers import FixedOptimizer, Optimizer
-from telejax.simulation.task_checks import check_task, traced
+from telejax.simulation.task_checks import check_task, check_task_members, traced
 from telejax.simulation.tuning import Tune, is_list
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, check_topology, resolve
@@ -65,6 +65,7 @@ def fitting(
         runs: seeds and settings of every candidate.
     """
     chosen = check_candidates(candidates, check_task(task).nodes)
+    check_task_members(task)
     if candidates is not None:
         return chosen, []
     params = traced("task.init", task.init, jax.random.key(0))
@@ -111,7 +112,8 @@ def buildable(candidates: list[int], topology: TopologyLike, skip: bool) -> tupl
         first, why = next(iter(refused.items()))
         remedy = "leave them out of candidates, or pass skip=True" if kept else "give another topology"
         raise ValueError(
-            f"topology is {topology!r}, which cannot be built for candidates {[*refused]} ({first}: {why}); {remedy}"
+            f"topology is {short(topology)}, which cannot be built for candidates {[*refused]} ({first}: {why}); "
+            f"{remedy}"
         )
     return kept, [*refused]
 

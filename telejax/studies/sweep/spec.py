@@ -194,7 +194,7 @@ def _part(section: str, number: int, given: Any, where: Where) -> Part:
         if key != "name":
             place = where(section, number, key)
             if key in fixed:
-                raise ValueError(f"{place} is {value!r}, which {asked} fixes; leave it out, or give {name}")
+                raise ValueError(f"{place} is {short(value)}, which {asked} fixes; leave it out, or give {name}")
             kinds = _located(place, factories.kinds_of, f"{section} {asked}", key, factory)
             values[key] = _values(value, kinds, place)
             for one in values[key]:
@@ -305,7 +305,7 @@ def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = Fals
         whole_number = type(value) is int and kinds == (float,)
         if type(value) not in kinds and not whole_number:
             more = "" if single else ", or a list of them"
-            raise ValueError(f"{place} is {value!r}; give {' or '.join(WORDS[kind] for kind in kinds)}{more}")
+            raise ValueError(f"{place} is {short(value)}; give {' or '.join(WORDS[kind] for kind in kinds)}{more}")
         if type(value) is int and kinds != (float,) and abs(value) >= 2**63:
             raise ValueError(f"{place} is {short(value)}; give an integer below 2^63")
         if whole_number and abs(value) > LARGEST:

@@ -8,9 +8,11 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 
+from telejax.backend.host import check_memory
+from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference
-from telejax.errors import check_integer, check_number, short
-from telejax.simulation.task_checks import check_task
+from telejax.errors import attribute, check_integer, check_number, short
+from telejax.simulation.task_checks import check_task, check_task_members
 from telejax.tasks.base import Task
 
 MOST = 10**7
@@ -81,12 +83,15 @@ def measure(
     (1.0, 5.0)
     """
     check_task(task)
+    check_task_members(task)
     minimum = check_number("minimum", minimum, minimum=-np.inf)
     nodes = check_integer("nodes", nodes, minimum=2)
     draws = check_integer("draws", draws, minimum=2, maximum=MOST)
     steps = check_integer("steps", steps, minimum=1, maximum=MOST)
     seed = check_integer("seed", seed, minimum=0, maximum=2**63 - 1)  # keys are made of an int64
     start_key, draw_key, direction_key = jax.random.split(jax.random.key(seed), 3)
+    size = tree_bytes(jax.eval_shape(task.init, start_key))
+    check_memory("what task.init returned", size, "let init make fewer parameters", free=free_bytes())
     start = task.init(start_key)
     suboptimality = float(jax.jit(lambda task, x: task.evaluate(x)["loss"])(task, start)) - minimum
     if not suboptimality > 0:
@@ -97,7 +102,7 @@ def measure(
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
     at = start if params is None else params
-    if not all(jnp.issubdtype(getattr(leaf, "dtype", float), jnp.number) for leaf in jax.tree.leaves(at)):
+    if not all(jnp.issubdtype(attribute(leaf, "dtype", float), jnp.number) for leaf in jax.tree.leaves(at)):
         raise ValueError(f"params is {short(params)}, no arrays of numbers; give such as result.model")
     if differs := difference(start, at, ""):
         raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")

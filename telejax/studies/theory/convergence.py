@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_integer, check_kind, check_number
+from telejax.errors import check_integer, check_kind, check_number, short
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
 from telejax.studies.search.result import SearchResult
@@ -209,5 +209,5 @@ def _rate(p: float, tau: int) -> float:
     """q = p / tau."""
     p = check_number("p", p, exclusive=True, remedy="give a consensus rate above 0 and at most 1")
     if p > 1 + 1e-9:
-        raise ValueError(f"p is {p!r}; give a consensus rate above 0 and at most 1")
+        raise ValueError(f"p is {short(p)}; give a consensus rate above 0 and at most 1")
     return min(p, 1.0) / _count("tau", tau)
