@@ -7,7 +7,7 @@ import polars as pl
 from rich.table import Table
 
 from telejax.results.plots import plot_histories
-from telejax.results.result import mean_and_spread
+from telejax.results.spread import mean_and_spread
 
 SCORES = ("accuracy", "accuracy_slots", "accuracy_worst")
 

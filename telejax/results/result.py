@@ -29,6 +29,7 @@ from telejax.results.files import new_folder
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
 from telejax.results.saved import REMEDY, check_checksums, check_saved, write_checksums
+from telejax.results.spread import mean_and_spread
 from telejax.state import State
 
 if TYPE_CHECKING:
@@ -395,11 +396,3 @@ def write_result(result: Result, folder: Path) -> None:
     state = flax.serialization.to_state_dict(jax.tree.map(np.asarray, result.params))
     (folder / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(state))
     write_checksums(folder, READERS)
-
-
-def mean_and_spread(mean: float | None, spread: float | None = None, digits: int = 4, join: str = " ") -> str:
-    """``0.951 ± 0.004``, in so many significant digits; a dash where there is nothing."""
-    if mean is None:
-        return "-"
-    text = f"{mean:.{digits}g}"
-    return text if spread is None or np.isnan(spread) else f"{text}{join}±{float(f'{spread:.1g}'):g}"

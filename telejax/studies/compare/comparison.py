@@ -14,7 +14,8 @@ from rich.table import Table
 from telejax.errors import check_list, check_name
 from telejax.results.files import new_folder, write_picture
 from telejax.results.report.reported import Reported
-from telejax.results.result import Result, mean_and_spread
+from telejax.results.result import Result
+from telejax.results.spread import mean_and_spread
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -17,7 +17,8 @@ from telejax.errors import check_integer, check_list, short
 from telejax.network import Network
 from telejax.results.files import new_folder, write_picture
 from telejax.results.report.reported import Reported
-from telejax.results.result import Result, mean_and_spread
+from telejax.results.result import Result
+from telejax.results.spread import mean_and_spread
 from telejax.simulation.tuning import Tune
 from telejax.studies.compare.compare import LEARNING_RATES, METHODS_AT_ONCE, planned
 from telejax.studies.compare.comparison import Comparison, megabytes

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from telejax.results.files import new_folder, write_picture
 from telejax.results.report.reported import Reported
-from telejax.results.result import mean_and_spread
+from telejax.results.spread import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
 
 if TYPE_CHECKING:
