@@ -19,7 +19,13 @@ from telejax.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "polars", "matplotlib")
 """Whose versions are told."""
-EXTRAS = {"matcha": "rustworkx", "fastest": "mixingmatrix", "notebook": "ipywidgets", "cuda13": "jax_cuda13_plugin"}
+EXTRAS = {
+    "report": "altair",
+    "matcha": "rustworkx",
+    "fastest": "mixingmatrix",
+    "notebook": "ipywidgets",
+    "cuda13": "jax_cuda13_plugin",
+}
 """The package's extras, and a module that each brings."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 GIGABYTE = 1e9
