@@ -405,7 +405,10 @@ def test_what_a_step_forgets_is_named(uncompiled: None) -> None:
     words = ("Mine.step changed memory of the state: memory was Memory(slot=float32[8,2]", "is an empty Memory")
     check(lambda: run(mine(start=start, step=drops)), words)
     check(lambda: run(mine(step=drops), network=LOSSY), ("changed world of the state", "write state.replace(...)"))
-    check(lambda: run(mine(), network=LOSSY), "and Mine.step takes none; give its step a fourth argument, network")
+    check(
+        lambda: run(mine(), network=LOSSY),
+        "and Mine.step takes none; take another method or, where it is yours, give its step a fourth argument, network",
+    )
     groups = {"groups": gives((4, 4)), "gossip_messages": gives(((0,), (0,)))}
 
     def by_nodes(self, key, params, task):

@@ -827,6 +827,15 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # networks
     *(
         (
+            lambda part=part: tj.simulate(
+                tj.relay_sgd(topology="path", optimizer=SGD), QUADRATIC, rounds=1, network=tj.Network(**part)
+            ),
+            (f"network has {next(iter(part))}=, and RelaySGD", "or take another method"),
+        )
+        for part in ({"loss": 0.1}, {"outage": 0.1}, {"presence": net.presence.epochs(0.1)})
+    ),
+    *(
+        (
             lambda bad=bad: net.links.table(SECONDS, SECONDS, uplink=[1.0, bad]),
             (f"uplink of node 1 is {bad}", "give a finite number above 0"),
         )

@@ -9,17 +9,18 @@ tree. T. Vogels et al. 2021, arXiv 2110.04175. A node talks with its parent (up)
 """
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from telejax.algorithms.base import AllNodes
-from telejax.algorithms.graphs import NodeTopology, node_mixing
+from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
 from telejax.algorithms.local import zeros
 from telejax.algorithms.parts import local_update
+from telejax.mixing.forms import Mixing
+from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import Info, Memory, Params, State, pytree
 from telejax.tasks.base import Task
@@ -29,20 +30,30 @@ from telejax.topology.trees import parents
 
 @pytree
 @dataclass(frozen=True)
-class RelaySGD(AllNodes):
+class RelaySGD(OnGraph):
     """See :func:`relay_sgd`."""
 
+    label: ClassVar[str] = "RelaySGD"
+
     optimizer: Optimizer | FixedOptimizer
-    parent: Int[np.ndarray | Array, " nodes"] | NodeTopology
+    mixing: Mixing | NodeTopology
+    parent: Int[np.ndarray | Array, " nodes"] | None
 
     name = "RelaySGD"
 
     def bind(self, task: Task) -> Self:
-        if isinstance(self.parent, NodeTopology):
-            return replace(self, parent=parents(resolve(self.parent.topology, task.nodes, self.parent.needs)))
-        if len(self.parent) != task.nodes:
-            raise ValueError(f"topology has {len(self.parent)} nodes and the task {task.nodes}; build it with as many")
-        return self
+        if not isinstance(self.mixing, NodeTopology):
+            return super().bind(task)
+        tree = resolve(self.mixing.topology, task.nodes, self.mixing.needs)
+        return replace(self, mixing=tree.mixing(), parent=parents(tree))
+
+    def check_network(self, network: Network) -> None:
+        for part in ("loss", "outage", "presence", "faults"):
+            if getattr(network, part) is not None:
+                raise ValueError(
+                    f"network has {part}=, and {self.name} relays sums of models, of which none may be missing; leave "
+                    f"{part} out, or take another method"
+                )
 
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((2 * (nodes - 1),),)
@@ -52,7 +63,7 @@ class RelaySGD(AllNodes):
         none = {"sum": zeros(state.params), "count": jnp.zeros(task.nodes)}
         return state.replace(memory=Memory(slot={"up": none, "down": none}))
 
-    def step(self, key: Key[Array, ""], state: State, task: Task) -> tuple[State, Info]:  # type: ignore[override]
+    def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         nodes, parent = task.nodes, jnp.asarray(self.parent)
         is_root = jnp.arange(nodes) == parent
         params, opt_state = local_update(key, state.params, state.opt_state, state.holders, task, self.optimizer)
@@ -75,9 +86,10 @@ class RelaySGD(AllNodes):
             params,
             received["sum"],
         )
+        state, _ = self.gossip(key, network, state, jnp.zeros((nodes, 1)))  # when it arrives; what, is no matrix's
         memory = Memory(slot={"up": new_up, "down": new_down})
         state = state.replace(params=params, opt_state=opt_state, memory=memory, round=state.round + 1)
-        return state, Info(state.holders)
+        return network.report(state)
 
 
 def _from_children(parent: Int[Array, " nodes"], sent: Array) -> Array:
@@ -86,7 +98,7 @@ def _from_children(parent: Int[Array, " nodes"], sent: Array) -> Array:
 
 
 def relay_sgd(*, topology: TopologyLike, optimizer: Optimizer) -> RelaySGD:
-    """RelaySGD over a tree of all the task's nodes, on an ideal network: exact averages of delayed models.
+    """RelaySGD over a tree of all the task's nodes: exact averages of delayed models. Every message must arrive.
 
     Args:
         topology: a tree: "path", "star", "tree", or ``tj.topology.spanning_tree(...)`` of another graph; a Topology,
@@ -101,8 +113,5 @@ def relay_sgd(*, topology: TopologyLike, optimizer: Optimizer) -> RelaySGD:
     >>> relay.gossip_messages(7)
     ((12,),)
     """
-    if isinstance(topology, Topology):
-        return RelaySGD(as_optimizer(optimizer), parents(topology))
-    waiting = node_mixing(topology, fixed=True, symmetric=True)
-    assert isinstance(waiting, NodeTopology)
-    return RelaySGD(as_optimizer(optimizer), waiting)
+    parent = parents(topology) if isinstance(topology, Topology) else None
+    return RelaySGD(as_optimizer(optimizer), node_mixing(topology, fixed=True, symmetric=True), parent)

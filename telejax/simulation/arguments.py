@@ -84,8 +84,8 @@ def check_network(
         given = replace(given, record=Record(check_integer("record", record, minimum=1, maximum=MOST_RECORDED)))
     if not given.ideal and not takes_network(algorithm):
         raise ValueError(
-            f"{_asked(given)} and {type(algorithm).__name__}.step takes none; give its step a fourth "
-            "argument, network, and call its verbs"
+            f"{_asked(given)} and {type(algorithm).__name__}.step takes none; take another method or, where it is "
+            "yours, give its step a fourth argument, network, and call its verbs"
         )
     algorithm.check_network(given)
     samples = OptionalMembers.of(task).samples_per_node

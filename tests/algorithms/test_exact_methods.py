@@ -424,8 +424,8 @@ def test_exact_methods_stay_exact_where_links_fail(name: str, x64: None) -> None
             lambda o: tj.relay_sgd(topology="ring", optimizer=o),
             "'ring' is no tree: 9 nodes have 9 links",
         ),
-        (lambda o: tj.relay_sgd(topology=tj.topology.path(5), optimizer=o), "topology has 5 nodes and the task 9"),
-        (lambda o: tj.gossip_pairs(topology=tj.topology.ring(5), optimizer=o), "topology has 5 nodes and the task 9"),
+        (lambda o: tj.relay_sgd(topology=tj.topology.path(5), optimizer=o), "has 5 nodes and the task 9"),
+        (lambda o: tj.gossip_pairs(topology=tj.topology.ring(5), optimizer=o), "has 5 nodes and the task 9"),
         (lambda o: tj.gossip_pairs(topology="exponential", optimizer=o), "takes symmetric weights"),
         (lambda o: tj.choco_sgd(topology="ring", compressor="x", optimizer=o), "compressor is 'x'; give one of"),
         (

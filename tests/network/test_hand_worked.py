@@ -95,6 +95,17 @@ def test_one_peer_graphs_wait_for_one_message() -> None:
     assert ended == about(clock) and max(ended) == pytest.approx(16.25)
 
 
+def test_relays_wait_for_their_neighbours_in_the_tree() -> None:
+    network = tj.Network(links=links.uniform(0.5, 12.0), machines=machines.table([1.0, 0.0, 4.0]), waiting="neighbours")
+    relay = tj.relay_sgd(topology="path", optimizer=SGD)
+    rows = times(relay, 3, network, record=2)
+    # a message takes 0.5 + 12 / 12 = 1.5: node 1 hears node 2 at 4 + 1.5, node 0 hears node 1 at 1.5, node 2 at 4
+    # then node 2 at 4 + 4 = 8, whom node 1 hears at 9.5; and so on, 4 a round
+    assert rows["time"].to_list() == about([5.5, 9.5, 13.5])
+    ideal = tj.simulate(relay, task_of(3), rounds=3, eval_every=1, progress=False).history
+    assert rows.select(ideal.columns).equals(ideal.filter(pl.col("round") > 0))  # the same models, and their messages
+
+
 def test_prox_skip_is_silent_in_most_rounds() -> None:
     network = tj.Network(links=links.uniform(0.5, 24.0), machines=machines.constant(2.0))
     rows = times(tj.prox_skip(topology="ring", optimizer=SGD, probability=0.3), 6, network, rounds=40)
