@@ -95,6 +95,14 @@ def test_one_peer_graphs_wait_for_one_message() -> None:
     assert ended == about(clock) and max(ended) == pytest.approx(16.25)
 
 
+def test_a_server_with_an_optimizer_takes_the_time_of_one_without() -> None:
+    network = tj.Network(links=links.server(0.5, 12.0), machines=machines.constant(1.0))
+    adam = tj.optimizer(optax.adam, learning_rate=0.1)
+    methods = [tj.fedavg(clients=2, optimizer=SGD, server_optimizer=one) for one in (None, adam)]
+    plain, fed_adam = (times(method, 4, network)["time"].to_list() for method in methods)
+    assert plain == fed_adam == about([4.0, 8.0, 12.0])  # down 0.5 + 12 / 12, a gradient, and up
+
+
 def test_relays_wait_for_their_neighbours_in_the_tree() -> None:
     network = tj.Network(links=links.uniform(0.5, 12.0), machines=machines.table([1.0, 0.0, 4.0]), waiting="neighbours")
     relay = tj.relay_sgd(topology="path", optimizer=SGD)
