@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from telejax.cli.compiling import Compiling
+from telejax.cli.interrupt import Command
 from telejax.errors import check_integer
 
 DRAWN_NODES = 32  # more nodes on a circle are a blot
 
 
 @dataclass(frozen=True)
-class Topologies(Compiling):
+class Topologies(Command):  # graphs need no jax, whose import would be most of the time
     """List the communication graphs: what each costs and how fast it reaches consensus.
 
     Writes topologies.csv and topologies.png into --out.

@@ -166,7 +166,7 @@ def classification(
     nodes = None if nodes is None else check_integer("nodes", nodes, minimum=1)
     measure = isinstance(node_batch, str) and node_batch == "measure"  # an array would compare its elements
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
-    _check_labels(data)
+    _check_samples(data)
     network = as_network(model, data.classes)
     check_fits(network, data.train.inputs.shape[1:], data.classes)
     augmentation = as_augmentation(augment)
@@ -209,17 +209,11 @@ def digits(
     return classification(datasets.digits(), nodes=nodes, alpha=alpha, model=model, batch=batch, seed=seed)
 
 
-def _check_labels(data: Dataset) -> None:
-    """Raise a ValueError unless every split has samples, and one label for each, integers from 0."""
+def _check_samples(data: Dataset) -> None:
+    """Raise a ValueError unless every split has samples."""
     for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        labels = np.asarray(split.labels)
-        if not labels.size:
+        if not len(split):
             raise ValueError(f"data has no samples in {name}; give at least one, a mean over none is no number")
-        if labels.shape != np.shape(split.inputs)[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
-            raise ValueError(
-                f"data has in {name} labels of type {labels.dtype} and shape {labels.shape} for inputs of shape "
-                f"{np.shape(split.inputs)}; give one integer from 0 for each sample, as telejax.data.from_arrays does"
-            )
 
 
 def _partitioned(

@@ -211,13 +211,10 @@ def test_bad_input_is_told(options, told):
         tj.tasks.classification(DIGITS, **options)
 
 
-@pytest.mark.parametrize("split", ["train", "validation", "test"])
 @pytest.mark.parametrize("labels", [[[0], [1]], [0.0, 1.0], [0, -1], [0]])
-def test_labels_of_a_data_set_of_ones_own_are_checked(split, labels):
-    good = tj.data.Split(np.zeros((2, 3), np.float32), np.array([0, 1], np.int32))
-    splits = {"train": good, "validation": good, "test": good, split: tj.data.Split(good.inputs, np.array(labels))}
-    with pytest.raises(ValueError, match=f"data has in {split} labels of .*; give one integer from 0 for each sample"):
-        tj.tasks.classification(tj.data.Dataset("own", **splits), nodes=2, model="logistic")
+def test_labels_of_a_data_set_of_ones_own_are_checked(labels):
+    with pytest.raises(ValueError, match=r"(?s)^labels .*; give .*integer"):
+        tj.data.Split(np.zeros((2, 3), np.float32), np.array(labels))
 
 
 @pytest.mark.slow
