@@ -50,7 +50,7 @@ def attribute(value: Any, name: str, default: Any = None) -> Any:
         return default
 
 
-def is_kind(value: object, kind: type[Any]) -> bool:
+def is_kind(value: object, kind: Any) -> bool:
     """Whether a value is of a kind, also of a protocol, which asks it for its members."""
     try:
         return isinstance(value, kind)
@@ -102,7 +102,7 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum
     ...
     ValueError: rounds is 0; give an integer of at least 1
     """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool | np.timedelta64)
+    whole = is_kind(value, int | np.integer) and not is_kind(value, bool | np.timedelta64)
     if whole and int(value).bit_length() > MAX_BITS:
         raise ValueError(f"{name} is {short(value)} of more digits than can be shown; {remedy or 'give a smaller one'}")
     if not whole or value < minimum or (maximum is not None and value > maximum):
@@ -241,7 +241,7 @@ def check_flag(name: str, value: Any) -> bool:
     ...
     ValueError: skip is 'no'; give True or False
     """
-    if not isinstance(value, bool | np.bool_):
+    if not is_kind(value, bool | np.bool_):
         raise ValueError(f"{name} is {short(value)}; give True or False")
     return bool(value)
 
@@ -267,7 +267,7 @@ def check_list(name: str, value: Any, remedy: str) -> list[Any]:
     ...
     ValueError: candidates is 5; give a list of integers
     """
-    one = isinstance(value, str | bytes | bytearray | memoryview | Mapping | set) or not isinstance(value, Iterable)
+    one = is_kind(value, str | bytes | bytearray | memoryview | Mapping | set) or not is_kind(value, Iterable)
     try:
         if not (one or getattr(value, "ndim", 1) < 1 or (isinstance(value, range) and len(value) > MOST)):
             return list(value)
@@ -284,7 +284,7 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
     ...
     ValueError: labels is [[1], [1, 2]], which is no array of numbers or texts; give integers
     """
-    if isinstance(value, np.ma.MaskedArray):
+    if is_kind(value, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array, whose mask would be lost; {remedy}")
     try:
         array = np.asarray(value)
@@ -325,8 +325,8 @@ def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
     ValueError: unknown topology 'rign'; did you mean 'ring'? Known: ring, torus
     """
     known = sorted(known)
-    if isinstance(name, str) and name in known:
-        return name
-    nearest = difflib.get_close_matches(name if isinstance(name, str) else short(name), known, n=1, cutoff=0.6)
+    if is_kind(name, str) and name in known:
+        return str(name)
+    nearest = difflib.get_close_matches(name if is_kind(name, str) else short(name), known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]!r}? Known" if nearest else "give one of"
     raise ValueError(f"unknown {kind} {short(name)}; {hint}: {', '.join(known)}")

@@ -119,6 +119,14 @@ class Rude:
 numbers.Real.register(Rude)
 
 
+class Dead:
+    """What a weak reference to something deleted is like: it does not even tell its class."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        raise ReferenceError
+
+
 class Stubborn:
     """What is called and asked for attributes in vain."""
 
@@ -154,6 +162,7 @@ class Odd:
 
     started: Any = field(metadata={"static": True})
     nodes: int = field(default=8, metadata={"static": True})
+    told: str = field(default="loss", metadata={"static": True})
 
     def init(self, key: Any) -> Any:
         return self.started
@@ -162,7 +171,7 @@ class Odd:
         return jnp.float32(0)
 
     def evaluate(self, params: Any) -> Any:
-        return {"loss": jnp.float32(1)}
+        return {self.told: jnp.float32(1)}
 
 
 NO_FUNCTIONS = optax.GradientTransformation(1, 2)  # type: ignore[arg-type]
@@ -825,6 +834,11 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
 
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # networks
+    (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),
+    (lambda: tj.topology.ring(Dead()), ("nodes is", "Dead", "give an integer of at least 1")),
+    (lambda: simulate(progress=Dead()), ("progress is", "Dead", "give True or False")),
+    (lambda: simulate(task=Odd(SLOTS, told="\udcab")), ("evaluate returned one named", "give the name of its column")),
+    (lambda: scaling(make_task=tasks.quadratic), ("make_task is", "give a function of the number of nodes")),
     *(
         (
             lambda part=part: tj.simulate(

@@ -45,7 +45,10 @@ def folder() -> Path | None:
     given = os.environ.get(VARIABLE, "")
     if given.lower() == OFF:
         return None
-    root = Path(check_path(VARIABLE, given, _REMEDY)).expanduser() if given else _of_user()
+    try:
+        root = Path(check_path(VARIABLE, given, _REMEDY)).expanduser() if given else _of_user()
+    except RuntimeError as error:  # of ~somebody who is not known
+        raise ValueError(f"{VARIABLE} is {given!r}, the home of nobody here; {_REMEDY}") from error
     return None if root is None else root.absolute() / _machine()
 
 

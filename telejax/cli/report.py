@@ -38,7 +38,14 @@ class Report(Command):
 
         check_installed()
         file = check_file(self.folder / "report.html" if self.out is None else self.out, self.force, argument="--out")
-        text = render(read_folder(str(self.folder), argument="FOLDER"), Words(self.language))
+        subject = read_folder(str(self.folder), argument="FOLDER")
+        try:
+            text = render(subject, Words(self.language))
+        except Exception as error:  # of many kinds: every number of the folder is read
+            raise ValueError(
+                f"FOLDER is {str(self.folder)!r}, of which no report can be made ({error!r}); run the command that "
+                "wrote it again"
+            ) from error
         write(text, file)
         output = Output()
         output.print(f"Written: {file}", soft_wrap=True)

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -30,8 +31,11 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
         OSError: the file cannot be read.
     """
     file = check_path("path", path, "give the path of a CSV file")
+    if os.path.exists(file) and not os.path.isfile(file):  # polars joins the files of a folder; a pipe may never end
+        raise ValueError(f"path is {file!r}, which is no regular file; give the path of a CSV file")
     try:
-        table = pl.read_csv(file, infer_schema=False, truncate_ragged_lines=False)
+        # of bytes: polars takes * and [1] in a path for patterns, and what looks like an address for one
+        table = pl.read_csv(Path(file).read_bytes(), infer_schema=False, truncate_ragged_lines=False)
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
         raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error

@@ -112,7 +112,7 @@ def plot_histories(
     """
     if not check_kind("histories", histories, Mapping, HISTORIES):
         raise ValueError("histories is empty; give at least one")
-    settings = _columns("settings", settings)
+    settings = [name for name in dict.fromkeys(_columns("settings", settings)) if name != "group"]
     names = {**LABELS, **check_kind("labels", {} if labels is None else labels, Mapping, LABEL)}
     log = None if log is None else check_flag("log", log)
     for label, table in histories.items():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from telejax.backend.shapes import difference, is_number, kind_of, traced_shapes
-from telejax.errors import attribute, check_integer, is_kind, short
+from telejax.errors import attribute, check_integer, is_kind, is_text, short
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
 from telejax.simulation.metrics import MEAN_MODEL_ONLY
@@ -109,8 +109,8 @@ def check_task_members(task: Task) -> None:
     if not isinstance(metrics, Mapping):
         raise ValueError(f"task.evaluate returned {short(metrics)}; return a mapping of names to scalars, with 'loss'")
     for name, value in metrics.items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"task.evaluate returned one named {name!r}; give the name of its column")
+        if not is_text(name) or not name:
+            raise ValueError(f"task.evaluate returned one named {short(name)}; give the name of its column")
         if not is_number(value) or jnp.shape(value) != ():
             kind = f"of shape {jnp.shape(value)}" if is_number(value) else f"as {kind_of(value)}"
             raise ValueError(f"task.evaluate returned {name} {kind}; return scalars")

@@ -122,6 +122,9 @@ DAMAGE = [
     (change(seed=None, diverged=None), "whose history.parquet has no seed and no diverged"),
     (change(method=None), "whose history.parquet has no active and no loss_slots"),
     (change(round=pl.lit("one")), "whose history.parquet has no numbers in round"),
+    (change(loss=pl.lit("low")), "whose history.parquet has no numbers in loss"),
+    (change(bytes=pl.date(2026, 1, 1)), "whose history.parquet has no numbers in bytes"),
+    (change(diverged=pl.lit(None)), "whose history.parquet has no true or false in diverged"),
     (change(diverged=pl.lit("no")), "whose history.parquet has no true or false in diverged"),
     (change(tuned=pl.lit(False)), "whose history.parquet has no row that is tuned"),
 ]

@@ -141,6 +141,9 @@ def test_a_folder_that_cannot_be_used_turns_it_off(tmp_path: Path, monkeypatch, 
     monkeypatch.setenv("TELEJAX_CACHE", str(file))  # on purpose: told
     assert main(["methods"]) == 2
     assert f"TELEJAX_CACHE is {str(file)!r}, where no programs can be kept" in capsys.readouterr().err
+    monkeypatch.setenv("TELEJAX_CACHE", "~nobody-here/cache")
+    assert main(["methods"]) == 2
+    assert "the home of nobody here; give a folder, or off" in capsys.readouterr().err
     monkeypatch.delenv("TELEJAX_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(file))  # by itself: silent
     with keep_programs(kept_programs.folder()):

@@ -1,5 +1,6 @@
 """CSV files of links, machines and presence: what they hold, and the file and line of whatever is wrong."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,17 @@ def test_what_is_no_table_is_refused(read: Callable[[Any], Any], tmp_path: Path)
         check(lambda: read(file), (str(file), *words))
     file.write_bytes(HEADERS[read].encode() + b"\xff" + b",1" * (len(columns) - 1))
     check(lambda: read(file), (str(file), "invalid utf-8"))
+
+
+def test_a_path_is_one_file(tmp_path: Path) -> None:
+    for name, seconds in (("a[1].csv", 1), ("a1.csv", 2), ("b*.csv", 3), ("bx.csv", 4)):
+        (tmp_path / name).write_text(f"node,seconds\n0,{seconds}\n")
+    assert [float(MACHINES(tmp_path / name).seconds[0]) for name in ("a[1].csv", "b*.csv")] == [1.0, 3.0]
+    with pytest.raises(FileNotFoundError):
+        MACHINES(tmp_path / "a?.csv")
+    os.mkfifo(tmp_path / "pipe")
+    for name in (".", "pipe"):
+        check(lambda name=name: MACHINES(tmp_path / name), ("which is no regular file", "give the path of a CSV file"))
 
 
 def test_columns_and_rows_may_come_in_any_order(tmp_path: Path) -> None:

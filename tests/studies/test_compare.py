@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import optax
 import polars as pl
 import pytest
@@ -71,6 +72,12 @@ def test_the_picture_has_a_line_a_method_and_no_start_on_logarithmic_axes(grown:
     for axes in figure.axes[2:]:
         assert axes.get_xscale() == "log" and axes.lines[0].get_xdata().min() > 0
     plt.close(figure)
+
+
+def test_counts_of_numpy_are_saved_like_others(tmp_path: Path, any_types: None) -> None:
+    asked = {**ASKED, "tune": [0.1]}
+    few = tj.compare(METHODS[1:], quadratic(4), seeds=np.int64(2), tune_seeds=np.int64(1), **asked)
+    assert json.loads((few.save(tmp_path / "few") / "config.json").read_text())["tune_seeds"] == 1
 
 
 def test_what_is_saved(grown: tj.Scaling, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def _short(stats: list[float | None]) -> list[float] | float | None:
     if stats[0] is None:
         return None
     shown = [float(f"{one:.6g}") for one in stats if one is not None]
-    shown = [int(one) if one == int(one) and abs(one) < 1e15 else one for one in shown]
+    shown = [int(one) if abs(one) < 1e15 and one == int(one) else one for one in shown]
     return shown[0] if len({*shown}) == 1 else shown
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from telejax.errors import check_path, short
-from telejax.results.report.subject import Subject, of_comparison, of_result, of_search, of_sweep
+from telejax.results.report.subject import FIRST, X_AXES, Subject, of_comparison, of_result, of_search, of_sweep
 
 REMEDY = "give a folder of telejax compare, search or sweep, or of result.save(...)"
 NEEDED = {
@@ -82,6 +82,8 @@ def _table(file: Path, told: str) -> pl.DataFrame:
 
 def _config(file: Path, told: str) -> dict[str, Any]:
     try:
+        if file.exists() and not file.is_file():  # it may never end
+            raise OSError("it is no regular file")
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{told}, whose {file.name} cannot be read: {error}; {REMEDY}") from error
@@ -96,14 +98,21 @@ def _check_columns(history: pl.DataFrame, kind: str, told: str) -> None:
         raise ValueError(f"{told} has no {' and no '.join(missing)}; {REMEDY}")
     if not history.height:
         raise ValueError(f"{told} has no rows; {REMEDY}")
-    counted = [name for name in ("round", "seed", "nodes", "active") if name in history.columns]
-    if strange := [name for name in counted if not history.schema[name].is_integer()]:
+    kinds = dict(history.schema)
+    counted = [name for name in ("round", "seed", "nodes", "active") if name in kinds and not kinds[name].is_integer()]
+    measured = [name for name in (*X_AXES, *FIRST) if name in kinds and not _holds_numbers(kinds[name])]
+    if strange := list(dict.fromkeys([*counted, *measured])):
         raise ValueError(f"{told} has no numbers in {' and '.join(strange)}; {REMEDY}")
     flags = [name for name in ("diverged", "tuned") if name in NEEDED[kind]]
-    if wrong := [name for name in flags if history.schema[name] not in (pl.Boolean, pl.Null)]:
+    empty = {pl.Null} if kind == "sweep" else set()  # where no cell has run to its end
+    if wrong := [name for name in flags if history.schema[name] not in {pl.Boolean, *empty}]:
         raise ValueError(f"{told} has no true or false in {' and '.join(wrong)}; {REMEDY}")
     if kind == "comparison" and not history["tuned"].any():
         raise ValueError(f"{told} has no row that is tuned; {REMEDY}")
+
+
+def _holds_numbers(kind: Any) -> bool:
+    return bool(kind.is_numeric()) or kind == pl.Null
 
 
 def _check_nodes(config: dict[str, Any], told: str) -> None:

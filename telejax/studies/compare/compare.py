@@ -170,7 +170,7 @@ def planned(
     _check_network(world, methods, task)
     _check_numbers(tune, methods, world)
     by_name = dict(zip(names, methods, strict=True))
-    return Plan(task, by_name, tune, seeds, tune_seeds or seeds, metric, target, {**arguments, "network": network})
+    return Plan(task, by_name, tune, seeds, int(tune_seeds or seeds), metric, target, {**arguments, "network": network})
 
 
 def _target(given: Any, metric: str) -> float:

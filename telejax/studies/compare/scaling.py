@@ -13,7 +13,7 @@ from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import check_integer, check_list, short
+from telejax.errors import check_integer, check_list, short, takes
 from telejax.network import Network
 from telejax.results.files import new_folder, write_picture
 from telejax.results.report.reported import Reported
@@ -212,7 +212,7 @@ def scaling(
     sizes = sorted(check_integer("nodes", one, minimum=1) for one in check_list("nodes", nodes, NODES))
     if not sizes or len(set(sizes)) < len(sizes):
         raise ValueError(f"nodes is {sizes}; {NODES}")
-    if not callable(make_task):
+    if not callable(make_task) or not takes(make_task, 1):
         raise ValueError(
             f"make_task is {short(make_task)}; give a function of the number of nodes, such as "
             "lambda nodes: telejax.tasks.quadratic(nodes=nodes)"
