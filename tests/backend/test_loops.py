@@ -36,6 +36,7 @@ def drawn():
     return np.asarray(draw(jax.random.split(jax.random.key(4), 2000)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [5, 1300, 70_001])
 def test_shuffles_are_the_same(nodes, asking):
     shuffle = jax.vmap(sorted_or_shuffled("shuffled", nodes, 3))

@@ -109,6 +109,7 @@ def test_force_replaces_a_folder_of_telejax(tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_a_divergent_run_exits_with_1_and_saves_its_history(tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     arguments = ["--rounds", "60", "--eval-every", "10", "--learning-rates", "50", "60", "70"]

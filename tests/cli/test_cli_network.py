@@ -111,6 +111,7 @@ def compare(folder: Path, *more: str) -> int:
     return main(["compare", *TINY, "--out", str(folder / "out"), *more])
 
 
+@pytest.mark.slow
 def test_a_comparison_tells_the_time(tmp_path: Path, capsys) -> None:
     file = write(tmp_path, SLOW)
     assert compare(tmp_path, "--methods", "dsgd/ring", "token", "--network", str(file)) == 0

@@ -43,6 +43,7 @@ def compared(tmp_path: Path, capsys) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, capsys) -> None:
     out = tmp_path / "compare"
     assert compare(out) == 0
@@ -60,6 +61,7 @@ def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, caps
     assert not (out / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_search_a_sweep_and_a_result_have_reports(tmp_path: Path, capsys) -> None:
     import optax
 

@@ -53,6 +53,7 @@ def sizes(place: Path) -> dict[str, int]:
     return {entry.name: entry.stat().st_size for entry in place.glob("*-cache")}
 
 
+@pytest.mark.slow
 def test_a_later_command_takes_what_an_earlier_one_compiled(place: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from telejax.cli import command; command()", *TINY, str(tmp_path / "out")]
     run = lambda: subprocess.run(command, capture_output=True, text=True, check=True)
@@ -83,6 +84,7 @@ def test_the_settings_of_jax_come_back(place: Path, hits) -> None:
     assert kept(place)[0] == 1  # the library keeps nothing unless asked
 
 
+@pytest.mark.slow
 def test_off_by_an_option_or_by_the_variable(place: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     assert main([*TINY, str(tmp_path / "out"), "--no-cache"]) == 0
     assert not place.exists() and capsys.readouterr().err == ""
@@ -124,6 +126,7 @@ def test_other_warnings_are_shown(place: Path) -> None:
         warnings.warn("of a user", stacklevel=1)
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(place: Path) -> None:
     code = (
         "import jax; from telejax.backend.kept_programs import folder, keep_programs\n"

@@ -143,6 +143,7 @@ def fixed_point(task: tj.tasks.Quadratic, matrix: np.ndarray, eta: float) -> np.
     return np.linalg.solve(system, -eta * matrix @ constant)
 
 
+@pytest.mark.slow
 def test_bias_of_decentralized_sgd_has_the_orders_of_step_size_and_consensus_rate(x64: None) -> None:
     """The squared distance of the nodes from the optimum is of the order eta^2 / p^2, where eta is far below p."""
     rates, sizes = [1e-4, 5e-5, 2.5e-5], [16, 32, 64]
@@ -163,6 +164,7 @@ def test_bias_of_decentralized_sgd_has_the_orders_of_step_size_and_consensus_rat
     assert slope(gaps, [errors[nodes, rates[-1]] for nodes in sizes]) == pytest.approx(-2.0, abs=0.15)
 
 
+@pytest.mark.slow
 def test_compressed_gossip_reaches_consensus_linearly() -> None:
     """CHOCO-SGD with step size 0 and 5 % of the numbers: each 500 rounds shrink the consensus distance alike."""
     task = tj.tasks.quadratic(nodes=8, dim=100)

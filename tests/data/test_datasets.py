@@ -37,6 +37,7 @@ def test_folders_by_variable_and_by_name(tmp_path, monkeypatch):
     assert data.mnist().name == "mnist"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not files.Path(DEBIAN).is_dir(), reason=f"{DEBIAN} is absent: apt-get install dataset-fashion-mnist"
 )

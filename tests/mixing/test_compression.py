@@ -25,6 +25,7 @@ BITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BITS)
 def test_what_is_lost_is_within_delta_and_bits_are_those_of_the_papers(name: str) -> None:
     compressor, bits = BITS[name]
@@ -55,6 +56,7 @@ def test_numbers_whose_squares_overflow_or_vanish_arrive() -> None:
     assert (network.loss, whole.loss) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_zeros_stay_zeros() -> None:
     for compressor, _ in BITS.values():
         assert (compressor(jax.random.key(0), jnp.zeros(DIM)) == 0).all()

@@ -267,6 +267,7 @@ def effective(network: tj.Network, seed: int = 4, top: str = "complete") -> np.n
     return np.asarray(params)
 
 
+@pytest.mark.slow
 def test_an_outage_is_both_ways_and_a_loss_is_not():
     for seed in range(3):
         both = effective(tj.Network(outage=0.4), seed)

@@ -281,6 +281,7 @@ def test_rounds_of_too_few_are_only_counted_in_a_row() -> None:
     assert result.final()["stalled"].item() > 6
 
 
+@pytest.mark.slow
 def test_an_absent_node_keeps_its_model_and_its_edges_are_dropped() -> None:
     rule = presence.epochs(0.4, seed=4)
     start = DSGD.bind(TASK).init(jax.random.key(9), TASK)

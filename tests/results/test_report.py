@@ -348,6 +348,7 @@ def test_a_sweep_without_cells_has_no_report():
         Sweep(pl.DataFrame(), (), 3).report()
 
 
+@pytest.mark.slow
 def test_searches_are_told_apart_by_their_history():
     table = pl.DataFrame(
         {"active": [1, 1], "seed": [0, 0], "learning_rate": [0.1, 0.1], "round": [0, 4], "loss": [1.0, 0.5]}

@@ -71,6 +71,7 @@ TRY = """<script>
 </script>"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_a_browser_draws_every_chart_without_an_error(language: str, tmp_path: Path) -> None:
     grown = pl.concat(history(nodes=pl.lit(nodes), time=pl.col("round") * nodes * 0.5) for nodes in (25, 100, 350))

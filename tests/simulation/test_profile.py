@@ -18,6 +18,7 @@ def run(**options):
     return tj.simulate(TELEPORT, TASK, rounds=40, eval_every=10, progress=False, **options)
 
 
+@pytest.mark.slow
 def test_a_profile_names_the_parts_and_changes_nothing(tmp_path):
     profiled = run(profile=tmp_path / "trace")
     assert profiled.history.equals(run().history)
@@ -56,6 +57,7 @@ def test_profiles_that_cannot_be(rounds, given, told):
         profile.check_profile(given, rounds, 10)
 
 
+@pytest.mark.slow
 def test_precisions(monkeypatch):
     with pytest.raises(ValueError, match="unknown precision 'half'; give one of: bfloat16, float32, tensorfloat32"):
         run(precision="half")

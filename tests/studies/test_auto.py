@@ -99,6 +99,7 @@ def test_the_search_opens_again_when_the_objective_stalls():
     assert (spent[settled:] == 21).any()  # and again the larger ones beside it
 
 
+@pytest.mark.slow
 def test_a_candidate_without_room_is_tried_alone():
     """With n = 64 a run of 64 cannot stand beside one of 32; f(mean) gets lower the more are active."""
     task = tj.tasks.quadratic(nodes=64, dim=6, heterogeneity=6.0, noise=0.0)

@@ -29,6 +29,7 @@ def grown() -> tj.Scaling:
     return tj.scaling(METHODS, quadratic, [16, 4], seeds=3, tune_seeds=1, **ASKED)
 
 
+@pytest.mark.slow
 def test_few_seeds_choose_and_all_run_with_their_choice(grown: tj.Scaling) -> None:
     few = grown.comparisons[16]
     alone = tj.compare(METHODS, quadratic(16), seeds=1, **ASKED)
@@ -45,6 +46,7 @@ def test_few_seeds_choose_and_all_run_with_their_choice(grown: tj.Scaling) -> No
     assert few.table()["runs"].to_list() == [3, 3] and few.config["tune_seeds"] == 1
 
 
+@pytest.mark.slow
 def test_sizes_are_those_of_single_comparisons(grown: tj.Scaling) -> None:
     assert list(grown.comparisons) == [4, 16]
     small = tj.compare(METHODS, quadratic(4), seeds=3, tune_seeds=1, **ASKED)
@@ -74,6 +76,7 @@ def test_the_picture_has_a_line_a_method_and_no_start_on_logarithmic_axes(grown:
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_counts_of_numpy_are_saved_like_others(tmp_path: Path, any_types: None) -> None:
     asked = {**ASKED, "tune": [0.1]}
     few = tj.compare(METHODS[1:], quadratic(4), seeds=np.int64(2), tune_seeds=np.int64(1), **asked)

@@ -289,6 +289,7 @@ def with_network(folder: Path, lines: str, network: str = NETWORK) -> Path:
     return folder / "spec.toml"
 
 
+@pytest.mark.slow
 def test_numbers_of_a_network_are_one_program_and_those_of_simulate(tmp_path, monkeypatch):
     batches = []
 
@@ -317,6 +318,7 @@ def test_numbers_of_a_network_are_one_program_and_those_of_simulate(tmp_path, mo
     np.testing.assert_allclose(swept_rows["loss"], rows["loss"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_files_of_networks_are_cells_and_their_contents_belong_to_the_sweep(tmp_path):
     (tmp_path / "other.toml").write_text('[machines]\nkind = "constant"\n')
     spec = with_network(tmp_path, "").read_text()

@@ -44,6 +44,7 @@ def test_every_name_is_doubly_stochastic_and_mixes_on_the_device(name, nodes, se
     assert 0 <= topology.consensus_bounds().low <= topology.consensus_bounds().high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(T.NAMES) - {"complete", "matcha"}))
 def test_large_graphs_need_memory_of_nodes_times_degree(name):
     nodes = 1 << 14
