@@ -12,7 +12,7 @@ import pytest
 import telejax as tj
 from telejax import plots
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.usefixtures("compiled_fast"), pytest.mark.slow]
 
 NODES, K, ROUNDS = 12, 5, 20
 TASK = tj.tasks.quadratic(nodes=NODES, dim=3)

@@ -13,7 +13,7 @@ import telejax as tj
 from telejax.network import draws, faults
 from telejax.network.faults import POLICIES
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.usefixtures("compiled_fast"), pytest.mark.slow]
 
 NODES, K, ROUNDS = 12, 5, 12
 TASK = tj.tasks.quadratic(nodes=NODES, dim=3)

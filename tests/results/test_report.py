@@ -22,7 +22,7 @@ from telejax.results.report.subject import Subject, of_comparison, of_result, of
 from telejax.results.report.words import TEXTS, Words
 from telejax.studies.sweep.sweep import Sweep
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.usefixtures("compiled_fast"), pytest.mark.slow]
 
 LANGUAGES = ("en", "ja")
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import telejax as tj
 
-pytestmark = pytest.mark.usefixtures("compiled_fast")
+pytestmark = [pytest.mark.usefixtures("compiled_fast"), pytest.mark.slow]
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 METHODS = [tj.decentralized_sgd(topology="ring", optimizer=SGD), tj.random_walk(optimizer=SGD)]
