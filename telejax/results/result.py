@@ -1,5 +1,6 @@
 """What a simulation returns: a tidy history, the models, and how to look at, save and load them."""
 
+import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff"
 """Columns that a summary leaves out."""
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "history.parquet": pl.read_parquet,
+    "history.parquet": lambda file: pl.read_parquet(io.BytesIO(file.read_bytes())),  # a path would be a pattern
     "config.json": lambda file: json.loads(file.read_text()),
     "params.msgpack": lambda file: flax.serialization.msgpack_restore(file.read_bytes()),
 }

@@ -1,5 +1,6 @@
 """What a folder holds: the subject of its report, whatever command or method wrote it."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ def _table(file: Path, told: str) -> pl.DataFrame:
     try:
         if not file.is_file():  # it may never end
             raise OSError("it is no regular file")
-        return pl.read_parquet(file)
+        return pl.read_parquet(io.BytesIO(file.read_bytes()))  # a path would be a pattern
     except Exception as error:  # of many kinds
         raise ValueError(
             f"{told}, whose {file.name} cannot be read: {error or type(error).__name__}; {REMEDY}"
