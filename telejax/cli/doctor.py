@@ -161,7 +161,7 @@ def extras() -> Iterator[Row]:
         found = importlib.util.find_spec(module) is not None
         yield Row(name, f"installed ({module})" if found else f'not installed; pip install "telejax[{name}]"')
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    yield Row("browser", browser or "not found; only tests of reports want one")
+    yield Row("browser", browser or "not found; apt install chromium brings one, which only tests of reports want")
 
 
 def programs() -> Iterator[Row]:

@@ -36,7 +36,7 @@ def test_what_is_absent_is_a_note(capsys, monkeypatch: pytest.MonkeyPatch) -> No
     printed = " ".join(capsys.readouterr().out.split())  # however long the path of the folder is
     for words in (
         'not installed; pip install "telejax[some]"',
-        "only tests of reports want one",
+        "apt install chromium brings one, which only tests of reports want",
         "give commands --out",
     ):
         assert words in printed
