@@ -62,24 +62,3 @@ def _older_emitters(options: Callable[..., Any], *args: Any, **given: Any) -> An
     """What jax asks of XLA, and its older way."""
     own = given.pop("env_options_overrides", None) or {}
     return options(*args, env_options_overrides={EMITTERS: False, **own}, **given)
-
-
-EMITTERS = "xla_cpu_use_fusion_emitters"
-"""The option of XLA without which it takes its older way to code for a CPU, in half the time; later ones have none."""
-
-
-@cache
-def _has_older_emitters() -> bool:
-    import jax
-
-    try:
-        jax.jit(lambda: 0, compiler_options={EMITTERS: False})()
-    except jax.errors.JaxRuntimeError:
-        return False
-    return True
-
-
-def _compile_options(options: Callable[..., Any], *args: Any, **given: Any) -> Any:
-    """What jax asks of XLA, and the older emitters."""
-    own = given.pop("env_options_overrides", None) or {}
-    return options(*args, env_options_overrides={EMITTERS: False, **own}, **given)

@@ -9,7 +9,7 @@ tree. T. Vogels et al. 2021, arXiv 2110.04175. A node talks with its parent (up)
 """
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,6 @@ from telejax.topology.trees import parents
 @dataclass(frozen=True)
 class RelaySGD(OnGraph):
     """See :func:`relay_sgd`."""
-
-    label: ClassVar[str] = "RelaySGD"
 
     optimizer: Optimizer | FixedOptimizer
     mixing: Mixing | NodeTopology
@@ -86,7 +84,7 @@ class RelaySGD(OnGraph):
             params,
             received["sum"],
         )
-        state, _ = self.gossip(key, network, state, jnp.zeros((nodes, 1)))  # when it arrives; what, is no matrix's
+        state, _ = self.gossip(key, network, state, jnp.zeros((nodes, 1)))  # for its time; relayed sums are no W x
         memory = Memory(slot={"up": new_up, "down": new_down})
         state = state.replace(params=params, opt_state=opt_state, memory=memory, round=state.round + 1)
         return network.report(state)

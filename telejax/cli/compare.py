@@ -87,12 +87,13 @@ class Compare(TaskOptions):
         output.print_written(self.out, ["history.parquet", "config.json", "comparison.png", "scaling.png"])
         if at_edge := outcome.at_edge():
             output.say(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
-        for name, run in outcome.diverged().items():
+        diverged = outcome.diverged()
+        for name, run in diverged.items():
             output.say(
                 f"{name} diverged by round {run.rounds} with every step size of "
                 f"{run.learning_rates}; give smaller ones with --learning-rates"
             )
-        return 1 if outcome.diverged() or output.failed else 0
+        return 1 if diverged or output.failed else 0
 
     def check(self) -> None:
         """Refuse what can be refused before jax is imported."""

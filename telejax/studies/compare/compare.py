@@ -185,12 +185,17 @@ def _compared(runs: Mapping[str, Result], task: Task, network: Network | None) -
     """What was compared and tried, in plain values."""
     world = None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
     return {
-        "title": f"{getattr(task, 'name', type(task).__name__)}, {task.nodes} nodes",
+        "title": title(task, [task.nodes]),
         "nodes": task.nodes,
         "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
         "network": world,
         "methods": {name: run.config for name, run in runs.items()},
     }
+
+
+def title(task: Task, sizes: Sequence[int]) -> str:
+    """What was compared on: the task, and its numbers of nodes."""
+    return f"{getattr(task, 'name', type(task).__name__)}, {', '.join(map(str, sizes))} nodes"
 
 
 def _plain(count: int | None) -> int | None:

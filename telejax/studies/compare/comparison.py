@@ -2,10 +2,11 @@
 
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 import rich.box
@@ -25,9 +26,75 @@ if TYPE_CHECKING:
 COLUMNS = "give a list of columns, such as ['loss']"
 
 
+class Compared(Reported):
+    """What is saved, reported and shown of methods side by side, at one number of nodes or at several."""
+
+    picture: ClassVar[str]
+    """The file of what :meth:`plot` draws."""
+    config: dict[str, Any]
+
+    @abstractmethod
+    def history(self) -> pl.DataFrame:
+        """All rows of all methods."""
+
+    @abstractmethod
+    def table(self) -> pl.DataFrame:
+        """The last rows of the tuned runs, over seeds."""
+
+    @abstractmethod
+    def plot(self) -> "matplotlib.figure.Figure":
+        """The tuned runs."""
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Write history.parquet and config.json into a new folder, all or nothing, then the picture.
+
+        A picture that cannot be drawn or written is a warning; the data are kept.
+
+        Raises:
+            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
+            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
+                the path is a file or a symbolic link.
+            OSError: the folder cannot be written; what was there before is kept.
+        """
+        with new_folder(path, overwrite, later=[self.picture]) as folder:
+            self.history().write_parquet(folder / "history.parquet")
+            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
+        write_picture(Path(path) / self.picture, self._picture, kept=["history.parquet", "config.json"])
+        return Path(path)
+
+    def _subject(self) -> "Subject":
+        from telejax.results.report.subject import of_comparison
+
+        return of_comparison(self.history(), self.config)
+
+    def _picture(self) -> bytes:
+        from telejax.results.plots import figure_png
+
+        return figure_png(self.plot().axes[0], dpi=150)
+
+    def _titled(self, told: str) -> Table:
+        """A table to print, with the methods as its first column."""
+        seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
+        table = Table(
+            title=f"{self.config['title']}, {seeds}: {told}",
+            title_justify="left",
+            box=rich.box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        table.add_column("method", min_width=9, overflow="fold")
+        return table
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
 @dataclass(frozen=True)
-class Comparison(Reported):
+class Comparison(Compared):
     """The outcome of :func:`compare`."""
+
+    picture: ClassVar[str] = "comparison.png"
 
     runs: dict[str, Result]
     """Method to the result with all its step sizes."""
@@ -45,9 +112,9 @@ class Comparison(Reported):
 
     def history(self) -> pl.DataFrame:
         """All rows of all methods, with the columns ``method`` and ``tuned`` (whether its step size was chosen)."""
-        frames = []
+        frames, tuned = [], self.tuned
         for name, run in self.runs.items():
-            best = self.tuned[name]
+            best = tuned[name]
             is_best = pl.all_horizontal(pl.col(one).eq_missing(value) for one, value in best.settings[0].items())
             rows = run.history if self.chosen is None else pl.concat([run.history.filter(~is_best), best.history])
             frames.append(rows.select(pl.lit(name).alias("method"), pl.all(), is_best.alias("tuned")))
@@ -102,33 +169,6 @@ class Comparison(Reported):
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize="small")
         return figure
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet and config.json into a new folder, all or nothing, then comparison.png.
-
-        A picture that cannot be drawn or written is a warning; the data are kept.
-
-        Raises:
-            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
-            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
-                the path is a file or a symbolic link.
-            OSError: the folder cannot be written; what was there before is kept.
-        """
-        with new_folder(path, overwrite, later=["comparison.png"]) as folder:
-            self.history().write_parquet(folder / "history.parquet")
-            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
-        write_picture(Path(path) / "comparison.png", self._picture, kept=["history.parquet", "config.json"])
-        return Path(path)
-
-    def _subject(self) -> "Subject":
-        from telejax.results.report.subject import of_comparison
-
-        return of_comparison(self.history(), self.config)
-
-    def _picture(self) -> bytes:
-        from telejax.results.plots import figure_png
-
-        return figure_png(self.plot().axes[0], dpi=150)
-
     def __rich__(self) -> Table:
         accuracy = self.target_metric == "accuracy"
         shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
@@ -136,16 +176,7 @@ class Comparison(Reported):
             ["mean\nmodel", "slots'\nmean", "worst\nslot"] if accuracy else ["loss", "slots'\nloss", "consen-\nsus"]
         )
         goal = f"{self.target:.0%}" if accuracy else f"{self.target:.2g}"
-        seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
-        table = Table(
-            title=f"{self.config['title']}, {seeds}: mean ± standard deviation",
-            title_justify="left",
-            box=rich.box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        table.add_column("method", min_width=9, overflow="fold")
+        table = self._titled("mean ± standard deviation")
         table_of_runs = self.table()
         timed = "time" in table_of_runs.columns  # in the place of messages, of which MB tell
         counted, called = ("time", "sec-\nonds") if timed else ("messages", "mes-\nsages")
@@ -185,9 +216,6 @@ class Comparison(Reported):
     def diverged(self) -> dict[str, Result]:
         """Methods whose every run diverged."""
         return {name: run for name, run in self.runs.items() if bool(run.final()["diverged"].all())}
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def megabytes(count: float) -> str:

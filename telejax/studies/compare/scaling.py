@@ -1,33 +1,25 @@
 """What happens as the number of nodes grows: several methods on one kind of task at several sizes."""
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-import rich.box
 from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
 from telejax.errors import check_integer, check_list, short, takes
 from telejax.network import Network
-from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
 from telejax.simulation.tuning import Tune
-from telejax.studies.compare.compare import LEARNING_RATES, METHODS_AT_ONCE, planned
-from telejax.studies.compare.comparison import Comparison, megabytes
+from telejax.studies.compare.compare import LEARNING_RATES, METHODS_AT_ONCE, planned, title
+from telejax.studies.compare.comparison import Compared, Comparison, megabytes
 from telejax.tasks.base import Task
 
 if TYPE_CHECKING:
     import matplotlib.figure
-
-    from telejax.results.report.subject import Subject
 
 NODES = "give a list of different numbers of nodes, such as [25, 100, 350]"
 ACCURACY = ("accuracy_slots", "accuracy_worst")
@@ -35,8 +27,10 @@ LOSS = ("loss_slots", "loss")
 
 
 @dataclass(frozen=True)
-class Scaling(Reported):
+class Scaling(Compared):
     """The outcome of :func:`scaling`."""
+
+    picture: ClassVar[str] = "scaling.png"
 
     comparisons: dict[int, Comparison]
     """Nodes to the comparison of all methods there, in ascending order."""
@@ -68,12 +62,11 @@ class Scaling(Reported):
 
     def diverged(self) -> dict[str, Result]:
         """Methods with how many nodes whose every run diverged."""
-        named = {
+        return {
             f"{name} at {nodes} nodes": run
             for nodes, found in self.comparisons.items()
             for name, run in found.diverged().items()
         }
-        return named
 
     def plot(self) -> "matplotlib.figure.Figure":
         """Both metrics against the number of nodes; below the first one against gradients and bytes, at most nodes."""
@@ -107,45 +100,9 @@ class Scaling(Reported):
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize="small")
         return figure
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet and config.json into a new folder, all or nothing, then scaling.png.
-
-        A picture that cannot be drawn or written is a warning; the data are kept.
-
-        Raises:
-            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
-            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
-                the path is a file or a symbolic link.
-            OSError: the folder cannot be written; what was there before is kept.
-        """
-        with new_folder(path, overwrite, later=["scaling.png"]) as folder:
-            self.history().write_parquet(folder / "history.parquet")
-            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
-        write_picture(Path(path) / "scaling.png", self._picture, kept=["history.parquet", "config.json"])
-        return Path(path)
-
-    def _subject(self) -> "Subject":
-        from telejax.results.report.subject import of_comparison
-
-        return of_comparison(self.history(), self.config)
-
-    def _picture(self) -> bytes:
-        from telejax.results.plots import figure_png
-
-        return figure_png(self.plot().axes[0], dpi=150)
-
     def __rich__(self) -> Table:
-        seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
         told, other = ("own accuracy", "worst") if self.metrics == ACCURACY else ("own loss", "mean model")
-        table = Table(
-            title=f"{self.config['title']}, {seeds}: the slots' {told}, mean ± deviation;\nbelow it the {other}",
-            title_justify="left",
-            box=rich.box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-        )
-        table.add_column("method", min_width=9, overflow="fold")
+        table = self._titled(f"the slots' {told}, mean ± deviation;\nbelow it the {other}")
         sizes = list(self.comparisons)
         for nodes in sizes:
             table.add_column(f"{nodes:,}\nnodes", justify="right", no_wrap=True)
@@ -169,9 +126,6 @@ class Scaling(Reported):
         """Both metrics of a method at one size."""
         first, second = self.metrics
         return f"{mean_and_spread(row[first], row[f'{first}_std'], 3)}\n{mean_and_spread(row[second], digits=3)}"
-
-    def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
 
 
 def scaling(
@@ -241,9 +195,6 @@ def scaling(
     jobs = [(size, name) for size in reversed(sizes) for name in plans[size].methods]  # the longest begin first
     outcomes = dict(zip(jobs, in_threads(lambda job: plans[job[0]].run(job[1]), jobs, METHODS_AT_ONCE), strict=True))
     found = {size: plan.told([outcomes[size, name] for name in plan.methods]) for size, plan in plans.items()}
-    shared, largest = (
-        {"nodes": sizes, "sizes": {str(size): one.config for size, one in found.items()}},
-        found[sizes[-1]],
-    )
-    title = largest.config["title"].replace(f"{sizes[-1]} nodes", f"{', '.join(map(str, sizes))} nodes")
-    return Scaling(found, {**largest.config, "title": title, **shared})
+    configs = {str(size): one.config for size, one in found.items()}
+    of_all = {"title": title(plans[sizes[-1]].task, sizes), "nodes": sizes, "sizes": configs}
+    return Scaling(found, {**found[sizes[-1]].config, **of_all})
