@@ -362,12 +362,9 @@ def normalised(matrix: scipy.sparse.csr_array, name: str, stochastic: Stochastic
     Raises:
         ValueError: not square, not finite, negative, or sums further off.
     """
-    if len(matrix.shape) != 2:
+    if len(matrix.shape) != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"{name} has shape {matrix.shape}; a mixing matrix is square, give one row a node")
-    rows, columns = matrix.shape
-    if rows != columns:
-        raise ValueError(f"{name} has shape {matrix.shape}; a mixing matrix is square, one row a node")
-    if rows < 1:
+    if not matrix.shape[0]:
         raise ValueError(f"{name} is empty; give at least one node")
     if not np.isfinite(matrix.data).all():
         bad = matrix.data[~np.isfinite(matrix.data)][0]
