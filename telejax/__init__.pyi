@@ -33,10 +33,13 @@ from .algorithms.scaffold import scaffold as scaffold
 from .algorithms.teleportation import teleportation as teleportation
 from .errors import DivergenceError as DivergenceError
 from .mixing import compression as compression
+from .mixing import robust as robust
 from .mixing.compose import block_diagonal as block_diagonal
 from .mixing.mix import mix as mix
 from .mixing.mix import neighbours as neighbours
 from .network import Network as Network
+from .network import attacks as attacks
+from .network.adversary import adversary as adversary
 from .optimizers import as_optimizer as as_optimizer
 from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct

@@ -92,8 +92,13 @@ class Algorithm(ABC):
         """Bytes of one message of gossip: one copy of the parameters."""
         return copy_bytes(state.params)
 
+    @property
+    def handoff_messages(self) -> int:
+        """Messages of one hand-off: one, from the former holder."""
+        return 1
+
     def handoff_bytes(self, state: State) -> int:
-        """Bytes of one hand-off: one copy of the parameters, and of what travels with them."""
+        """Bytes of one message of a hand-off: one copy of the parameters, and of what travels with them."""
         return copy_bytes(state.params)
 
     def with_learning_rate(self, learning_rate: float | Array) -> Self:

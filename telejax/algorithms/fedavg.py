@@ -10,14 +10,16 @@ FedYogi, FedAdagrad) gives x - mean x_a to an optimizer of the server.
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
-from telejax.algorithms.local import check_local_steps, near, served
+from telejax.algorithms.local import check_local_steps, extras, near, served
 from telejax.algorithms.parts import check_active, data_key, local_update, refreshed
 from telejax.errors import check_flag, check_integer, check_number
 from telejax.mixing.means import Mean
+from telejax.mixing.robust import Rule, check_aggregation
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import STATIC, Info, Memory, Params, State, pytree
@@ -35,13 +37,14 @@ class FedAvg(Algorithm):
     state_travels: bool = field(metadata=STATIC)
     proximal: float | None
     server_optimizer: Optimizer | FixedOptimizer | None
+    aggregation: Rule | None
 
     @property
     def name(self) -> str:
         called = "FedAvg" if self.proximal is None else "FedProx"
         if self.server_optimizer is not None:
             called += f" {self.server_optimizer.describe()['name']}"
-        return f"{called} k={self.clients}, {self.local_steps} local"
+        return f"{called} k={self.clients}, {self.local_steps} local{extras(1, self.aggregation)}"
 
     def slots(self, nodes: int) -> int:
         return check_active(self.clients, nodes, name="clients")
@@ -50,17 +53,11 @@ class FedAvg(Algorithm):
         return (self.clients * self.local_steps,)
 
     def start(self, key: Key[Array, ""], params: Params, task: Task) -> State:
-        state = super().start(key, params, task)
-        if self.server_optimizer is None:
-            return state
-        return state.replace(memory=Memory(common=self.server_optimizer.build().init(params)))
+        server = None if self.server_optimizer is None else self.server_optimizer.build().init(params)
+        return super().start(key, params, task).replace(memory=Memory(common=server))
 
     def check_network(self, network: Network) -> None:
-        network.check_server(self.name)
-        if self.server_optimizer is not None and network.thins:  # messages may be missing
-            raise ValueError(
-                f"network is {network}, and a server with an optimizer has all models; leave server_optimizer out"
-            )
+        network.check_server(self.name, complete=self.server_optimizer is not None)
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, self.clients, ordered=False)
@@ -70,11 +67,11 @@ class FedAvg(Algorithm):
         params, opt_state = local_update(
             data_key(key), state.params, state.opt_state, state.holders, task, self.optimizer, self.local_steps, **local
         )
-        before = state.params
-        server = Mean("server", self.clients, self.gossip_messages(task.nodes)[0], transport="server")
-        state, params, _ = network.gossip(key, server, params, state, self.copy_bytes(state), steps=self.local_steps)
+        mean = Mean("server", self.clients, (2 * self.clients,), transport="server")
+        gossip = partial(network.gossip, steps=self.local_steps, aggregation=self.aggregation, server=state.params)
+        state, params, _ = gossip(key, mean, params, state, self.copy_bytes(state))
         if self.server_optimizer is not None:
-            params, server = served(self.server_optimizer, before, params, state.memory.common)
+            params, server = served(self.server_optimizer, state.params, params, state.memory.common)
             state = state.replace(memory=Memory(common=server))
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
 
@@ -93,6 +90,7 @@ def fedavg(
     state_travels: bool = False,
     proximal: float | None = None,
     server_optimizer: Optimizer | None = None,
+    aggregation: Rule | None = None,
 ) -> FedAvg:
     """FedAvg over ``clients`` sampled nodes a round.
 
@@ -104,17 +102,19 @@ def fedavg(
             is counted in the bytes; by default it starts afresh with every new client.
         proximal: mu of FedProx, which holds clients near the server's model; may be tuned.
         server_optimizer: of FedOpt, such as ``telejax.optimizer(optax.adam, learning_rate=0.01)``.
+        aggregation: a rule of ``tj.robust`` in the place of the average, whose own vector is the server's model.
 
     Raises:
-        ValueError: ``clients`` or ``local_steps`` below 1, or more clients than nodes; ``proximal`` below 0.
+        ValueError: ``clients`` or ``local_steps`` below 1, more clients than nodes or too few for ``aggregation``;
+            ``proximal`` below 0.
 
     >>> import optax, telejax as tj
     >>> tj.fedavg(clients=4, local_steps=2, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).gradients(100)
     (8,)
     """
-    clients = check_integer("clients", clients, minimum=1)
-    local_steps = check_local_steps(local_steps)
+    clients, local_steps = check_integer("clients", clients, minimum=1), check_local_steps(local_steps)
     proximal = None if proximal is None else check_number("proximal", proximal)
-    server = None if server_optimizer is None else as_optimizer(server_optimizer, "server_optimizer")
     state_travels = check_flag("state_travels", state_travels)
-    return FedAvg(as_optimizer(optimizer), clients, local_steps, state_travels, proximal, server)
+    server = None if server_optimizer is None else as_optimizer(server_optimizer, "server_optimizer")
+    rule = check_aggregation(aggregation, Mean.over(clients, "server"))
+    return FedAvg(as_optimizer(optimizer), clients, local_steps, state_travels, proximal, server, rule)

@@ -59,6 +59,11 @@ class JointTeleportation(Algorithm):
             raise ValueError(
                 "faults recover from a neighbour, which may be of another candidate; give another recovery"
             )
+        if network.forges:
+            raise ValueError(
+                "the network has an adversary, who forges what all honest slots have, and these are of several "
+                "candidates; simulate each candidate by itself"
+            )
 
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         state, holders = network.activate(key, state, task.nodes, sum(self.active))

@@ -9,6 +9,7 @@ import optax
 from jaxtyping import Array
 
 from telejax.errors import check_integer, short
+from telejax.mixing.rules import Rule
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.state import Params
 
@@ -106,6 +107,17 @@ def per_step_size(optimizer: Optimizer, steps: int = 1) -> Array:
     """``1 / (steps eta)``, or 0 where eta is 0, as then nothing moves."""
     eta = jnp.asarray(optimizer.learning_rate)
     return jnp.where(eta > 0, 1 / (steps * jnp.where(eta > 0, eta, 1)), 0)
+
+
+def extras(local_steps: int, aggregation: Rule | None, hand_off: object = None) -> str:
+    """What the name of a method says of what is not as usual in it.
+
+    >>> extras(2, None, "median of 3")
+    ', 2 local, hand-off median of 3'
+    """
+    steps = f", {local_steps} local" if local_steps > 1 else ""
+    fetched = "" if hand_off is None else f", hand-off {hand_off}"
+    return steps + fetched + ("" if aggregation is None else f", {aggregation}")
 
 
 def check_local_steps(count: int) -> int:

@@ -19,6 +19,7 @@ from telejax.backend.shapes import difference, is_array, is_number, kind_of, out
 from telejax.errors import attribute, check_integer, check_kind, short, takes
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
+from telejax.random.sampling import MAX_NODES
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
@@ -31,6 +32,12 @@ def check_active(active: int, nodes: int, name: str = "active") -> int:
     if active > nodes:
         raise ValueError(f"{name} is {short(active)} and the task has {nodes} nodes; activate at most {nodes}")
     return active
+
+
+def check_slots(active: int) -> int:
+    """Return the number of slots, or raise a ValueError where nodes cannot be drawn for so many."""
+    remedy = "give an integer of at least 1, or use telejax.auto(...), which finds the number while it runs"
+    return check_integer("active", check_integer("active", active, minimum=1, remedy=remedy), 1, maximum=MAX_NODES)
 
 
 def data_key(key: Key[Array, ""]) -> Key[Array, ""]:

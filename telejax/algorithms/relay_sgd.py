@@ -46,10 +46,10 @@ class RelaySGD(OnGraph):
         return replace(self, mixing=tree.mixing(), parent=parents(tree))
 
     def check_network(self, network: Network) -> None:
-        for part in ("loss", "outage", "presence", "faults"):
-            if getattr(network, part) is not None:
+        for part in ("loss", "outage", "presence", "faults", "adversary"):
+            if getattr(network, part) is not None and (part != "adversary" or network.forges):
                 raise ValueError(
-                    f"network has {part}=, and {self.name} relays sums of models, of which none may be missing; leave "
+                    f"network has {part}=, and {self.name} relays sums of models, none missing or forged; leave "
                     f"{part} out, or take another method"
                 )
 

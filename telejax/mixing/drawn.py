@@ -56,6 +56,10 @@ class Drawn(Mixing):
         heard = self.weight / len(peers) * jnp.where(told == place[None], 0, times).astype(float)
         return jnp.concatenate([place[None], told]), jnp.concatenate([1 - jnp.sum(heard, axis=0, keepdims=True), heard])
 
+    def fewest(self) -> tuple[int, int, int]:
+        """Of the peers that a slot may have; those that a round does not draw count as missing."""
+        return self.degree, 0, 0
+
     def counts(self, rounds: np.ndarray) -> np.ndarray:
         """How many models are sent in each of the given rounds."""
         padded = np.zeros(1 << len(rounds).bit_length(), np.int32)  # few lengths, so that few are compiled
@@ -122,6 +126,10 @@ class RandomActivation(Drawn):
     def peers(self, round: Int[Array, ""]) -> Int[Array, "peers slots"]:
         place = jnp.arange(self.slots, dtype=jnp.int32)
         return jnp.where(self.active(round)[:, None], self.matchings, place[None])
+
+    def fewest(self) -> tuple[int, int, int]:
+        partners = 1 + np.sum(np.asarray(self.matchings) != np.arange(self.slots), axis=0)
+        return int(partners.min()), int(partners.argmin()), 0
 
     def count(self, round: Int[Array, ""]) -> Int[Array, ""]:
         sizes = jnp.sum(jnp.asarray(self.matchings) != jnp.arange(self.slots)[None], axis=1, dtype=jnp.int32)

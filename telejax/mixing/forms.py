@@ -19,6 +19,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from telejax.mixing.accounting import Messages
+from telejax.mixing.aggregate import among_neighbours
+from telejax.mixing.rules import Rule
 from telejax.mixing.transit import Arrives, Transit, arrivals
 
 MAX_NEIGHBOURS = 32  # above this a row gather for each neighbour is slower than a matrix product
@@ -78,6 +80,27 @@ class Mixing(ABC):
     @abstractmethod
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         """Whom each slot hears, see :func:`telejax.neighbours`."""
+
+    def aggregate(
+        self,
+        rule: Rule,
+        kept: Float[Array, "slots d"],
+        sent: Float[Array, "slots d"],
+        round: Int[Array, ""],
+        server: Float[Array, " d"] | None = None,
+    ) -> Float[Array, "slots d"]:
+        """As :meth:`apply`, with a robust rule in the place of the average; see ``telejax.mixing.aggregate``."""
+        return among_neighbours(rule, *self.neighbours(round), kept, sent)
+
+    def fewest(self) -> tuple[int, int, int]:
+        """How many vectors a slot has to aggregate at least, its own included; which slot, and in which round."""
+        found = []
+        for now in range(1 if callable(self.messages) else len(self.messages)):
+            with jax.ensure_compile_time_eval():
+                indices, weights = (np.asarray(table) for table in self.neighbours(jnp.int32(now)))
+            heard = 1 + np.sum((indices != np.arange(self.slots)) & (weights != 0), axis=0)
+            found.append((int(heard.min()), int(heard.argmin()), now))
+        return min(found)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:
         """The round's mixing without the messages that do not arrive."""

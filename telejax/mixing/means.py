@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from telejax.mixing.accounting import Messages
+from telejax.mixing.aggregate import at_server
 from telejax.mixing.forms import (
     MAX_DENSE_NODES,
     SERVER,
@@ -17,6 +18,7 @@ from telejax.mixing.forms import (
     delivered_dense,
     pytree,
 )
+from telejax.mixing.rules import Rule
 from telejax.mixing.transit import Arrives, Transit, gathered, reduced_around
 
 
@@ -48,6 +50,23 @@ class Mean(Mixing):
         if sent is not kept:
             mean += (kept - sent) / self.slots
         return mean if self.lazy == 0 else self.lazy * kept + (1 - self.lazy) * mean
+
+    def aggregate(
+        self,
+        rule: Rule,
+        kept: Float[Array, "slots d"],
+        sent: Float[Array, "slots d"],
+        round: Int[Array, ""],
+        server: Float[Array, " d"] | None = None,
+    ) -> Float[Array, "slots d"]:
+        """Once, as all have the same vectors, unless the rule asks for each slot's own."""
+        if rule.needs_own and server is None:
+            return super().aggregate(rule, kept, sent, round)
+        one = at_server(rule, sent, jnp.ones(self.slots, bool), server)
+        return jnp.broadcast_to(one[None], kept.shape)
+
+    def fewest(self) -> tuple[int, int, int]:
+        return self.slots, 0, 0
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         place = jnp.arange(self.slots, dtype=jnp.int32)
@@ -156,6 +175,18 @@ class Served(Mixing):
         if sent is not kept:
             mean += share.reshape(column) * jnp.where(up, kept - sent, 0)
         return jnp.where(self.down.reshape(column), mean, kept)
+
+    def aggregate(
+        self,
+        rule: Rule,
+        kept: Float[Array, "slots d"],
+        sent: Float[Array, "slots d"],
+        round: Int[Array, ""],
+        server: Float[Array, " d"] | None = None,
+    ) -> Float[Array, "slots d"]:
+        if rule.needs_own and server is None:
+            return super().aggregate(rule, kept, sent, round)
+        return jnp.where(self.down[:, None], at_server(rule, sent, self.up, server)[None], kept)
 
     def neighbours(self, round: Int[Array, ""]) -> Rows:
         place = jnp.arange(self.slots, dtype=jnp.int32)

@@ -1,6 +1,6 @@
 """The world between the slots: whatever is not ideal reaches a method through three verbs."""
 
-from telejax.network import activation, faults, links, machines, presence
+from telejax.network import activation, attacks, faults, links, machines, presence
 from telejax.network.network import IDEAL, Network
 
-__all__ = ["IDEAL", "Network", "activation", "faults", "links", "machines", "presence"]
+__all__ = ["IDEAL", "Network", "activation", "attacks", "faults", "links", "machines", "presence"]

@@ -90,18 +90,18 @@ class Clocks:
     def begun(
         self,
         world: World,
-        source: Int[Array, " slots"],
+        sources: Int[Array, "sources slots"],
         holders: Int[Array, " slots"],
         moved: Bool[Array, " slots"],
         size: float,
         waits: Seconds,
         served: bool,
     ) -> World:
-        """A round begins: holders fetch what moved from its source, or all from a server, and start when they are free.
+        """A round begins: holders fetch what moved from its sources, or all from a server, and start when free.
 
         Args:
             world: of the network.
-            source: who had each slot.
+            sources: from whom each slot is fetched.
             holders: who has it now.
             moved: which slots are fetched.
             size: bytes of a slot.
@@ -116,7 +116,8 @@ class Clocks:
                 queue = jnp.arange(len(holders), dtype=jnp.float32)
                 takes += queue * (np.float32(size) / self.links.serving.bandwidth)
         elif self.links is not None:
-            takes = jnp.where(moved, self.links.takes(jnp.maximum(source, 0), holders, size), 0)
+            slowest = jnp.max(self.links.takes(jnp.maximum(sources, 0), holders[None], size), axis=0)
+            takes = jnp.where(moved, slowest, 0)
         begun = world.slot["clock"] + takes + waits
         free = self._free(world, holders)
         if free is None:

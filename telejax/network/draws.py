@@ -16,6 +16,9 @@ SECONDS = np.uint32(2**31 + 4)
 PRESENCE = np.uint32(2**31 + 5)
 PLACE = np.uint32(2**31 + 6)
 CHOICE = np.uint32(2**31 + 7)
+BYZANTINE = np.uint32(2**31 + 8)
+FORGED_GOSSIP = np.uint32(2**31 + 9)
+FORGED_FETCH = np.uint32(2**31 + 10)
 
 
 def fractions(

@@ -16,6 +16,7 @@ from telejax.backend.factories import Factory, required
 from telejax.backend.toml_file import Where, read_toml
 from telejax.errors import check_name, check_path, short
 from telejax.network import activation, faults, links, machines, presence
+from telejax.network.adversary import KINDS as ADVERSARIES
 from telejax.network.link_kinds import Links, Uniform
 
 FACTORIES: dict[str, dict[str, Factory]] = {
@@ -42,6 +43,7 @@ FACTORIES: dict[str, dict[str, Factory]] = {
         "adaptive": activation.adaptive,
     },
     "faults": {"independent": faults.independent},
+    "adversary": ADVERSARIES,
 }
 """Of each table the kinds, and what makes them; their parameters are the keys."""
 

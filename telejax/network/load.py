@@ -68,6 +68,21 @@ class Load:
             whole, rest = whole + carried.astype(jnp.int32), rest - carried
         return world.with_node(load=counts | {"seconds": (whole, rest)})
 
+    def fetched(
+        self,
+        world: World,
+        sources: Int[Array, "sources slots"],
+        holders: Int[Array, " slots"],
+        moved: Bool[Array, " slots"],
+    ) -> World:
+        """Add what was fetched of the slots that moved, beside the slots themselves, from others."""
+        load, size = world.node["load"], len(self.followed)
+        count = len(sources) * moved.astype(jnp.uint32)
+        fetched = load["fetched"].at[self._place(holders)].add(count, mode="drop")
+        asked = jnp.where(moved[None], self._place(sources), size)
+        handed = load["handed"].at[asked].add(jnp.uint32(1), mode="drop")
+        return world.with_node(load={**load, "fetched": fetched, "handed": handed})
+
     def _place(self, node: Int[Array, " slots"]) -> Int[Array, " slots"]:
         """Where a node is counted; beyond the end where it is not."""
         return jnp.where(node % self.stride == 0, node // self.stride, len(self.followed))

@@ -8,7 +8,6 @@ same seed draws the same faults for every method, and none of them meets a node'
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +15,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from telejax.backend.scopes import scope
+from telejax.mixing.aggregate import aggregate
 from telejax.mixing.forms import Mixing, renamed
 from telejax.mixing.mix import mix
+from telejax.mixing.rules import Rule
 from telejax.mixing.transit import Arrives
 from telejax.network import draws, recovery
 from telejax.network.activation import Uniform
+from telejax.network.groups import drift, per_group
 from telejax.network.parts import Parts
+from telejax.network.sources import Sources
 from telejax.network.world import Moment, World
 from telejax.random.sampling import sample_distinct, sample_weighted
 from telejax.state import Info, Params, State
@@ -48,12 +51,14 @@ class Network(Parts):
         presence: which nodes are there, see ``telejax.network.presence``.
         activation: who is active, of methods whose nodes are drawn, see ``telejax.network.activation``.
         faults: fetches and holders that fail, see ``telejax.network.faults``.
+        adversary: nodes that forge what they send and hand over, see :func:`telejax.adversary`.
 
     Columns of the history: ``lost``, messages that were waited for in vain; ``mean_drift``, how far the messages that
     did not arrive in the last round of gossip move the mean model, at the models of the evaluation; with clocks
     ``time``, the largest of them in simulated seconds, and the shares of the slots' time that they computed
     (``busy``) and waited for others (``waiting``); with presence ``stalled``, rounds in which too few nodes were there;
-    with faults ``retries``, ``failed`` and ``recovered``. Messages that an absent node does not send, and gradients
+    with faults ``retries``, ``failed`` and ``recovered``; with an adversary ``byzantine``, slots that its nodes held,
+    summed over rounds; the other slots are judged. Messages that an absent node does not send, and gradients
     that it does not compute, are not counted.
 
     Raises:
@@ -114,7 +119,14 @@ class Network(Parts):
             return state.replace(world=world), jnp.where(enough, holders, anybody)
 
     def hand_off(
-        self, key: Key[Array, ""], state: State, holders: Slots, message_bytes: int, *, served: bool = False
+        self,
+        key: Key[Array, ""],
+        state: State,
+        holders: Slots,
+        message_bytes: int,
+        *,
+        served: bool = False,
+        sources: Sources | None = None,
     ) -> tuple[State, Some]:
         """The slots move to their new holders, who fetch them from those of the round before.
 
@@ -128,12 +140,14 @@ class Network(Parts):
             holders: who are to take the slots.
             message_bytes: of one slot.
             served: whether a server sends its model to all holders, in place of those of the round before.
+            sources: from whom else each holder fetches, where it does not trust one alone.
 
         Returns:
             The state with ``holders``, and which slots changed hands, bool (slots,): none before the first round.
         """
         old, moved = state.holders, (holders != state.holders) & (state.round > 0)
         if self.ideal:
+            state = state if sources is None else sources.aggregated(state, state.params, moved)
             return state.replace(holders=holders), moved
         world, source, waits = self._world(state), old, jnp.zeros(len(holders), jnp.float32)
         if self.presence is not None:
@@ -150,12 +164,20 @@ class Network(Parts):
                 source = jnp.where(lost, recovery.next_slot(old, (len(lost),)), old)
             else:
                 moved &= ~lost
+        sent = None if served or not self.forges else self._forged(key, state.params, source, draws.FORGED_FETCH)
+        if sources is not None:
+            state = sources.aggregated(state, state.params if sent is None else sent, moved)
+        elif sent is not None:
+            state = state.replace(params=jax.tree.map(recovery.chosen(moved), sent, state.params))
         if self.presence is not None:
             world = world.with_slot(idle=world.slot["idle"] | ~self.presence.present(world, holders, self._now(state)))
         if self.load is not None or self.record is not None:
             world = world.with_slot(source=jnp.where(moved & (not served), source, -1))
+        asked = source[None] if sources is None else sources.of(source)
+        if self.load is not None and sources is not None:
+            world = self.load.fetched(world, asked[1:], holders, moved)
         if self.timed:
-            world = self.clocks.begun(world, source, holders, moved, message_bytes, waits, served)
+            world = self.clocks.begun(world, asked, holders, moved, message_bytes, waits, served)
         return state.replace(holders=holders, world=world), moved
 
     def gossip(
@@ -170,6 +192,8 @@ class Network(Parts):
         *,
         messages: int = 1,
         returned: bool = False,
+        aggregation: Rule | None = None,
+        server: Params | None = None,
     ) -> tuple[State, Params, Mixing]:
         """Each slot has computed, and mixes what it keeps with what it hears.
 
@@ -184,12 +208,19 @@ class Network(Parts):
             messages: as how many messages that counts which travels together.
             returned: whether the weight of what is lost stays with its sender, as push-sum asks, so that sums over all
                 slots are conserved; by default it falls to the receiver's own.
+            aggregation: a robust rule in the place of the average.
+            server: the model of the server that aggregates, at every slot; what the rule takes for its own.
 
         Returns:
             The state, the mixed parameters, and the mixing that took effect: ``mixing`` itself on an ideal network.
         """
+        mixed_by = lambda mixing, sent: (
+            mix(mixing, params, state.round, sent)
+            if aggregation is None
+            else aggregate(aggregation, mixing, params, state.round, sent, server)
+        )
         if self.ideal:
-            return state, mix(mixing, params, state.round, sent), mixing
+            return state, mixed_by(mixing, sent), mixing
         world, out = self._worked(key, state, steps)
         arrives = self._arrives(key, state.holders)
         delivered, surplus = mixing, jnp.zeros(mixing.slots)
@@ -207,7 +238,9 @@ class Network(Parts):
             left = delivered.delivered(state.round, arrives)
             delivered, surplus = left.mixing, surplus + left.surplus
             world = world.with_slot(lost=world.slot["lost"] + messages * left.lost)
-        mixed = mix(delivered, params, state.round, sent)
+        if self.forges:
+            sent = self._forged(key, params if sent is None else sent, state.holders, draws.FORGED_GOSSIP)
+        mixed = mixed_by(delivered, sent)
         if self.thins and returned:
             column = lambda x: surplus.astype(x.dtype).reshape((-1,) + (1,) * (x.ndim - 1))
             mixed, surplus = jax.tree.map(lambda x, kept: x - column(x) * kept, mixed, params), jnp.zeros_like(surplus)
@@ -240,7 +273,7 @@ class Network(Parts):
 
     def honest(self, holders: Slots) -> Some | None:
         """Which slots an honest node holds; None where all are honest."""
-        return None
+        return None if self.adversary is None else ~self.adversary.lies(holders)
 
     def metrics(
         self, models: Params, state: State, groups: tuple[int, ...]
@@ -293,6 +326,8 @@ class Network(Parts):
         nothing = {name: jnp.zeros_like(world.slot[name]) for name in TOLD if name in world.slot}
         if self.loss is not None or self.outage is not None:
             counts["lost"] = world.slot["lost"]
+        if self.adversary is not None:
+            counts["byzantine"] = self.adversary.lies(state.holders)
         if self.undoes:
             counts |= {name: world.slot[name] for name in ("unsent", "skipped")}
             state = recovery.undone(state, world.slot["before"], out)
@@ -322,6 +357,11 @@ class Network(Parts):
         world: World = self.start(state).world if state.world is None else state.world
         return world
 
+    def _forged(self, key: Key[Array, ""], params: Params, holders: Slots, cause: np.uint32) -> Params:
+        """What the holders of all slots send of their rows."""
+        assert self.adversary is not None
+        return self.adversary.sent(key, params, holders, cause)
+
     def _now(self, state: State) -> Moment:
         """When the round begins."""
         if not self.timed:
@@ -350,27 +390,3 @@ IDEAL = Network()
 
 TOLD = ("lost", "unsent", "skipped", "retries", "failed", "broke", "idle", "sent", "received", "worked")
 """What is kept of the slots for the rest of a round."""
-
-
-def per_group(count: Array, groups: tuple[int, ...]) -> Int[Array, " groups"]:
-    """Events of each group, int32, from those of its slots."""
-    if count.shape == (sum(groups),):
-        return jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in jnp.split(count, _ends(groups))])
-    return jnp.broadcast_to(count, (len(groups),)).astype(jnp.int32)
-
-
-def drift(models: Params, surplus: Float[Array, " slots"], groups: tuple[int, ...]) -> Float[Array, " groups"]:
-    """How far messages that did not arrive move the mean of the models."""
-    columns = jnp.split(surplus, _ends(groups))
-
-    def drift_sq(leaf: Array) -> Float[Array, " groups"]:
-        parts = zip(columns, jnp.split(leaf, _ends(groups)), strict=True)
-        summed = partial(jnp.tensordot, axes=1, precision="highest")
-        moved = [summed(column.astype(part.dtype), part) / len(column) for column, part in parts]
-        return jnp.stack([jnp.sum(one**2) for one in moved])
-
-    return jnp.sqrt(sum(map(drift_sq, jax.tree.leaves(models))))
-
-
-def _ends(groups: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(np.cumsum(groups)[:-1].tolist())

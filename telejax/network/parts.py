@@ -12,6 +12,7 @@ from jaxtyping import Array
 from telejax.errors import attribute, check_flag, check_name, check_number, short
 from telejax.network import recovery
 from telejax.network.activation import Activation, Uniform
+from telejax.network.adversary import Adversary
 from telejax.network.clocks import Clocks
 from telejax.network.faults import Faults
 from telejax.network.from_file import from_toml
@@ -22,6 +23,7 @@ from telejax.network.presence import Presence, Trace
 from telejax.network.record import Record
 from telejax.network.world import World
 from telejax.state import STATIC, State, pytree
+from telejax.tasks.base import Task, reweighted
 
 KINDS: dict[str, tuple[type, str]] = {
     "links": (Links, "telejax.network.links.uniform(latency, bandwidth)"),
@@ -29,6 +31,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "presence": (Presence, "telejax.network.presence.epochs(away)"),
     "activation": (Activation, "telejax.network.activation.shuffled_epochs()"),
     "faults": (Faults, "telejax.network.faults.independent(failure=0.01)"),
+    "adversary": (Adversary, "telejax.adversary(telejax.attacks.sign_flip(), share=0.1)"),
 }
 """Of the parts of a network, and an example of each."""
 
@@ -56,6 +59,7 @@ class Parts:
     presence: Presence | None = None
     activation: Activation | None = None
     faults: Faults | None = None
+    adversary: Adversary | None = None
     load: Load | None = None
     """Of which nodes the load is counted: ``simulate(load=True)``."""
     record: Record | None = None
@@ -121,8 +125,12 @@ class Parts:
         if isinstance(self.presence, Trace) and not self.timed:
             raise ValueError("presence is a trace, in seconds, and the network has no clocks; give links= or machines=")
 
-    def check_server(self, called: str) -> None:
-        """Raise a ValueError where a method needs a server, and the links have none."""
+    def check_server(self, called: str, complete: bool = False) -> None:
+        """Raise a ValueError where a method needs a server that the links lack, or all models where some are lost."""
+        if complete and self.thins:
+            raise ValueError(
+                f"network is {self}, and a server with an optimizer has all models; leave server_optimizer out"
+            )
         if self.links is not None and self.links.serving is None:
             raise ValueError(
                 f"links is {short(self.links)}, without a server, which {called} needs; give "
@@ -142,7 +150,8 @@ class Parts:
         links = None if self.links is None else self.links.bind(nodes)
         machines = None if self.machines is None else self.machines.bind(nodes)
         presence = None if self.presence is None else self.presence.bind(nodes)
-        bound = replace(self, links=links, machines=machines, presence=presence, nodes=nodes)
+        adversary = None if self.adversary is None else self.adversary.bind(nodes)
+        bound = replace(self, links=links, machines=machines, presence=presence, adversary=adversary, nodes=nodes)
         if self.activation is None:
             return bound
         return replace(bound, activation=self.activation.bind(nodes, bound._known(nodes, samples)))
@@ -153,12 +162,18 @@ class Parts:
         parts = (one for one in fields(self) if not one.metadata.get("static"))
         return all(getattr(self, one.name) is None for one in parts)
 
-    @property
-    def correction(self) -> np.ndarray | None:
-        """By what the gradients of each node are multiplied, where the activation is corrected; once it is bound."""
+    def met_by(self, task: Task) -> Task:
+        """The task as its nodes meet it, once this is bound: losses corrected for activation, data forged."""
+        if self.adversary is not None:
+            task = self.adversary.poisoned(task)
         if self.activation is None or self.nodes is None:
-            return None
-        return self.activation.correction(self.nodes)
+            return task
+        return reweighted(task, self.activation.correction(self.nodes))
+
+    @property
+    def forges(self) -> bool:
+        """Whether messages may be forged."""
+        return self.adversary is not None and self.adversary.attack.forges
 
     @property
     def timed(self) -> bool:

@@ -54,7 +54,9 @@ class RoundCost:
     copy_bytes: int
     """Bytes of one message of mixing."""
     handoff_bytes: int
-    """Bytes of one hand-off."""
+    """Bytes of one message of a hand-off."""
+    handoff_messages: int = 1
+    """Messages of one hand-off."""
 
     @property
     def sizes(self) -> dict[str, dict[str, int]]:
@@ -70,6 +72,7 @@ class RoundCost:
             first_gradients=algorithm.first_gradients(task.nodes),
             copy_bytes=int(algorithm.copy_bytes(state)),
             handoff_bytes=int(algorithm.handoff_bytes(state)),
+            handoff_messages=int(algorithm.handoff_messages),
         )
 
 
@@ -201,7 +204,8 @@ class Recorder:
         gossip = [total(one, self.round) - total(one, self.start) for one in self.cost.messages]
         sent = np.array(gossip, object) + self._events.get("messages", 0) - self._events.get("unsent", 0)
         skipped = self._events.get("skipped", np.zeros(self.axes, np.int64)).astype(object)
-        handed = self._events.get("handoffs", np.zeros(self.axes, np.int64)).astype(object)
+        moved = self._events.get("handoffs", np.zeros(self.axes, np.int64)).astype(object)
+        handed = moved * self.cost.handoff_messages
         now = {
             "gradients": np.array([ran * int(one) for one in self.cost.gradients], object) - skipped,
             "messages_gossip": sent,

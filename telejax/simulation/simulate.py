@@ -32,7 +32,7 @@ from telejax.simulation.step_checks import check_columns, check_state_memory, ch
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
 from telejax.state import Metric, State
-from telejax.tasks.base import Task, reweighted
+from telejax.tasks.base import Task
 
 
 @runtime_checkable
@@ -135,7 +135,7 @@ def simulate(
     task = check_task(task)
     algorithm = checks.check_slots(checks.check_algorithm(algorithm).bind(task), task)
     world = checks.check_network(IDEAL if network is None else network, algorithm, task, load, record)
-    task = reweighted(task, world.correction)
+    task = world.met_by(task)
     point = given_start(state)
     ahead = checks.check_rounds(rounds, gradients, algorithm, task, point.round)
     eval_every, every = checks.check_eval_every(eval_every, ahead), checks.check_every(every, checkpoint)

@@ -4,6 +4,7 @@ from .classification import classification as classification
 from .classification import digits as digits
 from .koloskova import KoloskovaQuadratic as KoloskovaQuadratic
 from .koloskova import koloskova_quadratic as koloskova_quadratic
+from .poisoned import label_flipped as label_flipped
 from .quadratic import Quadratic as Quadratic
 from .quadratic import quadratic as quadratic
 
@@ -15,5 +16,6 @@ __all__ = [
     "classification",
     "digits",
     "koloskova_quadratic",
+    "label_flipped",
     "quadratic",
 ]

@@ -101,6 +101,16 @@ class Classification:
             "validation_accuracy": validation_accuracy,
         }
 
+    def label_flipped(self, nodes: NDArray[np.integer]) -> "Classification":
+        """See :func:`telejax.tasks.label_flipped`."""
+        held = np.asarray(self.table)[nodes]
+        rows = held[held >= 0]
+        labels, weights = np.array(self.samples.labels), np.array(self.subset.weights)
+        labels[rows] = labels.max() - labels[rows]
+        weights[np.isin(np.asarray(self.subset.rows), rows), 0] = 0
+        samples = replace(self.samples, labels=jnp.asarray(labels))
+        return replace(self, samples=samples, subset=replace(self.subset, weights=jnp.asarray(weights)))
+
     def _scores(self, params: Any, subset: EvaluationSubset) -> Float[Array, "2 3"]:
         """Weighted sums of loss and of right answers, for each split."""
         labels = self.samples.labels[subset.rows]

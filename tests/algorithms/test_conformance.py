@@ -2,7 +2,10 @@
 
 import pytest
 
+import telejax
+from telejax import Algorithm
 from telejax.algorithms import registry
+from telejax.optimizers import Optimizer
 from telejax.tasks import quadratic
 from telejax.testing import CHECKS, check_algorithm
 from telejax.testing.transformations import tree_task
@@ -49,6 +52,19 @@ def test_a_method_keeps_the_contract(name: str) -> None:
     make = lambda optimizer: registry.build(spec, optimizer, workers=3)
     check_algorithm(make, nodes=9, tasks=[quadratic(nodes=9, dim=4, noise=1.0)], without=left_out)
     check_algorithm(make, nodes=9, tasks=[tree_task(9)], only=ON_NESTED)
+
+
+def robust(optimizer: Optimizer) -> Algorithm:
+    """TELEPORTATION in which nobody trusts anybody alone."""
+    guarded = {"hand_off": "median:sources=3", "aggregation": telejax.robust.trimmed_mean(1)}
+    return telejax.teleportation(active=5, topology="exponential", optimizer=optimizer, **guarded)
+
+
+@pytest.mark.slow
+def test_robust_aggregation_keeps_the_contract() -> None:
+    ignores = ("messages",)  # whom the rule leaves out changes nothing
+    check_algorithm(robust, nodes=9, tasks=[quadratic(nodes=9, dim=4, noise=1.0)], without=ignores)
+    check_algorithm(robust, nodes=9, tasks=[tree_task(9)], only=ON_NESTED)
 
 
 @pytest.mark.slow

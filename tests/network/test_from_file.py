@@ -92,6 +92,13 @@ MADE = [
     ("activation", "duty", "limit = 0.5"),
     ("activation", "adaptive", ""),
     ("faults", "independent", "failure = 0.1"),
+    ("adversary", "sign_flip", "share = 0.1"),
+    ("adversary", "inner_product", "tau = 2\nnodes = [1, 3]"),
+    ("adversary", "little_is_enough", "share = 0.1\nseed = 3"),
+    ("adversary", "mimic", "row = 1\nshare = 0.1"),
+    ("adversary", "gaussian", "scale = 2\nshare = 0.1"),
+    ("adversary", "zero", "share = 0.1"),
+    ("adversary", "label_flip", "share = 0.1"),
 ]
 
 
@@ -106,7 +113,11 @@ def test_no_kind_is_left_out() -> None:
     assert {(part, kind) for part, kinds in FACTORIES.items() for kind in kinds} == from_csv | {
         (part, kind) for part, kind, _ in MADE
     }
+    own = [one for one in vars(tj.attacks).values() if getattr(one, "__module__", "") == tj.attacks.__name__]
+    assert {*FACTORIES["adversary"]} == {one.__name__ for one in own if one.__name__[0].islower()}
     for part, kinds in FACTORIES.items():
+        if part == "adversary":  # whose kinds are those of its attack
+            continue
         module = getattr(tj.network, part)
         assert all(getattr(module, "from_csv" if kind == "csv" else kind) is make for kind, make in kinds.items())
 

@@ -20,7 +20,7 @@ from telejax.simulation.recorder import RESERVED
 from telejax.simulation.simulate import simulate_batch
 from telejax.simulation.task_checks import metric_columns
 from telejax.studies.sweep.spec import Cell, SweepSpec, find
-from telejax.tasks.base import Task, reweighted
+from telejax.tasks.base import Task
 
 RENAMED = {"seed": "task_seed"}  # a task's seed, next to that of the run
 
@@ -82,7 +82,7 @@ class _Builder:
             self.algorithms[method_key] = method.bind(task)
         algorithm = replace(self.algorithms[method_key], optimizer=sgd)
         network = self.network(algorithm, task, task_key, numbers["network"])
-        return algorithm, reweighted(task, network.correction), network
+        return algorithm, network.met_by(task), network
 
     def network(self, algorithm: Algorithm, task: Task, task_key: Any, numbers: dict[str, float]) -> Network:
         """The network of the cell, bound to the task before its numbers change, as ``simulate(tune=)`` does it."""
