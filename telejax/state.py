@@ -8,7 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from telejax.errors import is_text, short
+from telejax.errors import is_kind, is_text, short
 
 if TYPE_CHECKING:
     from telejax.tasks.base import Task
@@ -118,7 +118,7 @@ class Metric:
         if not callable(self.fn):
             told = f"fn of Metric {self.name!r} is {short(self.fn)}"
             raise ValueError(f"{told}; give fn(models, judged, state, task, groups)")
-        if not (self.higher_is_better is None or isinstance(self.higher_is_better, bool)):
+        if not (self.higher_is_better is None or is_kind(self.higher_is_better, bool)):
             raise ValueError(
                 f"higher_is_better of Metric {self.name!r} is {short(self.higher_is_better)}; give True, False or None"
             )

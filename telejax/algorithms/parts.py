@@ -16,7 +16,7 @@ from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
 from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline, traced_shapes
-from telejax.errors import attribute, check_integer, check_kind, short, takes
+from telejax.errors import attribute, check_integer, check_kind, is_kind, short, takes
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.state import Params, State
@@ -190,7 +190,7 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
     """Raise a ValueError unless these are a key, a task, its nodes and parameters for each."""
     check_key("key", key)
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
-    if isinstance(task, type) or (callable(task) and attribute(task, "evaluate") is None):
+    if is_kind(task, type) or (callable(task) and attribute(task, "evaluate") is None):
         raise ValueError(f"task is {attribute(task, '__name__', short(task))}, which was not called; {remedy}")
     check_kind("task", task, Task, remedy)
     nodes = check_integer("task.nodes", task.nodes, minimum=1, remedy="make it a static field with an integer")
@@ -214,7 +214,7 @@ def _check_step(step: object, given: PyTree[Array], slots: int) -> None:
     """Raise a ValueError unless a local step of a method's own may be called with what it is given, a row a slot."""
     if step is None and given is not None:
         raise ValueError(f"given is {short(given)} and step is None; give the step that reads it, or leave given out")
-    if not (step is None or (callable(step) and not isinstance(step, type))):
+    if not (step is None or (callable(step) and not is_kind(step, type))):
         raise ValueError(f"step is {short(step)}; {STEP}")
     if callable(step) and not takes(step, 5):
         raise ValueError(f"step is {short(step)}, which cannot be called with five arguments; {STEP}")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from telejax.backend.shapes import is_number, kind_of
-from telejax.errors import check_integer, check_name, short
+from telejax.errors import check_integer, check_name, is_kind, short
 from telejax.random.keys import check_key
 
 Augmentation = Callable[[Array, Array], Array]
@@ -71,7 +71,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 def as_augmentation(given: str | Augmentation | None) -> Augmentation | None:
     """A function of :data:`AUGMENTATIONS` by its name; a function or None as it is; else a ValueError."""
-    if isinstance(given, str):
+    if is_kind(given, str):
         return AUGMENTATIONS[check_name("augmentation", given, AUGMENTATIONS)]
     if given is None or callable(given):
         return given

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, short
+from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, is_kind, short
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def from_arrays(
 
 def _pair(name: str, given: Any) -> tuple[Any, Any]:
     """Inputs and labels, or a ValueError that names the split."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
+    if not is_kind(given, tuple | list) or len(given) != 2:
         raise ValueError(f"{name} is {short(given)}; give a pair of arrays, (inputs, labels)")
     return given[0], given[1]
 

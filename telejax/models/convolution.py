@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from telejax.errors import check_integer, check_list, check_name, check_number, short
+from telejax.errors import check_integer, check_list, check_name, check_number, is_kind, short
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
@@ -53,7 +53,7 @@ def convolve(
         check_name("form", form, get_args(Form))
     rows, columns, channels, features = kernel.shape
     strides = _pair("strides", strides, least=1)
-    if isinstance(padding, str):
+    if is_kind(padding, str):
         check_name("padding", padding, ("VALID", "SAME"))
         padding = jax.lax.padtype_to_pads(maps.shape[1:3], (rows, columns), strides, padding)
     pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]

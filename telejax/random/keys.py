@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import short
+from telejax.errors import is_kind, short
 
 
 def check_key(name: str, key: object) -> None:
@@ -15,7 +15,7 @@ def check_key(name: str, key: object) -> None:
     ...
     ValueError: key is 0; give a key, such as jax.random.key(0)
     """
-    array = key if isinstance(key, jax.Array | np.ndarray) else np.zeros(())  # whose type is that of no key
+    array = key if is_kind(key, jax.Array | np.ndarray) else np.zeros(())  # whose type is that of no key
     raw = array.dtype == jnp.uint32 and array.ndim == 1
     typed, shape = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key), array.shape
     if typed and shape:

@@ -22,6 +22,7 @@ from telejax.errors import (
     check_name,
     check_path,
     check_target,
+    is_kind,
     short,
 )
 from telejax.results import followed
@@ -221,7 +222,7 @@ class Result(Reported):
             ValueError: a column that the history does not have, or one that names the runs.
         """
         if metrics is not None:
-            given = list(metrics) if isinstance(metrics, set | Mapping) else metrics
+            given = list(metrics) if is_kind(metrics, set | Mapping) else metrics
             metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
         naming = {*self.run_columns, "active", "diverged"}
         if metrics and len({*map(short, metrics)}) < len(metrics):

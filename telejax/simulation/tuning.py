@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_name, check_number, short
+from telejax.errors import check_name, check_number, is_kind, short
 from telejax.network import Network
 from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
@@ -65,7 +65,7 @@ def settings(
 
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
-    if not isinstance(tune, Mapping):
+    if not is_kind(tune, Mapping):
         if not is_list(tune):
             raise ValueError(f"tune is {short(tune)}; give a list of step sizes, or a mapping of names to lists")
         tune = {"learning_rate": tune}
@@ -101,10 +101,10 @@ def _values(name: str, full: str, values: Any) -> list[float]:
 
 def is_list(values: Any) -> bool:
     """Whether these are several values in an order."""
-    if isinstance(values, list | tuple | range):
+    if is_kind(values, list | tuple | range):
         return True
     try:
-        return isinstance(values, Iterable) and not isinstance(values, memoryview) and getattr(values, "ndim", 0) == 1
+        return is_kind(values, Iterable) and not is_kind(values, memoryview) and getattr(values, "ndim", 0) == 1
     except Exception:  # of a user's class
         return False
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
-from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name
+from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name, is_kind
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Sparse
 
@@ -147,7 +147,7 @@ def directed(
 
 def _several(given: Any) -> list[Any]:
     """The matrices of a list of them; a list of rows is one matrix."""
-    if not isinstance(given, list | tuple) or (given and all(isinstance(row, list | tuple) for row in given)):
+    if not is_kind(given, list | tuple) or (given and all(is_kind(row, list | tuple) for row in given)):
         return [given]
     return list(given)
 
