@@ -298,15 +298,16 @@ def check_mapping(name: str, value: Any, remedy: str) -> dict[Any, Any]:
     raise ValueError(f"{name} is {short(value)}; {remedy}")
 
 
-def check_list(name: str, value: Any, remedy: str) -> list[Any]:
-    """Return several values in an order as a list, or raise a ValueError where it is one value, a text or a mapping.
+def check_list(name: str, value: Any, remedy: str, ordered: bool = True) -> list[Any]:
+    """Return several values as a list, or raise a ValueError where it is one value, a text or, if ordered, a mapping.
 
     >>> check_list("candidates", 5, "give a list of integers")
     Traceback (most recent call last):
     ...
     ValueError: candidates is 5; give a list of integers
     """
-    one = is_kind(value, str | bytes | bytearray | memoryview | Mapping | set) or not is_kind(value, Iterable)
+    one = is_kind(value, str | bytes | bytearray | memoryview) or not is_kind(value, Iterable)
+    one = one or (ordered and is_kind(value, Mapping | set))
     try:
         if not (one or getattr(value, "ndim", 1) < 1):
             listed = list(itertools.islice(value, MOST + 1))  # some have no end, and a length may be a lie
@@ -357,7 +358,7 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     return path
 
 
-def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
+def check_name(kind: str, name: Any, known: Iterable[str]) -> Any:
     """Return ``name`` if it is one of ``known``, or raise a ValueError, with the nearest of them where one is near.
 
     >>> check_name("topology", "rign", ["ring", "torus"])

@@ -8,7 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from telejax.errors import is_kind, is_text, short
+from telejax.errors import is_kind, is_text, plain, short
 
 if TYPE_CHECKING:
     from telejax.tasks.base import Task
@@ -114,7 +114,7 @@ class Metric:
     def __post_init__(self) -> None:
         if not is_text(self.name) or not self.name:
             raise ValueError(f"name of a Metric is {short(self.name)}; give the name of its column")
-        object.__setattr__(self, "name", str.__str__(self.name))
+        object.__setattr__(self, "name", plain(self.name))
         if not callable(self.fn):
             told = f"fn of Metric {self.name!r} is {short(self.fn)}"
             raise ValueError(f"{told}; give fn(models, judged, state, task, groups)")

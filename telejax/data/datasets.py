@@ -116,7 +116,7 @@ def from_arrays(
     >>> len(data.train), len(data.validation), len(data.test), data.classes
     (110, 10, 20, 10)
     """
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     normalise = check_flag("normalise", normalise)
     full, held = as_split("train", *_pair("train", train)), as_split("test", *_pair("test", test))
     full, held = _scaled(full, held)

@@ -98,7 +98,7 @@ def _checked_round(round: object) -> Array:
         if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim:
             raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
     else:
-        check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
+        round = check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
     return jnp.asarray(round, jnp.int32)
 
 

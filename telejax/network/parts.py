@@ -81,7 +81,7 @@ class Parts:
             value = getattr(self, name)
             if not (value is None or is_kind(value, kind) or type(value) is object) or is_kind(value, bool):
                 raise ValueError(f"{name} is {short(value)}; leave it out: {remedy}")
-        check_name("waiting", self.waiting, ["barrier", "neighbours"])
+        object.__setattr__(self, "waiting", check_name("waiting", self.waiting, ["barrier", "neighbours"]))
         if check_flag("contention", self.contention) and self.links is None:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
         if is_kind(self.activation, Uniform):

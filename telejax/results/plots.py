@@ -16,6 +16,7 @@ from telejax.errors import (
     check_integer,
     check_kind,
     check_list,
+    check_mapping,
     check_name,
     short,
 )
@@ -110,16 +111,15 @@ def plot_histories(
     Raises:
         ValueError: a column that the histories do not have, or no histories.
     """
-    if not check_kind("histories", histories, Mapping, HISTORIES):
+    if not (histories := check_mapping("histories", histories, HISTORIES)):
         raise ValueError("histories is empty; give at least one")
     settings = [name for name in dict.fromkeys(_columns("settings", settings)) if name != "group"]
-    names = {**LABELS, **check_kind("labels", {} if labels is None else labels, Mapping, LABEL)}
+    names = {**LABELS, **check_mapping("labels", {} if labels is None else labels, LABEL)}
     log = None if log is None else check_flag("log", log)
     for label, table in histories.items():
         check_kind("label of histories", label, str, HISTORIES)
         check_kind(f"histories[{label!r}]", table, pl.DataFrame, HISTORIES)
-        for argument, name in (("metric", metric), ("x", x)):
-            check_name(argument, name, table.columns)
+        metric, x = check_name("metric", metric, table.columns), check_name("x", x, table.columns)
         tuned = [name for name in settings if name in table.columns]
         _check_table(f"histories[{label!r}]", table, ("group", "active"), ("round", metric, x, *tuned))
     axes = _axes(axes, (7, 4.5))
@@ -186,10 +186,9 @@ def plot_bands(
         axes: where to draw; a new figure by default.
     """
     lines = _columns("lines", lines)
-    check_kind("metric", metric, str, "give a text")
+    metric = check_kind("metric", metric, str, "give a text")
     check_kind("table", table, pl.DataFrame, "give a polars table")
-    for argument, name in (("x", x), *(("lines", name) for name in lines)):
-        check_name(argument, name, table.columns)
+    x, lines = check_name("x", x, table.columns), [check_name("lines", name, table.columns) for name in lines]
     _check_table("table", table, (), ("mean", "low", "high"))
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}

@@ -22,7 +22,6 @@ from telejax.errors import (
     check_name,
     check_path,
     check_target,
-    is_kind,
     short,
 )
 from telejax.results import followed
@@ -124,7 +123,7 @@ class Result(Reported):
         Raises:
             ValueError: an unknown column, or one whose direction nobody knows.
         """
-        check_name("column", column, self.history.columns)
+        column = check_name("column", column, self.history.columns)
         known = self.config.get("higher_is_better") or all_directions()
         if column not in known:
             raise ValueError(
@@ -198,9 +197,9 @@ class Result(Reported):
         Raises:
             ValueError: an unknown column, a column whose direction nobody knows, a target that is no number.
         """
-        check_name("x", x, [name for name in X_AXES if name in self.history.columns])
+        x = check_name("x", x, [name for name in X_AXES if name in self.history.columns])
         higher = self.higher_is_better(metric)
-        check_target("target", target)
+        target = check_target("target", target)
         column = pl.col(metric)
         reached = column.is_finite() & (column >= target if higher else column <= target)
         return self.history.group_by(self.run_columns, maintain_order=True).agg(
@@ -222,8 +221,7 @@ class Result(Reported):
             ValueError: a column that the history does not have, or one that names the runs.
         """
         if metrics is not None:
-            given = list(metrics) if is_kind(metrics, set | Mapping) else metrics
-            metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
+            metrics = check_list("metrics", metrics, "give a list of columns, such as ['loss']", ordered=False)
         naming = {*self.run_columns, "active", "diverged"}
         if metrics and len({*map(short, metrics)}) < len(metrics):
             raise ValueError(f"metrics is {short(metrics)}; give each column only once")
@@ -301,8 +299,8 @@ class Result(Reported):
         """
         from telejax.results import plots
 
-        for name in (metric, x):
-            check_name("column", name, set(self.history.columns).difference(self.run_columns))
+        known = set(self.history.columns).difference(self.run_columns)
+        metric, x = (check_name("column", name, known) for name in (metric, x))
         higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
         return plots.plot_histories(
             {self.config["algorithm"]: self.history},

@@ -102,8 +102,7 @@ def _asked(network: Network) -> str:
 def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     """The metrics, each with a name of its own."""
     remedy = "give a list of telejax.Metric(name, fn, higher_is_better)"
-    given = [given] if is_kind(given, Metric) else list(given) if is_kind(given, set) else given
-    metrics = tuple(check_list("metrics", given, remedy))
+    metrics = tuple(check_list("metrics", [given] if is_kind(given, Metric) else given, remedy, ordered=False))
     columns = metric_columns(task, (), IDEAL) if metrics else []
     taken = {*columns, *taken_names(columns)}
     for metric in metrics:

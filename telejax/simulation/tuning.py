@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_name, check_number, is_kind, short
+from telejax.errors import check_list, check_mapping, check_name, check_number, is_kind, short
 from telejax.network import Network
 from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
@@ -65,12 +65,13 @@ def settings(
 
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
-    if not is_kind(tune, Mapping):
-        if not is_list(tune):
-            raise ValueError(f"tune is {short(tune)}; give a list of step sizes, or a mapping of names to lists")
-        tune = {"learning_rate": tune}
+    remedy = "give a list of step sizes, or a mapping of names to lists"
+    if not (is_kind(tune, Mapping) or is_list(tune)):
+        raise ValueError(f"tune is {short(tune)}; {remedy}")
+    given = check_mapping("tune", tune, remedy) if is_kind(tune, Mapping) else {"learning_rate": tune}
+    tune = {name: check_list("tune", one, remedy) if is_list(one) else one for name, one in given.items()}
     if not tune:
-        raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
+        raise ValueError(f"tune is empty; {remedy}")
     count = math.prod(len(values) for values in tune.values() if is_list(values))
     if count > MOST_SETTINGS:
         raise ValueError(f"tune has {count} combinations of its values; give at most {MOST_SETTINGS}")
@@ -206,4 +207,4 @@ def replaced(part: Any, path: Sequence[str], value: float) -> Any:
 
 
 def _named(name: str, values: object) -> str:
-    return str(values) if name == "learning_rate" else f"{{{name!r}: {values}}}"
+    return short(values) if name == "learning_rate" else f"{{{name!r}: {short(values)}}}"

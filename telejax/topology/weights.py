@@ -49,9 +49,9 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
     """
     remedy = "give a networkx graph; a mixing matrix goes through from_matrix"
     check_kind("graph", graph, nx.Graph, remedy)
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     nodes = check_integer("number of nodes in graph", graph.number_of_nodes(), minimum=1)
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     if graph.is_directed():
         return _from_directed(graph, name)
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64, format="csr")
@@ -61,7 +61,7 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
 
 def from_edges(nodes: int, i: np.ndarray, j: np.ndarray, name: str, weights: Weights = "metropolis") -> Topology:
     """The topology of the undirected edges i[e] - j[e]; repeated edges count once, self-loops not at all."""
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     return Topology.build(name, [Sparse.build(mixing_matrix(adjacency(nodes, i, j), weights), name="graph")])
 
 
@@ -76,7 +76,7 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     [0.5, 0.25, 0.0, 0.0, 0.0, 0.25]
     """
     check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     if topology.stochastic != "both":
         raise ValueError(f"topology {topology.name!r} is directed; only undirected edges take new weights")
     rounds = []
@@ -110,7 +110,7 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
     ...
     ValueError: matrix is not doubly stochastic: row 0 sums to 1.1, not 1; for an undirected graph, ...
     """
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     return Topology.build(name, [Sparse.build(_matrix(matrix), name="matrix")], check_flag("connected", connected))
 
 
@@ -137,7 +137,7 @@ def directed(
     >>> tj.topology.directed(np.array([[0.5, 0.0, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]), stochastic="column")
     Topology('directed', nodes=3, period=1, max_degree=1)
     """
-    check_name("stochastic", stochastic, ["column", "row"])
+    stochastic = check_name("stochastic", stochastic, ["column", "row"])
     connected, given = check_flag("connected", connected), _several(matrix)
     if not given:
         raise ValueError("matrix is empty; give a mixing matrix, or a list of at least one")

@@ -88,7 +88,7 @@ def search(
     ([1, 2, 4, 8, 16, 32, 64], 200)
     """
     check_task(task)
-    check_name("objective", objective, OBJECTIVES)
+    objective = check_name("objective", objective, OBJECTIVES)
     skip, state_travels = check_flag("skip", skip), check_flag("state_travels", state_travels)
     tolerance, seeds = check_number("tolerance", tolerance), check_integer("seeds", seeds, minimum=1)
     optimizer = as_optimizer(optimizer)

@@ -72,9 +72,9 @@ class Sweep(Reported):
         Raises:
             ValueError: a column that the table does not have, or ``by`` an axis.
         """
-        check_name("column", metric, self._measured())
+        metric = check_name("column", metric, self._measured())
         if by is not None:
-            check_name("column", by, [*self._measured(), "round"])
+            by = check_name("column", by, [*self._measured(), "round"])
         if by in self.axes:
             raise ValueError(f"by is {by!r}, an axis of this sweep, which has rows of its own anyway; leave it out")
         rows = self.final() if by is None else self.table
@@ -97,7 +97,7 @@ class Sweep(Reported):
         """Plot ``metric`` along a run (``x="round"``) or its last value against an axis: mean and confidence band."""
         from telejax.results.plots import plot_bands
 
-        check_name("axis", x, [*self.axes, "round"])
+        x = check_name("axis", x, [*self.axes, "round"])
         lines = [axis for axis in self.axes if axis != x]
         return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
 

@@ -1,6 +1,6 @@
 """The constants of the analysis, estimated from a task's gradients and Hessian-vector products."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -33,10 +33,9 @@ class ProblemConstants:
     """r0 = f(x_0) - f*."""
 
     def __post_init__(self) -> None:
-        check_number("smoothness", self.smoothness, exclusive=True)
-        check_number("noise_sq", self.noise_sq)
-        check_number("heterogeneity_sq", self.heterogeneity_sq)
-        check_number("suboptimality", self.suboptimality, exclusive=True)
+        for one in fields(self):
+            exclusive = one.name in ("smoothness", "suboptimality")
+            object.__setattr__(self, one.name, check_number(one.name, getattr(self, one.name), exclusive=exclusive))
 
     def averaging(self, noise_sq: float, workers: int, rounds: int) -> float:
         """sqrt(L r0 noise / (workers T)): the term that more workers shrink."""
