@@ -154,6 +154,7 @@ def as_optimizer(given: Any, name: str = "optimizer") -> Optimizer | FixedOptimi
     Raises:
         ValueError: anything else, such as a schedule or a factory that was not called.
     """
+    name = check_kind("name", name, str, "give a text")
     if is_kind(given, Optimizer | FixedOptimizer):
         return given
     if is_kind(given, optax.GradientTransformation):

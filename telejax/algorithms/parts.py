@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline, traced_shapes
+from telejax.backend.shapes import difference, is_array, is_number, kind_of, leaves_of, outline, traced_shapes
 from telejax.errors import attribute, check_integer, check_kind, is_kind, short, takes
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
@@ -200,7 +200,7 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
 
 def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> None:
     """Raise a ValueError unless the leaves are floats with a row for each slot; by default as many as in the first."""
-    if not (leaves := jax.tree.leaves(tree)):
+    if not (leaves := leaves_of(name, tree)):
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
     for leaf in leaves:
         shape = jnp.shape(leaf) if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating) else ()
@@ -218,7 +218,7 @@ def _check_step(step: object, given: PyTree[Array], slots: int) -> None:
         raise ValueError(f"step is {short(step)}; {STEP}")
     if callable(step) and not takes(step, 5):
         raise ValueError(f"step is {short(step)}, which cannot be called with five arguments; {STEP}")
-    for leaf in jax.tree.leaves(given):
+    for leaf in leaves_of("given", given):
         if not is_array(leaf) or jnp.shape(leaf)[:1] != (slots,):
             raise ValueError(f"given has a leaf {kind_of(leaf)}; give arrays of shape ({slots}, ...), a row a slot")
 
@@ -235,6 +235,7 @@ def _stepped_alike(step: LocalStep, before: tuple[Params, optax.OptState], after
 
 def _check_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) -> None:
     """Raise a ValueError where the optimizer state is another optimizer's: one without a state would take any."""
+    leaves_of("opt_state", opt_state)
     try:
         wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
     except Exception:  # of parameters that it is not made for: its step tells
@@ -301,6 +302,7 @@ def _naming_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState)
 
 def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
     """Raise a ValueError unless these are numbers of nodes; of traced ones only the type can be told."""
+    leaves_of("holders", holders)
     if not is_array(holders) or not jnp.issubdtype(holders.dtype, jnp.integer) or holders.ndim != 1:
         raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
     if isinstance(holders, jax.core.Tracer):

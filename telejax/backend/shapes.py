@@ -69,6 +69,23 @@ def is_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_deleted(leaf: object) -> bool:
+    """Whether this is an array of jax whose numbers are gone, as after a program that was given its memory."""
+    return is_kind(leaf, jax.Array) and not is_kind(leaf, jax.core.Tracer) and leaf.is_deleted()
+
+
+def leaves_of(name: str, tree: Any) -> list[Any]:
+    """The leaves of a pytree, or a ValueError where jax cannot look into it or an array in it is deleted."""
+    try:
+        leaves = jax.tree.leaves(tree)
+    except Exception as error:  # a RecursionError, or the SystemError that jax makes of it
+        told = f"{name} is {short(tree)}, into which jax cannot look"
+        raise ValueError(f"{told}; give a pytree that is not as deep, with names of one kind") from error
+    if gone := [leaf for leaf in leaves if is_deleted(leaf)]:
+        raise ValueError(f"{name} has an array that is deleted, {kind_of(gone[0])}; give one that is there")
+    return leaves
+
+
 def is_array(value: object) -> bool:
     """Whether this is an array that jax takes, its own or NumPy's, or a scalar of NumPy; none with a mask."""
     if not is_kind(value, jax.Array | np.ndarray | np.generic) or is_kind(value, np.ma.MaskedArray):

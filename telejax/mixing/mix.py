@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from telejax.backend.fusion import of_stored
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import is_array, kind_of
+from telejax.backend.shapes import is_array, kind_of, leaves_of
 from telejax.errors import check_integer, check_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
@@ -104,9 +104,9 @@ def _checked_round(round: object) -> Array:
 
 def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
     check_kind("mixing", mixing, Mixing, GIVE)
-    if not jax.tree.leaves(tree):
+    if not (leaves := leaves_of(name, tree)):
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
-    for leaf in jax.tree.leaves(tree):
+    for leaf in leaves:
         if not is_array(leaf):
             kind = f"{type(leaf).__name__}, {kind_of(leaf)}" if hasattr(type(leaf), "dtype") else kind_of(leaf)
             raise ValueError(f"{name} has a leaf {kind}; give arrays of shape (slots, ...)")

@@ -67,7 +67,7 @@ class Parts:
         for name in ("loss", "outage"):
             value = getattr(self, name)
             traced = attribute(value, "shape") is not None and not is_kind(value, np.generic)
-            if is_kind(value, np.ndarray) and not _are_probabilities(value):
+            if is_kind(value, np.ndarray | jax.Array) and not _are_probabilities(value):
                 raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
@@ -239,8 +239,12 @@ def check_probability(name: str, value: Any) -> None:
         raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
 
 
-def _are_probabilities(array: np.ndarray) -> bool:
-    """Whether an array, of a run or of several, holds numbers from 0 to 1."""
-    if is_kind(array, np.ma.MaskedArray) or array.dtype.kind not in "fiu" or not array.size:
+def _are_probabilities(array: np.ndarray | Array) -> bool:
+    """Whether an array, of a run or of several, holds numbers from 0 to 1; one of jax, any that are real.
+
+    Those are not waited for: they may be traced, and ``Parts.check`` reads them.
+    """
+    real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+    if is_kind(array, np.ma.MaskedArray) or not real or not array.size or array.dtype.kind == "m":
         return False
-    return bool(((array >= 0) & (array <= 1)).all())
+    return is_kind(array, jax.Array) or bool(((array >= 0) & (array <= 1)).all())

@@ -229,10 +229,10 @@ def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = No
         ValueError: a table without times, or of more than 5000 rows, which nobody can look at.
     """
     check_kind("timeline", timeline, pl.DataFrame, "give result.timeline(), of a run with record=")
-    _check_table("timeline", timeline, ["slot", "node", "fetched_from", *TIMES], TIMES)
+    _check_table("timeline", timeline, (), ("slot", "node", "fetched_from", *TIMES))
     if len(timeline) > MOST_BARS:
         raise ValueError(f"timeline has {len(timeline)} rows; give at most {MOST_BARS}, of fewer rounds or slots")
-    worked = timeline.drop_nulls("node")
+    worked = timeline.drop_nulls(["slot", "node", *TIMES])
     names = sorted({*worked["node"].to_list(), *timeline["fetched_from"].drop_nulls().to_list()})
     place = {node: row for row, node in enumerate(names)}
     axes = _axes(axes, (9, 1.5 + 0.22 * min(len(names), 40)))

@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,15 @@ from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
-from telejax.results.saved import REMEDY, check_checksums, check_saved, write_checksums
+from telejax.results.saved import (
+    REMEDY,
+    check_checksums,
+    check_has,
+    check_parts,
+    check_saved,
+    tuned_columns,
+    write_checksums,
+)
 from telejax.results.spread import mean_and_spread
 from telejax.state import State
 
@@ -77,6 +85,7 @@ class Result(Reported):
         check_kind("config", self.config, dict, "give a dictionary, as simulate returns it")
         if self.state is not None:
             check_kind("state", self.state, State, "give a telejax.State, or None")
+        check_parts(self.history, self.config)
 
     @property
     def tuned_columns(self) -> list[str]:
@@ -259,6 +268,7 @@ class Result(Reported):
         world = None if self.state is None else self.state.world
         if world is None or "load" not in world.node:
             raise ValueError("load was not counted; run simulate(..., load=True), and ask before the result is saved")
+        check_has("config", self.config, ("message_bytes", "nodes"))
         naming = [name for name in self.run_columns if name != "group"]
         runs = self.history.select(naming).unique(maintain_order=True)
         flat = lambda x: np.asarray(x).reshape(len(runs), -1)
@@ -357,11 +367,6 @@ class Result(Reported):
         return f"<p>{self.config['algorithm']}, {self.config['nodes']} nodes</p>" + self.summary()._repr_html_()
 
 
-def tuned_columns(config: Mapping[str, Any]) -> list[str]:
-    """The columns of the numbers that may differ between runs, ``learning_rate`` first, from the config of a result."""
-    return ["learning_rate", *(name for name in config.get("tune") or {} if name != "learning_rate")]
-
-
 def load(path: str | os.PathLike[str]) -> Result:
     """Read what :meth:`Result.save` wrote; parameters come back as nested dictionaries of arrays.
 
@@ -382,11 +387,8 @@ def load(path: str | os.PathLike[str]) -> Result:
             why = str(error) or type(error).__name__
             raise ValueError(f"{told}: {name} cannot be read: {why}; {REMEDY}, or save it again") from error
     check_checksums(folder, READERS)
-    if not isinstance(read[1], dict):
-        raise ValueError(f"path is {str(folder)!r}, whose config.json is not that of a result; {REMEDY}")
-    found = Result(*read)
-    check_saved(found, folder)
-    return found
+    check_saved(read[0], read[1], read[2], folder)
+    return Result(*read)
 
 
 def write_result(result: Result, folder: Path) -> None:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from telejax.algorithms.parts import stranger
+from telejax.backend.shapes import leaves_of
 from telejax.errors import is_kind, short
 from telejax.results.progress import Progress
 from telejax.results.result import Result
@@ -104,6 +105,7 @@ def given_start(state: State | Result | None) -> StartingPoint:
     """
     if state is None:
         return StartingPoint()
+    leaves_of("state", state.state if is_kind(state, Result) else state)
     if is_kind(state, Result):
         if state.state is None:
             raise ValueError("state is a result without a final state, as after loading; give one from simulate")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from telejax.backend.shapes import difference, is_number, kind_of, traced_shapes
+from telejax.backend.shapes import difference, is_number, kind_of, leaves_of, traced_shapes
 from telejax.errors import attribute, check_integer, is_kind, is_text, short
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
@@ -49,6 +49,7 @@ def check_pytree(name: str, given: object) -> None:
             f"{name} is {short(given)}, no pytree, so its numbers cannot enter a program; decorate its class with "
             "@jax.tree_util.register_dataclass and @dataclass(frozen=True)"
         )
+    leaves_of(name, given)
 
 
 def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> list[str]:
