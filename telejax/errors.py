@@ -56,9 +56,10 @@ if TYPE_CHECKING:
 else:
 
     def is_kind(value: object, kind: Any) -> bool:
-        """Whether a value is of a kind, also of a protocol, which asks it for its members."""
+        """Whether a value is of a kind, also of a protocol, which asks it for its members; a stand-in is of its own."""
         try:
-            return isinstance(value, kind)
+            honest = value.__class__ is type(value)
+            return isinstance(value, kind) if honest else issubclass(type(value), kind)
         except Exception:  # of a user's class
             return False
 
@@ -277,7 +278,7 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     ...
     ValueError: name is 3; give a text
     """
-    if not is_kind(value, kind) or (kind is str and not issubclass(type(value), str)):  # a stand-in is no text
+    if not is_kind(value, kind):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
     return plain(value)
 

@@ -210,7 +210,7 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
         number = check_number(name, value, remedy=remedy)
         if remedy and np.float32(number) >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
-        return value if is_kind(value, int) and value < 2**31 else number
+        return int(number) if is_kind(value, int) and number < 2**31 else number
     if name in DTYPES:
         check_float_dtype(name, value)
     if name == "mask" and is_kind(value, int | float | str):

@@ -140,11 +140,15 @@ def from_arrays(
     return Dataset(name, kept, tuning, held, mean, std)
 
 
+PAIR = "give a pair of arrays, (inputs, labels)"
+
+
 def _pair(name: str, given: Any) -> tuple[Any, Any]:
     """Inputs and labels, or a ValueError that names the split."""
-    if not is_kind(given, tuple | list) or len(given) != 2:
-        raise ValueError(f"{name} is {short(given)}; give a pair of arrays, (inputs, labels)")
-    return given[0], given[1]
+    pair = check_list(name, given, PAIR) if is_kind(given, tuple | list) else []
+    if len(pair) != 2:
+        raise ValueError(f"{name} is {short(given)}; {PAIR}")
+    return pair[0], pair[1]
 
 
 def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from telejax.backend.fusion import of_stored
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import is_array, kind_of, leaves_of
-from telejax.errors import check_integer, check_kind, short
+from telejax.backend.shapes import is_array, is_deleted, kind_of, leaves_of
+from telejax.errors import check_integer, check_kind, is_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
 Tree = TypeVar("Tree")
@@ -94,8 +94,8 @@ def neighbours(
 
 def _checked_round(round: object) -> Array:
     """A round as an int32 scalar."""
-    if isinstance(round, jax.Array | np.ndarray):  # traced, or without axes
-        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim:
+    if is_kind(round, jax.Array | np.ndarray):  # traced, or without axes
+        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim or is_deleted(round):
             raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
     else:
         round = check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)

@@ -71,8 +71,7 @@ class Parts:
                 raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
-            check_probability(name, value)
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, check_probability(name, value))
         for name, (kind, example) in KINDS.items():
             value = getattr(self, name)
             if not (value is None or is_kind(value, kind) or type(value) is object):
@@ -233,10 +232,11 @@ class Parts:
         return {"speed": speed, "data": samples, "availability": available}
 
 
-def check_probability(name: str, value: Any) -> None:
-    """Raise a ValueError unless ``value`` is one number from 0 to 1."""
-    if check_number(name, value, remedy=A_PROBABILITY) > 1:
+def check_probability(name: str, value: Any) -> float:
+    """Return one number from 0 to 1, or raise a ValueError."""
+    if (number := check_number(name, value, remedy=A_PROBABILITY)) > 1:
         raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
+    return number
 
 
 def _are_probabilities(array: np.ndarray | Array) -> bool:
@@ -247,4 +247,4 @@ def _are_probabilities(array: np.ndarray | Array) -> bool:
     real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
     if is_kind(array, np.ma.MaskedArray) or not real or not array.size or array.dtype.kind == "m":
         return False
-    return is_kind(array, jax.Array) or bool(((array >= 0) & (array <= 1)).all())
+    return is_kind(array, jax.Array) or bool(((np.asarray(array) >= 0) & (np.asarray(array) <= 1)).all())

@@ -294,6 +294,7 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     import networkx as nx
 
     _check_topology("topology", topology)
+    round = check_integer("round", round, minimum=0)
     axes = _axes(axes, (4, 4))
     graph = topology.to_networkx(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]

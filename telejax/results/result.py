@@ -159,8 +159,8 @@ class Result(Reported):
             by = next((name for name in TUNE_BY if name in self.history.columns), TUNE_BY[-1])
         higher = self.higher_is_better(by)
         groups = self.history["group"].unique().to_list()
-        remedy = f"this result has the groups {sorted(groups)}"
-        if check_integer("group", group, minimum=0, remedy=remedy) not in groups:
+        remedy = f"give one of the groups {sorted(groups)}"
+        if (group := check_integer("group", group, minimum=0, remedy=remedy)) not in groups:
             raise ValueError(f"group is {short(group)}; {remedy}")
         names = self.tuned_columns
         rows = self.final().filter(pl.col("group") == group)

@@ -26,6 +26,8 @@ COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}
 """Columns that a history has anyway: a number of the same name goes by its full one, such as ``network.loss``."""
 
 
+GIVE = "give a list of step sizes, or a mapping of names to lists"
+
 MOST_SETTINGS = 10**5
 """Combinations of the numbers that are tried: each is a run of its own."""
 
@@ -63,15 +65,22 @@ def settings(
     return made, tried
 
 
+def plain_tune(tune: Any) -> Any:
+    """A mapping to lists, or a list, as that of Python; what is neither as it is."""
+    plainly = lambda values: check_list("tune", values, GIVE) if is_list(values) else values
+    if is_kind(tune, Mapping):
+        return {name: plainly(values) for name, values in check_mapping("tune", tune, GIVE).items()}
+    return plainly(tune)
+
+
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
-    remedy = "give a list of step sizes, or a mapping of names to lists"
+    tune = plain_tune(tune)
     if not (is_kind(tune, Mapping) or is_list(tune)):
-        raise ValueError(f"tune is {short(tune)}; {remedy}")
-    given = check_mapping("tune", tune, remedy) if is_kind(tune, Mapping) else {"learning_rate": tune}
-    tune = {name: check_list("tune", one, remedy) if is_list(one) else one for name, one in given.items()}
+        raise ValueError(f"tune is {short(tune)}; {GIVE}")
+    tune = tune if is_kind(tune, Mapping) else {"learning_rate": tune}
     if not tune:
-        raise ValueError(f"tune is empty; {remedy}")
+        raise ValueError(f"tune is empty; {GIVE}")
     count = math.prod(len(values) for values in tune.values() if is_list(values))
     if count > MOST_SETTINGS:
         raise ValueError(f"tune has {count} combinations of its values; give at most {MOST_SETTINGS}")

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 def check_tolerance(tolerance: float) -> float:
     """A share of a consensus distance, above 0 and below 1."""
     remedy = "give a number above 0 and below 1, a share of the distance at the start"
-    if check_number("tolerance", tolerance, exclusive=True, remedy=remedy) >= 1:
-        raise ValueError(f"tolerance is {tolerance}; {remedy}")
-    return float(tolerance)
+    if (share := check_number("tolerance", tolerance, exclusive=True, remedy=remedy)) >= 1:
+        raise ValueError(f"tolerance is {short(tolerance)}; {remedy}")
+    return share
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -64,7 +64,7 @@ def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: 
     if share > 1:
         raise ValueError(f"budget is {short(budget)}; {remedy}")
     seed = random_graphs.check_seed(seed)
-    if check_nodes(nodes) > MATCHA_NODES:
+    if (nodes := check_nodes(nodes)) > MATCHA_NODES:
         raise ValueError(f"nodes is {nodes}; matcha finds its matchings for at most {MATCHA_NODES} nodes, give fewer")
     links = resolve(graph, nodes, Needs(fixed=True, symmetric=True), argument="graph")
     name = f"matcha:graph={links.name},budget={share:g}"
@@ -182,7 +182,7 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
 
 def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
     """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
-    check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
+    spec = check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
     name, _, rest = spec.partition(":")
     name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
     build = NAMES[ALIASES.get(name, name)]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
-from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name, is_kind
+from telejax.errors import check_array, check_flag, check_integer, check_kind, check_list, check_name, is_kind
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Sparse
 
@@ -147,14 +147,14 @@ def directed(
 
 def _several(given: Any) -> list[Any]:
     """The matrices of a list of them; a list of rows is one matrix."""
-    if not is_kind(given, list | tuple) or (given and all(is_kind(row, list | tuple) for row in given)):
-        return [given]
-    return list(given)
+    remedy = "give a mixing matrix, or a list of at least one"
+    listed = check_list("matrix", given, remedy) if is_kind(given, list | tuple) else [given]
+    return [given] if listed and all(is_kind(row, list | tuple) for row in listed) else listed
 
 
 def _matrix(given: Any) -> Any:
     """A sparse matrix as it is, or a dense one of real numbers with two axes."""
-    if scipy.sparse.issparse(given):
+    if is_kind(given, scipy.sparse.sparray | scipy.sparse.spmatrix):
         return given
     remedy = "a mixing matrix has two axes, one row a node; give real numbers of shape (nodes, nodes)"
     matrix = check_array("matrix", given, remedy)

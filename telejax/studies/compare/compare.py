@@ -13,7 +13,7 @@ from telejax.simulation.arguments import check_algorithm, check_network
 from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
-from telejax.simulation.tuning import Tune, meant, numbers, resolve
+from telejax.simulation.tuning import Tune, meant, numbers, plain_tune, resolve
 from telejax.studies.compare.comparison import Comparison
 from telejax.tasks.base import Task
 
@@ -168,6 +168,7 @@ def planned(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
     _check_network(world, methods, task)
+    tune = plain_tune(tune)
     _check_numbers(tune, methods, world)
     by_name = dict(zip(names, methods, strict=True))
     return Plan(task, by_name, tune, seeds, int(tune_seeds or seeds), metric, target, {**arguments, "network": network})
