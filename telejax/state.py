@@ -112,7 +112,7 @@ class Metric:
     label: str = ""
 
     def __post_init__(self) -> None:
-        if not is_text(self.name) or not self.name:
+        if not is_text(self.name) or not plain(self.name):
             raise ValueError(f"name of a Metric is {short(self.name)}; give the name of its column")
         object.__setattr__(self, "name", plain(self.name))
         if not callable(self.fn):

@@ -102,4 +102,4 @@ def prox_skip(
     given = {"probability": probability, "chi": chi} | ({} if dual_step is None else {"dual_step": dual_step})
     numbers = {name: ProxSkip.bounds[name].check(name, value) for name, value in given.items()}
     mixing = node_mixing(topology, fixed=True, symmetric=True)
-    return ProxSkip(as_optimizer(optimizer), mixing, **numbers)
+    return ProxSkip(as_optimizer(optimizer), mixing, numbers["probability"], numbers["chi"], numbers.get("dual_step"))

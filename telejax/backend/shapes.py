@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import is_kind, short
+from telejax.errors import is_kind, plain, short
 
 UNKNOWN = ("g", "G", "m")
 """What NumPy calls numbers that jax does not know: floats beyond 64 bits, and spans of time."""
@@ -116,4 +116,4 @@ def is_number(value: object) -> bool:
     kinds = (jnp.floating, jnp.integer, jnp.bool_)
     if is_array(value) or is_kind(value, jax.ShapeDtypeStruct):
         return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)  # type: ignore[attr-defined]
-    return is_kind(value, float) or (is_kind(value, int) and abs(value) < 2**31)
+    return is_kind(value, float) or (is_kind(value, int) and abs(plain(value)) < 2**31)

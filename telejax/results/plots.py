@@ -18,6 +18,7 @@ from telejax.errors import (
     check_list,
     check_mapping,
     check_name,
+    plain,
     short,
 )
 
@@ -294,9 +295,8 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     import networkx as nx
 
     _check_topology("topology", topology)
-    round = check_integer("round", round, minimum=0)
     axes = _axes(axes, (4, 4))
-    graph = topology.to_networkx(round)
+    graph, round = topology.to_networkx(round), plain(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
     nx.draw_networkx(
         graph,

@@ -20,6 +20,7 @@ from telejax.errors import (
     check_name,
     check_target,
     is_kind,
+    plain,
     short,
     takes,
 )
@@ -131,7 +132,7 @@ def check_kinds(
         ("mesh", mesh, is_kind(mesh, Mesh), "give a jax mesh of one axis, or devices='cpu:2'"),
         ("devices", devices, is_kind(devices, str), "give a platform and how many, as in 'cpu:2'"),
     ):
-        if given is not None and (not fits or (is_kind(given, str) and not given)):
+        if given is not None and (not fits or (is_kind(given, str) and not plain(given))):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
     if checkpoint is not None:
         check_own_folder("checkpoint", checkpoint)  # type: ignore[arg-type]  # a path, as told above
@@ -235,10 +236,11 @@ def check_until(
     """The metric, the target and the direction of ``until``."""
     if until is None:
         return None
-    if not (is_kind(until, tuple) and len(until) == 2):
-        raise ValueError(f"until is {short(until)}; give a metric and its target, such as ('accuracy', 0.95)")
-    metric, target = until
-    check_name("metric of until", metric, columns)
+    remedy = "give a metric and its target, such as ('accuracy', 0.95)"
+    pair = check_list("until", until, remedy) if is_kind(until, tuple) else []
+    if len(pair) != 2:
+        raise ValueError(f"until is {short(until)}; {remedy}")
+    metric, target = check_name("metric of until", pair[0], columns), pair[1]
     if metric not in directions:
         raise ValueError(
             f"until is {short(until)}, and nobody knows whether a higher {metric} is better; declare it in "

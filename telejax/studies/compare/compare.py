@@ -159,7 +159,8 @@ def planned(
         if not is_kind(method, Study) or is_kind(method, type):
             check_algorithm(method, f"methods[{place}]")
     seeds = check_integer("seeds", seeds, minimum=1)
-    if tune_seeds is not None and check_integer("tune_seeds", tune_seeds, minimum=1) > seeds:
+    tune_seeds = None if tune_seeds is None else check_integer("tune_seeds", tune_seeds, minimum=1)
+    if tune_seeds is not None and tune_seeds > seeds:
         raise ValueError(f"tune_seeds is {tune_seeds} and seeds is {seeds}; give at most as many")
     metric = "accuracy" if "accuracy" in metric_columns(task, (), IDEAL) else "loss"
     world = IDEAL if network is None else network
@@ -171,7 +172,7 @@ def planned(
     tune = plain_tune(tune)
     _check_numbers(tune, methods, world)
     by_name = dict(zip(names, methods, strict=True))
-    return Plan(task, by_name, tune, seeds, int(tune_seeds or seeds), metric, target, {**arguments, "network": network})
+    return Plan(task, by_name, tune, seeds, tune_seeds or seeds, metric, target, {**arguments, "network": network})
 
 
 def _target(given: Any, metric: str) -> float:

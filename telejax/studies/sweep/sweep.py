@@ -18,7 +18,7 @@ import polars as pl
 from scipy import stats
 
 from telejax.backend.bars import progress_bar
-from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, short
+from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, plain, short
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported
 from telejax.simulation.fingerprint import difference
@@ -234,7 +234,7 @@ def _read_spec(spec: Any) -> SweepSpec:
 def _parse_shard(shard: str | None) -> tuple[int, int]:
     if shard is None:
         return 0, 1
-    index, _, count = shard.partition("/") if is_kind(shard, str) else ("", "", "")
+    index, _, count = plain(shard).partition("/") if is_kind(shard, str) else ("", "", "")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise ValueError(f"shard is {short(shard)}; give i/N with i from 0 to N - 1, such as 0/4")
     return int(index), int(count)
