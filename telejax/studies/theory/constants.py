@@ -10,7 +10,7 @@ import numpy as np
 
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes, tree_bytes
-from telejax.backend.shapes import difference
+from telejax.backend.shapes import difference, leaves_of
 from telejax.errors import attribute, check_integer, check_number, short
 from telejax.simulation.task_checks import check_task, check_task_members
 from telejax.tasks.base import Task
@@ -101,7 +101,7 @@ def measure(
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
     at = start if params is None else params
-    if not all(jnp.issubdtype(attribute(leaf, "dtype", float), jnp.number) for leaf in jax.tree.leaves(at)):
+    if not all(jnp.issubdtype(attribute(leaf, "dtype", float), jnp.number) for leaf in leaves_of("params", at)):
         raise ValueError(f"params is {short(params)}, no arrays of numbers; give such as result.model")
     if differs := difference(start, at, ""):
         raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")
