@@ -2,12 +2,13 @@
 
 import difflib
 import inspect
+import itertools
 import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,9 +31,9 @@ class DivergenceError(RuntimeError):
 def short(value: object, most: int = 80) -> str:
     """The value itself, or its class where it is long or cannot be shown."""
     name = type(value).__name__
-    called = f"a{'n' if name[0] in 'aeiouAEIOU' else ''} {name}"
+    called = f"a{'n' if name[:1] in 'aeiouAEIOU' else ''} {name}"
     try:
-        text = repr(value)
+        text = plain(repr(value))
     except Exception:  # of a user's class
         return called
     return text if len(text) <= most else called
@@ -50,12 +51,30 @@ def attribute(value: Any, name: str, default: Any = None) -> Any:
         return default
 
 
-def is_kind(value: object, kind: Any) -> bool:
-    """Whether a value is of a kind, also of a protocol, which asks it for its members."""
-    try:
-        return isinstance(value, kind)
-    except Exception:  # of a user's class
-        return False
+if TYPE_CHECKING:
+    from builtins import isinstance as is_kind  # to narrow types likewise
+else:
+
+    def is_kind(value: object, kind: Any) -> bool:
+        """Whether a value is of a kind, also of a protocol, which asks it for its members; a stand-in is of its own."""
+        try:
+            honest = value.__class__ is type(value)
+            return isinstance(value, kind) if honest else issubclass(type(value), kind)
+        except Exception:  # of a user's class
+            return False
+
+
+def plain(value: Any) -> Any:
+    """A whole number, a float or a text of a user's subclass as the builtin: what the subclass overrides is not asked.
+
+    >>> plain(np.float64(0.1)), plain(True), plain("ring")
+    (0.1, True, 'ring')
+    """
+    if type(value) is not bool:
+        for kind, made in ((int, int.__int__), (float, float.__float__), (str, str.__str__)):
+            if issubclass(type(value), kind):
+                return made(value)
+    return value
 
 
 def is_text(value: object) -> bool:
@@ -64,7 +83,8 @@ def is_text(value: object) -> bool:
     >>> is_text("loss"), is_text("\\ud800"), is_text(3)
     (True, False, False)
     """
-    return isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+    text = plain(value)
+    return type(text) is str and text.encode("utf-8", "ignore").decode() == text
 
 
 def takes(function: Callable[..., Any], count: int) -> bool:
@@ -102,13 +122,15 @@ def check_integer(name: str, value: Any, minimum: int, remedy: str = "", maximum
     ...
     ValueError: rounds is 0; give an integer of at least 1
     """
-    whole = is_kind(value, int | np.integer) and not is_kind(value, bool | np.timedelta64)
-    if whole and int(value).bit_length() > MAX_BITS:
+    given = plain(value)
+    whole = issubclass(type(given), int | np.integer) and not issubclass(type(given), bool | np.timedelta64)
+    number = int(given) if whole else 0
+    if number.bit_length() > MAX_BITS:
         raise ValueError(f"{name} is {short(value)} of more digits than can be shown; {remedy or 'give a smaller one'}")
-    if not whole or value < minimum or (maximum is not None and value > maximum):
+    if not whole or number < minimum or (maximum is not None and number > maximum):
         bound = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
         raise ValueError(f"{name} is {short(value)}; {remedy or f'give an integer {bound}'}")
-    return int(value)
+    return number
 
 
 def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = False, remedy: str = "") -> float:
@@ -124,8 +146,9 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     bound = f"above {minimum:g}" if exclusive else f"of at least {minimum:g}"
     remedy = remedy or f"give a finite number{'' if minimum == -np.inf else f' {bound}'}"
     try:
-        size = abs(value) if is_real(value) else np.nan
-        large, number = bool(LARGEST < size < np.inf), float(value) if size <= LARGEST else np.nan
+        given = plain(value)
+        size = abs(given) if is_real(given) else np.nan
+        large, number = bool(LARGEST < size < np.inf), float(given) if size <= LARGEST else np.nan
     except Exception as error:  # of a user's class, or of jax about what is traced
         raise ValueError(f"{name} is {short(value)}, whose value cannot be read here; {remedy}") from error
     if large:
@@ -211,10 +234,11 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
     ...
     ValueError: target is nan; give a finite number to reach
     """
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool | np.timedelta64)
-    if not real or not _is_finite(value):
+    number = plain(value)
+    kind, real, none = type(number), int | float | np.integer | np.floating, bool | np.timedelta64
+    if not issubclass(kind, real) or issubclass(kind, none) or not _is_finite(number):
         raise ValueError(f"{name} is {short(value if given is None else given)}; give a finite number to reach")
-    return float(value)
+    return float(number)
 
 
 def _is_finite(value: Any) -> bool:
@@ -256,21 +280,40 @@ def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:
     """
     if not is_kind(value, kind):
         raise ValueError(f"{name} is {short(value)}; {remedy}")
-    return value
+    return plain(value)
 
 
-def check_list(name: str, value: Any, remedy: str) -> list[Any]:
-    """Return several values in an order as a list, or raise a ValueError where it is one value, a text or a mapping.
+def check_mapping(name: str, value: Any, remedy: str) -> dict[Any, Any]:
+    """Return a mapping as a dictionary, or raise a ValueError.
+
+    >>> check_mapping("labels", ["loss"], "give a mapping of columns to texts")
+    Traceback (most recent call last):
+    ...
+    ValueError: labels is ['loss']; give a mapping of columns to texts
+    """
+    try:
+        if is_kind(value, Mapping):
+            return {plain(key): one for key, one in dict(value).items()}
+    except Exception as error:  # of a user's class
+        raise ValueError(f"{name} is {short(value)}, which cannot be read as a mapping; {remedy}") from error
+    raise ValueError(f"{name} is {short(value)}; {remedy}")
+
+
+def check_list(name: str, value: Any, remedy: str, ordered: bool = True) -> list[Any]:
+    """Return several values as a list, or raise a ValueError where it is one value, a text or, if ordered, a mapping.
 
     >>> check_list("candidates", 5, "give a list of integers")
     Traceback (most recent call last):
     ...
     ValueError: candidates is 5; give a list of integers
     """
-    one = is_kind(value, str | bytes | bytearray | memoryview | Mapping | set) or not is_kind(value, Iterable)
+    one = is_kind(value, str | bytes | bytearray | memoryview) or not is_kind(value, Iterable)
+    one = one or (ordered and is_kind(value, Mapping | set))
     try:
-        if not (one or getattr(value, "ndim", 1) < 1 or (isinstance(value, range) and len(value) > MOST)):
-            return list(value)
+        if not (one or getattr(value, "ndim", 1) < 1):
+            listed = list(itertools.islice(value, MOST + 1))  # some have no end, and a length may be a lie
+            if len(listed) <= MOST:
+                return listed
     except Exception as error:  # of a user's class
         raise ValueError(f"{name} is {short(value)}, which cannot be read as a list; {remedy}") from error
     raise ValueError(f"{name} is {short(value)}; {remedy}")
@@ -316,7 +359,7 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
     return path
 
 
-def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
+def check_name(kind: str, name: Any, known: Iterable[str]) -> Any:
     """Return ``name`` if it is one of ``known``, or raise a ValueError, with the nearest of them where one is near.
 
     >>> check_name("topology", "rign", ["ring", "torus"])
@@ -324,9 +367,11 @@ def check_name(kind: str, name: Any, known: Iterable[str]) -> str:
     ...
     ValueError: unknown topology 'rign'; did you mean 'ring'? Known: ring, torus
     """
-    known = sorted(known)
-    if is_kind(name, str) and name in known:
-        return str(name)
-    nearest = difflib.get_close_matches(name if is_kind(name, str) else short(name), known, n=1, cutoff=0.6)
+    known, given = sorted(known), plain(name)
+    if type(given) is not str:
+        given = short(name)
+    elif given in known:
+        return given
+    nearest = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     hint = f"did you mean {nearest[0]!r}? Known" if nearest else "give one of"
     raise ValueError(f"unknown {kind} {short(name)}; {hint}: {', '.join(known)}")

@@ -12,7 +12,7 @@ import optax
 
 from telejax.backend.factories import OPTIMIZERS
 from telejax.backend.shapes import check_float_dtype, is_number, kind_of, traced_shapes
-from telejax.errors import check_flag, check_kind, check_number, short
+from telejax.errors import check_flag, check_kind, check_number, is_kind, short
 
 BY_NAME: dict[str, Callable[..., Any]] = {name: getattr(optax, name) for name in OPTIMIZERS}
 """Those that a command line and a sweep know."""
@@ -60,7 +60,7 @@ class Optimizer:
                 f"the optimizer {_called(self.factory)} was given {given} learning_rate, so a step size cannot be "
                 "tuned; give a number, as in telejax.optimizer(optax.sgd, learning_rate=0.1)"
             )
-        if not isinstance(learning_rate, jax.Array):  # one on the device may be traced
+        if not is_kind(learning_rate, jax.Array):  # one on the device may be traced
             _check_step_size(learning_rate)
         return replace(self, numbers={**self.numbers, "learning_rate": learning_rate})
 
@@ -125,9 +125,9 @@ def optimizer(factory: Callable[..., optax.GradientTransformation], **arguments:
                 options[name] = value
             else:
                 numbers[name] = _check_step_size(value)
-        elif isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):  # no part of a program's name
+        elif is_kind(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):  # no part of a program's name
             numbers[name] = value
-        elif isinstance(value, float):
+        elif is_kind(value, float):
             if value != value:
                 raise ValueError(f"{name} is {short(value)}; give a number")
             numbers[name] = value
@@ -154,9 +154,10 @@ def as_optimizer(given: Any, name: str = "optimizer") -> Optimizer | FixedOptimi
     Raises:
         ValueError: anything else, such as a schedule or a factory that was not called.
     """
-    if isinstance(given, Optimizer | FixedOptimizer):
+    name = check_kind("name", name, str, "give a text")
+    if is_kind(given, Optimizer | FixedOptimizer):
         return given
-    if isinstance(given, optax.GradientTransformation):
+    if is_kind(given, optax.GradientTransformation):
         _check_update("a ready optax transformation", given)
         return FixedOptimizer(given)
     raise ValueError(
@@ -169,9 +170,9 @@ def check_optimizer(name: str, given: Any) -> OptimizerLike:
     remedy = (
         "give telejax.optimizer(optax.sgd, learning_rate=0.1), or telejax.as_optimizer(...) of an optax transformation"
     )
-    if isinstance(given, optax.GradientTransformation):
+    if is_kind(given, optax.GradientTransformation):
         raise ValueError(f"{name} is a bare optax transformation; {remedy}")
-    if isinstance(given, type):
+    if is_kind(given, type):
         raise ValueError(f"{name} is {short(given)}; {remedy}")
     return check_kind(name, given, OptimizerLike, remedy)
 
@@ -202,17 +203,17 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
         or hasattr(factory, "__wrapped__")
         or not (is_scalar or name in DTYPES or isinstance(default, bool))
     )
-    if left_out or scheduled or isinstance(value, jax.core.Tracer):
+    if left_out or scheduled or is_kind(value, jax.core.Tracer):
         return value
     if is_scalar:
         remedy = "give a number from 0 to below 1" if name in FRACTIONS else ""
         number = check_number(name, value, remedy=remedy)
         if remedy and np.float32(number) >= 1:
             raise ValueError(f"{name} is {short(value)}; {remedy}")
-        return value if isinstance(value, int) and value < 2**31 else number
+        return int(number) if is_kind(value, int) and number < 2**31 else number
     if name in DTYPES:
         check_float_dtype(name, value)
-    if name == "mask" and isinstance(value, int | float | str):
+    if name == "mask" and is_kind(value, int | float | str):
         raise ValueError(f"mask is {short(value)}; give booleans like the parameters, or a function of them")
     if isinstance(default, bool):
         check_flag(name, value)
@@ -281,7 +282,7 @@ def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float =
     """
     if callable(learning_rate):
         _check_schedule(learning_rate)
-    elif not isinstance(learning_rate, jax.Array):  # one on the device may be traced
+    elif not is_kind(learning_rate, jax.Array):  # one on the device may be traced
         _check_step_size(learning_rate)
     for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
         check_hyperparameter(decayed_sgd, name, value)

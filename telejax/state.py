@@ -8,7 +8,7 @@ import jax
 import optax
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
-from telejax.errors import is_text, short
+from telejax.errors import is_kind, is_text, plain, short
 
 if TYPE_CHECKING:
     from telejax.tasks.base import Task
@@ -112,13 +112,13 @@ class Metric:
     label: str = ""
 
     def __post_init__(self) -> None:
-        if not is_text(self.name) or not self.name:
+        if not is_text(self.name) or not plain(self.name):
             raise ValueError(f"name of a Metric is {short(self.name)}; give the name of its column")
-        object.__setattr__(self, "name", str.__str__(self.name))
+        object.__setattr__(self, "name", plain(self.name))
         if not callable(self.fn):
             told = f"fn of Metric {self.name!r} is {short(self.fn)}"
             raise ValueError(f"{told}; give fn(models, judged, state, task, groups)")
-        if not (self.higher_is_better is None or isinstance(self.higher_is_better, bool)):
+        if not (self.higher_is_better is None or is_kind(self.higher_is_better, bool)):
             raise ValueError(
                 f"higher_is_better of Metric {self.name!r} is {short(self.higher_is_better)}; give True, False or None"
             )

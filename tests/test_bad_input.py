@@ -4,6 +4,7 @@
 beside its name and the value. What algorithms, tasks and metrics of a user's own break is in ``test_bad_contract.py``.
 """
 
+import itertools
 import json
 import numbers
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,61 @@ class Letters(str):
 
     def __repr__(self) -> str:
         raise KeyError("no repr")
+
+
+OVERRIDDEN = (
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "hash",
+    "iter",
+    "len",
+    "bool",
+    "contains",
+    "getitem",
+    "int",
+    "float",
+    "abs",
+)
+
+
+def own(value: Any) -> Any:
+    """The value as one of a subclass of a user's, all of whose methods fail, with a repr."""
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("own")
+
+    kind = type(value)
+    names = [f"__{name}__" for name in OVERRIDDEN] + ["items", "keys", "values", "strip", "partition"]
+    told = repr(value)
+    methods = {name: fail for name in names if hasattr(kind, name)} | {"__repr__": lambda _: told}
+    return type(f"Own{kind.__name__}", (kind,), methods)(value)
+
+
+class Posing:
+    """What says that it is of another class."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return vars(self)["kind"]  # type: ignore[no-any-return]
+
+
+def deleted(array: Any) -> Any:
+    """An array of jax whose numbers are gone."""
+    copy = jnp.array(array, copy=True)
+    copy.delete()
+    return copy
+
+
+def deep(levels: int = 3000) -> Any:
+    """A pytree that is nested deeper than jax goes."""
+    return reduce(lambda inner, _: (inner,), range(levels), SLOTS)
 
 
 class Task:
@@ -828,7 +884,97 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
     return data.from_arrays((inputs, labels), (IMAGES, LABELS))
 
 
+HOLDERS = jnp.array([0, 3])
+STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32(0))
+TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
+RUN = tj.Result(pl.DataFrame({"round": [0], "seed": [0], "group": [0], "learning_rate": [0.1]}), {}, {})
+
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
+    # subclasses of the builtins, and what says that it is one
+    (lambda: tj.topology.ring(own(0)), "nodes is 0; give an integer of at least 1"),
+    (lambda: tj.topology.path(4, weights=own("x")), "unknown weights 'x'; give one of"),
+    (lambda: tj.Metric(own(""), len), "name of a Metric is ''; give the name of its column"),
+    (
+        lambda: simulate(tune=own([0.1, -1.0])),
+        ("tune is [0.1, -1.0], which cannot be read as a list", "give a list of"),
+    ),
+    (lambda: simulate(tune=[0.1, own(-1.0)]), "tune is -1.0; give a finite number above 0"),
+    (lambda: simulate(tune=own({"learning_rate": [0.1]})), ("which cannot be read as a mapping", "give a list of")),
+    (lambda: simulate(until=own(("los", 0.1))), "cannot be read as a list"),
+    (lambda: simulate(until=("loss", own(NAN))), ("until is", "give a finite number to reach")),
+    (lambda: simulate(seeds=own([0, 1])), ("seeds is [0, 1]", "cannot be read as a list")),
+    (lambda: compare(tune=own({"learning_rate": [0.1]})), ("tune is", "cannot be read as a mapping")),
+    (lambda: search(tune=own({"learning_rate": [0.1]})), ("tune is", "cannot be read as a mapping")),
+    (lambda: tj.topology.directed(own([[1.0]]), "row"), ("matrix is [[1.0]]", "give a mixing matrix")),
+    (lambda: plots.plot_histories(own({"a": HISTORY}), "loss"), ("histories is", "cannot be read as a mapping")),
+    (lambda: tj.studies.sweep.spec.SweepSpec.from_dict(own({"rounds": 1})), ("spec is", "cannot be read as a mapping")),
+    (lambda: data.from_arrays(own([IMAGES, LABELS]), (IMAGES, LABELS)), ("train is", "give a pair of arrays")),
+    (lambda: tj.topology.reweighted(Posing(tj.Topology), "lazy"), ("topology is", "give a Topology")),
+    (lambda: tj.topology.from_matrix(Dead()), ("matrix is", "give real numbers of shape (nodes, nodes)")),
+    (lambda: simulate(algorithm=Dead()), ("algorithm is", "give an algorithm")),
+    (lambda: simulate(task=Dead()), ("task is", "give a task")),
+    (lambda: simulate(network=Posing(tj.Network)), ("network is", "give a telejax.Network(...)")),
+    (lambda: simulate(seeds=Dead()), ("seeds is", "give an integer of at least 1")),
+    (lambda: tj.Network(links=Dead()), ("links is", f"give {GIVE_LINKS}")),
+    (lambda: compare(tune=Dead()), ("tune is", "give a list of step sizes")),
+    (lambda: tj.decentralized_sgd(topology=Dead(), optimizer=SGD), ("topology is", PLATE)),
+    (lambda: data.iid(itertools.count(), 2), ("labels is", LABELS_GIVE)),
+    (
+        lambda: joint_teleportation(active=itertools.count(1), topology="ring", optimizer=SGD),
+        ("active is", "give a list"),
+    ),
+    # deleted arrays, deep pytrees, keys of another kind
+    (
+        lambda: tj.gradients(KEY_0, deleted(SLOTS), HOLDERS, QUADRATIC),
+        ("params has an array that is deleted", "give one"),
+    ),
+    (lambda: tj.gradients(KEY_0, SLOTS, deleted(HOLDERS), QUADRATIC), ("holders has an array that is deleted", "give")),
+    (
+        lambda: tj.gradients(KEY_0, deep(), HOLDERS, QUADRATIC),
+        ("params is a tuple, into which jax cannot look", "not as deep"),
+    ),
+    (
+        lambda: local_update(KEY_0, SLOTS, HOLDERS, QUADRATIC, deep()),
+        ("opt_state is a tuple, into which", "not as deep"),
+    ),
+    (lambda: stepping(step=corrected, given=deep()), ("given is a tuple, into which jax cannot look", "not as deep")),
+    (lambda: tj.mix(MIXING, deep()), ("is a tuple, into which jax cannot look", "not as deep")),
+    (lambda: tj.mix(MIXING, deleted(jnp.ones((4, 2)))), ("has an array that is deleted", "give one that is there")),
+    (lambda: simulate(state=replace(STATE, params=deleted(SLOTS))), ("state has an array that is deleted", "give one")),
+    (lambda: simulate(state=replace(STATE, round=deleted(3))), ("state has an array that is deleted", "give one")),
+    (lambda: tasks.quadratic(nodes=8, noise=deleted(1.0)), ("noise is", "cannot be read here", NUMBER)),
+    (lambda: simulate(tune=deleted([0.1, 0.2])), ("tune is", "cannot be read as a list")),
+    (lambda: tj.network.links.table(deleted(LINKS), LINKS), ("latency is", "give an array (nodes, nodes)")),
+    (
+        lambda: data.from_arrays((deleted(IMAGES), LABELS), (IMAGES, LABELS)),
+        ("train inputs is", "give numbers of shape"),
+    ),
+    (lambda: tj.sample_distinct(jnp.zeros(3, jnp.uint32), 8, 2), ("key is", KEY)),
+    (lambda: tj.sample_distinct(jnp.zeros((3, 2), jnp.uint32), 8, 2), ("key is", KEY)),
+    (lambda: tj.sample_distinct(deleted(jax.random.PRNGKey(0)), 8, 2), ("key is", KEY)),
+    # kinds of what is kept
+    (lambda: tj.as_optimizer(SGD, name=3), ("name is 3", TEXT)),
+    (lambda: tj.testing.TreeTask(4, "abc"), ("targets is 'abc'", "give an array of floats, (nodes,)")),
+    (
+        lambda: tj.testing.TreeTask(4, np.ones(3)),
+        ("targets is array([1., 1., 1.])", "give an array of floats, (nodes,)"),
+    ),
+    (lambda: tj.Network(loss=jnp.array([1j])), ("loss is", PROBABILITY)),
+    (lambda: tj.Network(outage=jax.random.key(0)), ("outage is", PROBABILITY)),
+    # results and timelines that were altered
+    *(
+        (lambda name=name: replace(RUN, history=RUN.history.drop(name)), (f"history has no {name}", "give that of"))
+        for name in ("round", "seed", "group", "learning_rate")
+    ),
+    (lambda: replace(RUN, history=RUN.history.clear()), "history has no rows; give that of simulate"),
+    (lambda: replace(RUN, config={"nodes": "x"}), ("config has 'nodes': 'x', no int", "give that of simulate")),
+    *(
+        (
+            lambda name=name: plots.plot_timeline(TIMELINE.with_columns(pl.lit("x").alias(name))),
+            (f"column {name!r} of timeline is of String", "give one of numbers"),
+        )
+        for name in TIMELINE.columns
+    ),
     # networks
     (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),
     (lambda: tj.topology.ring(Dead()), ("nodes is", "Dead", "give an integer of at least 1")),
@@ -1507,6 +1653,11 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
     [
         lambda: tasks.quadratic(nodes=np.int64(8), noise=np.float32(0.5), heterogeneity=np.array(1.0), spread=1),
         lambda: tasks.quadratic(nodes=8, noise=jnp.float32(0.5), heterogeneity=jnp.bfloat16(1.0)),
+        lambda: tasks.quadratic(nodes=own(8), noise=own(0.5), placement=own("sorted"), seed=own(3)),
+        lambda: method("decentralized_sgd", order=own("combine_then_adapt"), local_steps=own(1)),
+        lambda: tj.topology.path(own(4)),
+        lambda: tj.Network(loss=own(0.5), waiting=own("barrier")),
+        lambda: tj.network.links.table(SECONDS, SECONDS).bind(1),
         lambda: topology.small_world(1),
         lambda: topology.small_world(2),
         lambda: tj.optimizer(optax.sgd, learning_rate=np.float32(0.1), momentum=None),
@@ -1799,9 +1950,9 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
 
 COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("", "Missing subcommand"),
-    ("foo", "Unrecognized options"),
-    ("compare --foo", "Unrecognized options"),
-    ("compare --nodes x", "--nodes"),
+    ("foo", ("Unrecognized options", "run telejax --help, which lists what may be given")),
+    ("compare --foo", ("Unrecognized options", "run telejax compare --help, which lists what may be given")),
+    ("compare --nodes x", ("--nodes", "run telejax compare --help, which lists what may be given")),
     ("compare --nodes 0", "--nodes is 0; give an integer of at least 1"),
     ("compare --nodes 8 8", "--nodes is 8 8; give different numbers of nodes"),
     ("compare --nodes", "--nodes is empty; give different numbers of nodes"),

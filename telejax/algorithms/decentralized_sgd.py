@@ -89,7 +89,7 @@ def decentralized_sgd(
     >>> tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'DSGD ring'
     """
-    check_name("order", order, get_args(Order))
+    order = check_name("order", order, get_args(Order))
     local_steps = check_local_steps(local_steps)
     if order == "combine_then_adapt" and local_steps > 1:
         raise ValueError(f"local_steps is {local_steps}, and combining first takes one step a round; give 1")

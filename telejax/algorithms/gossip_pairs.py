@@ -18,6 +18,7 @@ from jaxtyping import Array, Int, Key
 from telejax.algorithms.base import AllNodes
 from telejax.algorithms.graphs import NodeTopology, node_mixing
 from telejax.algorithms.parts import local_update
+from telejax.errors import is_kind
 from telejax.mixing.forms import Neighbours
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -92,7 +93,7 @@ def gossip_pairs(*, topology: TopologyLike, optimizer: Optimizer) -> GossipPairs
     >>> tj.gossip_pairs(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).gradients(100)
     (1,)
     """
-    if isinstance(topology, Topology):
+    if is_kind(topology, Topology):
         return GossipPairs(as_optimizer(optimizer), links(topology))
     waiting = node_mixing(topology, fixed=True, symmetric=True)
     assert isinstance(waiting, NodeTopology)

@@ -91,5 +91,5 @@ def gradient_tracking(*, topology: TopologyLike, optimizer: Optimizer, variant: 
     >>> tj.gradient_tracking(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'gradient tracking ring'
     """
-    check_name("variant", variant, get_args(Variant))
+    variant = check_name("variant", variant, get_args(Variant))
     return GradientTracking(as_optimizer(optimizer), node_mixing(topology), variant)

@@ -8,7 +8,7 @@ import jax
 from jaxtyping import Array, Key
 
 from telejax.algorithms.base import AllNodes
-from telejax.errors import check_integer, check_kind
+from telejax.errors import check_integer, check_kind, is_kind
 from telejax.mixing.accounting import Messages, scaled
 from telejax.mixing.forms import Mixing
 from telejax.network import Network
@@ -56,7 +56,7 @@ def node_mixing(
     5
     """
     needs = Needs(stochastic, fixed, symmetric, above)
-    if isinstance(topology, Topology):
+    if is_kind(topology, Topology):
         return needs.check(topology).mixing()
     check_topology("topology", topology)
     return NodeTopology(topology, needs)
@@ -72,7 +72,7 @@ def bind_mixing(mixing: Mixing | NodeTopology, nodes: int) -> Mixing:
     5
     """
     nodes = check_integer("nodes", nodes, minimum=1)
-    if isinstance(mixing, NodeTopology):
+    if is_kind(mixing, NodeTopology):
         return mixing.mixing(nodes)
     check_kind("mixing", mixing, Mixing, "give what topology.mixing() or telejax.node_mixing(...) returns")
     if mixing.slots != nodes:

@@ -122,6 +122,6 @@ def extras(local_steps: int, aggregation: Rule | None, hand_off: object = None) 
 
 def check_local_steps(count: int) -> int:
     """Steps of a node in a round, or a ValueError: they are counted in int32."""
-    if check_integer("local_steps", count, minimum=1) > 2**31 - 1:
+    if (steps := check_integer("local_steps", count, minimum=1)) > 2**31 - 1:
         raise ValueError(f"local_steps is {short(count)}; give at most 2^31 - 1, they are counted in int32")
-    return int(count)
+    return steps

@@ -15,8 +15,8 @@ from jaxtyping import Array, ArrayLike, Bool, Int, Key, PyTree
 from telejax.algorithms.local import LocalStep, stepped
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import difference, is_array, is_number, kind_of, outline, traced_shapes
-from telejax.errors import attribute, check_integer, check_kind, short, takes
+from telejax.backend.shapes import difference, is_array, is_number, kind_of, leaves_of, outline, traced_shapes
+from telejax.errors import attribute, check_integer, check_kind, is_kind, short, takes
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.random.sampling import MAX_NODES
@@ -197,7 +197,7 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
     """Raise a ValueError unless these are a key, a task, its nodes and parameters for each."""
     check_key("key", key)
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
-    if isinstance(task, type) or (callable(task) and attribute(task, "evaluate") is None):
+    if is_kind(task, type) or (callable(task) and attribute(task, "evaluate") is None):
         raise ValueError(f"task is {attribute(task, '__name__', short(task))}, which was not called; {remedy}")
     check_kind("task", task, Task, remedy)
     nodes = check_integer("task.nodes", task.nodes, minimum=1, remedy="make it a static field with an integer")
@@ -207,7 +207,7 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
 
 def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> None:
     """Raise a ValueError unless the leaves are floats with a row for each slot; by default as many as in the first."""
-    if not (leaves := jax.tree.leaves(tree)):
+    if not (leaves := leaves_of(name, tree)):
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
     for leaf in leaves:
         shape = jnp.shape(leaf) if is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating) else ()
@@ -221,11 +221,11 @@ def _check_step(step: object, given: PyTree[Array], slots: int) -> None:
     """Raise a ValueError unless a local step of a method's own may be called with what it is given, a row a slot."""
     if step is None and given is not None:
         raise ValueError(f"given is {short(given)} and step is None; give the step that reads it, or leave given out")
-    if not (step is None or (callable(step) and not isinstance(step, type))):
+    if not (step is None or (callable(step) and not is_kind(step, type))):
         raise ValueError(f"step is {short(step)}; {STEP}")
     if callable(step) and not takes(step, 5):
         raise ValueError(f"step is {short(step)}, which cannot be called with five arguments; {STEP}")
-    for leaf in jax.tree.leaves(given):
+    for leaf in leaves_of("given", given):
         if not is_array(leaf) or jnp.shape(leaf)[:1] != (slots,):
             raise ValueError(f"given has a leaf {kind_of(leaf)}; give arrays of shape ({slots}, ...), a row a slot")
 
@@ -242,6 +242,7 @@ def _stepped_alike(step: LocalStep, before: tuple[Params, optax.OptState], after
 
 def _check_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) -> None:
     """Raise a ValueError where the optimizer state is another optimizer's: one without a state would take any."""
+    leaves_of("opt_state", opt_state)
     try:
         wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
     except Exception:  # of parameters that it is not made for: its step tells
@@ -308,6 +309,7 @@ def _naming_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState)
 
 def check_holders(holders: Int[Array, " slots"], nodes: int) -> None:
     """Raise a ValueError unless these are numbers of nodes; of traced ones only the type can be told."""
+    leaves_of("holders", holders)
     if not is_array(holders) or not jnp.issubdtype(holders.dtype, jnp.integer) or holders.ndim != 1:
         raise ValueError(f"holders is {short(holders)}; give integers, a node of the task for each slot")
     if isinstance(holders, jax.core.Tracer):

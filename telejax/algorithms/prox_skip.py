@@ -100,7 +100,6 @@ def prox_skip(
     'ProxSkip ring'
     """
     given = {"probability": probability, "chi": chi} | ({} if dual_step is None else {"dual_step": dual_step})
-    for name, value in given.items():
-        ProxSkip.bounds[name].check(name, value)
+    numbers = {name: ProxSkip.bounds[name].check(name, value) for name, value in given.items()}
     mixing = node_mixing(topology, fixed=True, symmetric=True)
-    return ProxSkip(as_optimizer(optimizer), mixing, float(probability), float(chi), dual_step and float(dual_step))
+    return ProxSkip(as_optimizer(optimizer), mixing, numbers["probability"], numbers["chi"], numbers.get("dual_step"))

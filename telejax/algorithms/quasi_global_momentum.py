@@ -76,7 +76,6 @@ def quasi_global_momentum(
     >>> tj.quasi_global_momentum(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).name
     'QG momentum ring'
     """
-    for name, value in (("beta", beta), ("mu", mu)):
-        FRACTION.check(name, value)
+    beta, mu = FRACTION.check("beta", beta), FRACTION.check("mu", mu)
     optimizer = with_step_size(optimizer, "quasi_global_momentum")
-    return QuasiGlobalMomentum(optimizer, node_mixing(topology), float(beta), float(mu))
+    return QuasiGlobalMomentum(optimizer, node_mixing(topology), beta, mu)

@@ -19,6 +19,7 @@ from jaxtyping import Array, Int, Key
 from telejax.algorithms.graphs import NodeTopology, OnGraph, node_mixing
 from telejax.algorithms.local import zeros
 from telejax.algorithms.parts import local_update
+from telejax.errors import is_kind
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
@@ -111,5 +112,5 @@ def relay_sgd(*, topology: TopologyLike, optimizer: Optimizer) -> RelaySGD:
     >>> relay.gossip_messages(7)
     ((12,),)
     """
-    parent = parents(topology) if isinstance(topology, Topology) else None
+    parent = parents(topology) if is_kind(topology, Topology) else None
     return RelaySGD(as_optimizer(optimizer), node_mixing(topology, fixed=True, symmetric=True), parent)

@@ -24,7 +24,7 @@ def check_precision(precision: str | None) -> str | None:
     """
     if precision is None:
         return None
-    check_name("precision", precision, PRECISIONS)
+    precision = check_name("precision", precision, PRECISIONS)
     platform, real = jax.default_backend(), jax.ShapeDtypeStruct((2, 2), jnp.result_type(float))
     lacks = f"precision is {precision!r}, which products of {real.dtype} do not have on {platform}; leave it out"
     if platform == "cpu" and precision != "float32":  # jax may take it there, and computes in float32

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import short
+from telejax.errors import is_kind, plain, short
 
 UNKNOWN = ("g", "G", "m")
 """What NumPy calls numbers that jax does not know: floats beyond 64 bits, and spans of time."""
@@ -54,24 +54,41 @@ class _Kind(str):
 
 def kind_of(leaf: Any) -> str:
     """Dtype and shape of an array or a number, the class of anything else."""
-    if isinstance(leaf, np.ma.MaskedArray):
+    if is_kind(leaf, np.ma.MaskedArray):
         return "a masked array"
     try:
-        if not hasattr(leaf, "dtype") and not isinstance(leaf, bool | int | float | complex):
+        if not hasattr(leaf, "dtype") and not is_kind(leaf, bool | int | float | complex):
             return type(leaf).__name__
         dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf)) if not is_key(leaf) else leaf.dtype
         return f"{dtype}[{','.join(map(str, jnp.shape(leaf)))}]"
     except Exception:  # of what jax does not know
-        return f"{type(leaf).__name__} of {leaf.dtype!r}" if isinstance(leaf, np.ndarray) else type(leaf).__name__
+        return f"{type(leaf).__name__} of {leaf.dtype!r}" if is_kind(leaf, np.ndarray) else type(leaf).__name__
 
 
 def is_key(leaf: object) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_deleted(leaf: object) -> bool:
+    """Whether this is an array of jax whose numbers are gone, as after a program that was given its memory."""
+    return is_kind(leaf, jax.Array) and not is_kind(leaf, jax.core.Tracer) and leaf.is_deleted()
+
+
+def leaves_of(name: str, tree: Any) -> list[Any]:
+    """The leaves of a pytree, or a ValueError where jax cannot look into it or an array in it is deleted."""
+    try:
+        leaves = jax.tree.leaves(tree)
+    except Exception as error:  # a RecursionError, or the SystemError that jax makes of it
+        told = f"{name} is {short(tree)}, into which jax cannot look"
+        raise ValueError(f"{told}; give a pytree that is not as deep, with names of one kind") from error
+    if gone := [leaf for leaf in leaves if is_deleted(leaf)]:
+        raise ValueError(f"{name} has an array that is deleted, {kind_of(gone[0])}; give one that is there")
+    return leaves
+
+
 def is_array(value: object) -> bool:
     """Whether this is an array that jax takes, its own or NumPy's, or a scalar of NumPy; none with a mask."""
-    if not isinstance(value, jax.Array | np.ndarray | np.generic) or isinstance(value, np.ma.MaskedArray):
+    if not is_kind(value, jax.Array | np.ndarray | np.generic) or is_kind(value, np.ma.MaskedArray):
         return hasattr(type(value), "__jax_array__")
     known = any(jnp.issubdtype(value.dtype, kind) for kind in (jnp.number, jnp.bool_))
     return is_key(value) or (known and value.dtype.char not in UNKNOWN)
@@ -86,7 +103,7 @@ def check_float_dtype(name: str, given: Any) -> np.dtype:
     ValueError: dtype is 'int8'; give a type of floats with a sign, such as jax.numpy.bfloat16
     """
     try:
-        made = jnp.zeros((), given).dtype if isinstance(given, str | type | np.dtype) else None
+        made = jnp.zeros((), given).dtype if is_kind(given, str | type | np.dtype) else None
     except Exception:  # of what is no type, or none that jax knows
         made = None
     if made is None or not jnp.issubdtype(made, jnp.floating) or float(jnp.finfo(made).min) >= 0:
@@ -97,6 +114,6 @@ def check_float_dtype(name: str, given: Any) -> np.dtype:
 def is_number(value: object) -> bool:
     """Whether a value is made of real numbers."""
     kinds = (jnp.floating, jnp.integer, jnp.bool_)
-    if is_array(value) or isinstance(value, jax.ShapeDtypeStruct):
+    if is_array(value) or is_kind(value, jax.ShapeDtypeStruct):
         return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)  # type: ignore[attr-defined]
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**31)
+    return is_kind(value, float) or (is_kind(value, int) and abs(plain(value)) < 2**31)

@@ -24,7 +24,7 @@ def read_toml(argument: str, path: str | os.PathLike[str], otherwise: str = "") 
     Raises:
         ValueError: no path, no file, no TOML.
     """
-    check_path(argument, path, f"give the path of a TOML file{otherwise}")
+    path = check_path(argument, path, f"give the path of a TOML file{otherwise}")
     try:
         if Path(path).exists() and not Path(path).is_file():
             raise OSError("it is no regular file")

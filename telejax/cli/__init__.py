@@ -73,6 +73,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # enough of --help was read
         discard(sys.stdout)
         return 0
+    except SystemExit as stop:
+        if stop.code:
+            named = [one for one in (sys.argv[1:] if arguments is None else arguments)[:1] if one in SUBCOMMANDS]
+            tell(f"run {' '.join(['telejax', *named])} --help, which lists what may be given")
+        raise
     try:
         with interruptible(options.kept):
             options.check()

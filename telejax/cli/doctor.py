@@ -178,7 +178,7 @@ def programs() -> Iterator[Row]:
         yield Row("folder", f"none: {VARIABLE} is {OFF}" if chosen else f"none: no home; {VARIABLE} may name one")
         return
     yield Row("folder", str(place))
-    parent = next(one for one in (place, *place.parents) if os.path.exists(one))
+    parent = next(one for one in (place, *place.parents) if os.path.lexists(one))  # a link to nothing is no folder
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         told = f"{parent} cannot be written"
         given = bool(os.environ.get(VARIABLE))  # an error then, else it is off

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from telejax.backend.shapes import is_number, kind_of
-from telejax.errors import check_integer, check_name, short
+from telejax.errors import attribute, check_integer, check_name, is_kind, short
 from telejax.random.keys import check_key
 
 Augmentation = Callable[[Array, Array], Array]
@@ -58,7 +58,7 @@ def crop_and_flip(
 def _check_batch(key: Array, images: Array) -> None:
     """Raise a ValueError unless these are a key and a batch of images."""
     check_key("key", key)
-    if not is_number(images) or jnp.ndim(images) != 4:
+    if not is_number(images) or attribute(images, "ndim") != 4:
         raise ValueError(f"images is {kind_of(images)}; give floats of shape (batch, height, width, channels)")
 
 
@@ -71,7 +71,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 def as_augmentation(given: str | Augmentation | None) -> Augmentation | None:
     """A function of :data:`AUGMENTATIONS` by its name; a function or None as it is; else a ValueError."""
-    if isinstance(given, str):
+    if is_kind(given, str):
         return AUGMENTATIONS[check_name("augmentation", given, AUGMENTATIONS)]
     if given is None or callable(given):
         return given

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, short
+from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, is_kind, short
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def from_arrays(
     >>> len(data.train), len(data.validation), len(data.test), data.classes
     (110, 10, 20, 10)
     """
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     normalise = check_flag("normalise", normalise)
     full, held = as_split("train", *_pair("train", train)), as_split("test", *_pair("test", test))
     full, held = _scaled(full, held)
@@ -140,11 +140,15 @@ def from_arrays(
     return Dataset(name, kept, tuning, held, mean, std)
 
 
+PAIR = "give a pair of arrays, (inputs, labels)"
+
+
 def _pair(name: str, given: Any) -> tuple[Any, Any]:
     """Inputs and labels, or a ValueError that names the split."""
-    if not isinstance(given, tuple | list) or len(given) != 2:
-        raise ValueError(f"{name} is {short(given)}; give a pair of arrays, (inputs, labels)")
-    return given[0], given[1]
+    pair = check_list(name, given, PAIR) if is_kind(given, tuple | list) else []
+    if len(pair) != 2:
+        raise ValueError(f"{name} is {short(given)}; {PAIR}")
+    return pair[0], pair[1]
 
 
 def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import check_array, check_integer, check_name, check_number, short
+from telejax.errors import check_array, check_integer, check_name, check_number, plain, short
 
 Table = NDArray[np.int32]
 
@@ -30,7 +30,7 @@ def iid(labels: NDArray[np.integer], nodes: int, seed: int = 0) -> Table:
     (3, 3)
     """
     labels, random = _labels(labels), _stream(seed)
-    size, nodes = node_size(len(labels), nodes), int(nodes)
+    size, nodes = node_size(len(labels), nodes), int(plain(nodes))
     order = random.permutation(len(labels))
     return order[: nodes * size].reshape(nodes, size).astype(np.int32)
 
@@ -59,7 +59,7 @@ def dirichlet(labels: NDArray[np.integer], nodes: int, alpha: float, seed: int =
     """
     alpha = check_number("alpha", alpha, exclusive=True)
     labels, random = _labels(labels), _stream(seed)
-    size, nodes = node_size(len(labels), nodes), int(nodes)
+    size, nodes = node_size(len(labels), nodes), int(plain(nodes))
     classes = np.unique(labels)
     pools = [list(random.permutation(np.flatnonzero(labels == one))) for one in classes]
     table = np.empty((nodes, size), np.int32)
@@ -99,7 +99,7 @@ def dirichlet_free(labels: NDArray[np.integer], nodes: int, alpha: float, seed: 
     alpha = check_number("alpha", alpha, exclusive=True)
     at_least = check_integer("at_least", at_least, minimum=1)
     labels, random = _labels(labels), _stream(seed)
-    size, nodes = node_size(len(labels), nodes), int(nodes)
+    size, nodes = node_size(len(labels), nodes), int(plain(nodes))
     if size < at_least:
         raise ValueError(
             f"at_least is {at_least} and there are {len(labels)} samples for {nodes} nodes; "

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from telejax.backend.fusion import of_stored
 from telejax.backend.scopes import scope
-from telejax.backend.shapes import is_array, kind_of
-from telejax.errors import check_integer, check_kind, short
+from telejax.backend.shapes import is_array, is_deleted, kind_of, leaves_of
+from telejax.errors import check_integer, check_kind, is_kind, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 
 Tree = TypeVar("Tree")
@@ -94,19 +94,19 @@ def neighbours(
 
 def _checked_round(round: object) -> Array:
     """A round as an int32 scalar."""
-    if isinstance(round, jax.Array | np.ndarray):  # traced, or without axes
-        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim:
+    if is_kind(round, jax.Array | np.ndarray):  # traced, or without axes
+        if not jnp.issubdtype(round.dtype, jnp.integer) or round.dtype.kind == "m" or round.ndim or is_deleted(round):
             raise ValueError(f"round is {short(round)}; give an integer, the number of the round")
     else:
-        check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
+        round = check_integer("round", round, minimum=-(2**31), maximum=2**31 - 1)
     return jnp.asarray(round, jnp.int32)
 
 
 def _check_leaves(name: str, mixing: Mixing, tree: Tree) -> None:
     check_kind("mixing", mixing, Mixing, GIVE)
-    if not jax.tree.leaves(tree):
+    if not (leaves := leaves_of(name, tree)):
         raise ValueError(f"{name} is {short(tree)}, without arrays; give a pytree with a row for each slot")
-    for leaf in jax.tree.leaves(tree):
+    for leaf in leaves:
         if not is_array(leaf):
             kind = f"{type(leaf).__name__}, {kind_of(leaf)}" if hasattr(type(leaf), "dtype") else kind_of(leaf)
             raise ValueError(f"{name} has a leaf {kind}; give arrays of shape (slots, ...)")

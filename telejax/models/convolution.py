@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from telejax.errors import check_integer, check_list, check_name, check_number, short
+from telejax.errors import check_integer, check_list, check_name, check_number, is_kind, short
 
 Form = Literal["windows", "plain"]
 Padding = Literal["VALID", "SAME"] | Sequence[tuple[int, int]]
@@ -50,12 +50,13 @@ def convolve(
     _check_maps("maps", maps)
     _check_maps("kernel", kernel)
     if form is not None:
-        check_name("form", form, get_args(Form))
+        form = check_name("form", form, get_args(Form))
     rows, columns, channels, features = kernel.shape
     strides = _pair("strides", strides, least=1)
-    if isinstance(padding, str):
-        check_name("padding", padding, ("VALID", "SAME"))
-        padding = jax.lax.padtype_to_pads(maps.shape[1:3], (rows, columns), strides, padding)
+    if is_kind(padding, str):
+        padding = jax.lax.padtype_to_pads(
+            maps.shape[1:3], (rows, columns), strides, check_name("padding", padding, ("VALID", "SAME"))
+        )
     pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]
     if len(pads) != 2:
         raise ValueError(f"padding is {short(padding)}; {PADDING}")
@@ -112,17 +113,17 @@ class GroupNorm(nn.Module):
     def __call__(
         self, maps: Float[Array, "channels height width batch"]
     ) -> Float[Array, "channels height width batch"]:
-        check_integer("groups", self.groups, minimum=1)
-        check_number("epsilon", self.epsilon, exclusive=True)
+        groups = check_integer("groups", self.groups, minimum=1)
+        epsilon = check_number("epsilon", self.epsilon, exclusive=True)
         channels, batch = maps.shape[0], maps.shape[-1]
-        if channels % self.groups:
-            raise ValueError(f"groups is {self.groups}, which does not divide {channels} channels; give a divisor")
-        scale = self.param("scale", nn.initializers.ones, (channels,)).reshape(self.groups, -1, 1)
-        shift = self.param("bias", nn.initializers.zeros, (channels,)).reshape(self.groups, -1, 1)
-        grouped = maps.reshape(self.groups, -1, batch)
+        if channels % groups:
+            raise ValueError(f"groups is {groups}, which does not divide {channels} channels; give a divisor")
+        scale = self.param("scale", nn.initializers.ones, (channels,)).reshape(groups, -1, 1)
+        shift = self.param("bias", nn.initializers.zeros, (channels,)).reshape(groups, -1, 1)
+        grouped = maps.reshape(groups, -1, batch)
         mean = jnp.mean(grouped, axis=1)
         variance = jnp.maximum(jnp.mean(grouped**2, axis=1) - mean**2, 0.0)
-        factor = scale * jax.lax.rsqrt(variance + self.epsilon)[:, None]
+        factor = scale * jax.lax.rsqrt(variance + epsilon)[:, None]
         per_channel = lambda x: x.reshape(channels, 1, 1, batch)
         return maps * per_channel(factor) + per_channel(shift - mean[:, None] * factor)
 

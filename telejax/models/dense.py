@@ -22,8 +22,7 @@ class MLP(nn.Module):
     def __call__(self, inputs: Float[Array, "batch ..."]) -> Float[Array, "batch classes"]:
         x = inputs.reshape(inputs.shape[0], -1)
         for width in check_list("hidden", self.hidden, "give a list of widths, such as (64,)"):
-            check_integer("hidden", width, minimum=1)
-            x = jax.nn.relu(nn.Dense(width)(x))
+            x = jax.nn.relu(nn.Dense(check_integer("hidden", width, minimum=1))(x))
         return nn.Dense(check_integer("classes", self.classes, minimum=1))(x)
 
 

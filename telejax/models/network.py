@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from telejax.errors import check_integer, check_name, short
+from telejax.errors import check_integer, check_name, is_kind, short
 from telejax.models.dense import MLP, logistic_regression
 from telejax.models.image import VGG, LeNet
 
@@ -80,11 +80,11 @@ def as_network(model: Any, classes: int) -> Network:
     ))
     """
     classes = check_integer("classes", classes, minimum=1)
-    if isinstance(model, str):
+    if is_kind(model, str):
         return Linen(MODELS[check_name("model", model, MODELS)](classes))
-    if isinstance(model, nn.Module):
+    if is_kind(model, nn.Module):
         return Linen(model)
-    if callable(model) and not isinstance(model, nnx.Module):
+    if callable(model) and not is_kind(model, nnx.Module):
         return Nnx(model)
     raise ValueError(
         f"model is {short(model)}; give a name ({', '.join(MODELS)}), a flax.linen module, or a function "

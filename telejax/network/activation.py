@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
-from telejax.errors import POSITIVE, PROBABILITY, Bound, check_flag, check_integer, check_name, check_numbers
+from telejax.errors import POSITIVE, PROBABILITY, Bound, check_flag, check_integer, check_name, check_numbers, is_kind
 from telejax.network.tables import check_size
 from telejax.network.world import Moment, World
 from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle
@@ -208,7 +208,7 @@ def weighted(weights: Sequence[float] | np.ndarray | Array | str, *, correct: bo
     [2.0, 0.6666...]
     """
     correct = check_flag("correct", correct)
-    if isinstance(weights, str):
+    if is_kind(weights, str):
         return Weighted(None, check_name("weights", weights, BY), correct)
     remedy = f"give a finite number above 0 for each node, (nodes,), or one of {', '.join(BY)}"
     array = check_numbers("weights", weights, POSITIVE, remedy)

@@ -79,7 +79,7 @@ def independent(
     >>> independent(failure=0.01, recovery="neighbour").recovery
     'neighbour'
     """
-    check_name("recovery", recovery, POLICIES)
+    recovery = check_name("recovery", recovery, POLICIES)
     return Faults(
         None if hand_off is None else SHARE.check("hand_off", hand_off),
         None if failure is None else SHARE.check("failure", failure),

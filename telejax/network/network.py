@@ -53,6 +53,8 @@ class Network(Parts):
         faults: fetches and holders that fail, see ``telejax.network.faults``.
         adversary: nodes that forge what they send and hand over, see :func:`telejax.adversary`.
 
+    Of tables with more nodes than the task has, the first are taken, so that one network serves tasks of several sizes.
+
     Columns of the history: ``lost``, messages that were waited for in vain; ``mean_drift``, how far the messages that
     did not arrive in the last round of gossip move the mean model, at the models of the evaluation; with clocks
     ``time``, the largest of them in simulated seconds, and the shares of the slots' time that they computed

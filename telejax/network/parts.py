@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from telejax.errors import attribute, check_flag, check_name, check_number, short
+from telejax.errors import attribute, check_flag, check_name, check_number, is_kind, short
 from telejax.network import recovery
 from telejax.network.activation import Activation, Uniform
 from telejax.network.adversary import Adversary
@@ -70,25 +70,24 @@ class Parts:
     def __post_init__(self) -> None:
         for name in ("loss", "outage"):
             value = getattr(self, name)
-            traced = attribute(value, "shape") is not None and not isinstance(value, np.generic)
-            if isinstance(value, np.ndarray) and not _are_probabilities(value):
+            traced = attribute(value, "shape") is not None and not is_kind(value, np.generic)
+            if is_kind(value, np.ndarray | jax.Array) and not _are_probabilities(value):
                 raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
             if value is None or traced or type(value) is object:  # object: jax rebuilds trees with placeholders
                 continue
-            check_probability(name, value)
-            object.__setattr__(self, name, float(value))
+            object.__setattr__(self, name, check_probability(name, value))
         for name, (kind, example) in KINDS.items():
             value = getattr(self, name)
-            if not (value is None or isinstance(value, kind) or type(value) is object):
+            if not (value is None or is_kind(value, kind) or type(value) is object):
                 raise ValueError(f"{name} is {short(value)}; give {example}, or None")
         for name, (kind, remedy) in OF_A_RUN.items():
             value = getattr(self, name)
-            if not (value is None or isinstance(value, kind) or type(value) is object) or isinstance(value, bool):
+            if not (value is None or is_kind(value, kind) or type(value) is object) or is_kind(value, bool):
                 raise ValueError(f"{name} is {short(value)}; leave it out: {remedy}")
-        check_name("waiting", self.waiting, ["barrier", "neighbours"])
+        object.__setattr__(self, "waiting", check_name("waiting", self.waiting, ["barrier", "neighbours"]))
         if check_flag("contention", self.contention) and self.links is None:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
-        if isinstance(self.activation, Uniform):
+        if is_kind(self.activation, Uniform):
             object.__setattr__(self, "activation", None)
 
     @classmethod
@@ -122,7 +121,7 @@ class Parts:
         for name in ("loss", "outage"):
             if (value := getattr(self, name)) is not None:
                 check_probability(name, value)
-        if isinstance(self.presence, Trace) and not self.timed:
+        if is_kind(self.presence, Trace) and not self.timed:
             raise ValueError("presence is a trace, in seconds, and the network has no clocks; give links= or machines=")
 
     def check_server(self, called: str, complete: bool = False) -> None:
@@ -243,19 +242,24 @@ class Parts:
         if getattr(self.activation, "by", None) == "speed" and self.machines and self.machines.fixed:
             seconds = np.asarray(self.machines.of(jax.random.key(0), jnp.arange(nodes, dtype=jnp.int32)), np.float64)
             speed = 1 / np.maximum(seconds, seconds.max() * 1e-6)
-        if isinstance(self.presence, Trace):
+        if is_kind(self.presence, Trace):
             available = self.presence.availability()
         return {"speed": speed, "data": samples, "availability": available}
 
 
-def check_probability(name: str, value: Any) -> None:
-    """Raise a ValueError unless ``value`` is one number from 0 to 1."""
-    if check_number(name, value, remedy=A_PROBABILITY) > 1:
+def check_probability(name: str, value: Any) -> float:
+    """Return one number from 0 to 1, or raise a ValueError."""
+    if (number := check_number(name, value, remedy=A_PROBABILITY)) > 1:
         raise ValueError(f"{name} is {short(value)}; {A_PROBABILITY}")
+    return number
 
 
-def _are_probabilities(array: np.ndarray) -> bool:
-    """Whether an array, of a run or of several, holds numbers from 0 to 1."""
-    if isinstance(array, np.ma.MaskedArray) or array.dtype.kind not in "fiu" or not array.size:
+def _are_probabilities(array: np.ndarray | Array) -> bool:
+    """Whether an array, of a run or of several, holds numbers from 0 to 1; one of jax, any that are real.
+
+    Those are not waited for: they may be traced, and ``Parts.check`` reads them.
+    """
+    real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+    if is_kind(array, np.ma.MaskedArray) or not real or not array.size or array.dtype.kind == "m":
         return False
-    return bool(((array >= 0) & (array <= 1)).all())
+    return is_kind(array, jax.Array) or bool(((np.asarray(array) >= 0) & (np.asarray(array) <= 1)).all())

@@ -69,7 +69,7 @@ def _check_header(file: str, table: pl.DataFrame, wanted: Sequence[str]) -> None
 
 
 def check_size(name: str, present: int, nodes: int) -> None:
-    """Raise a ValueError where a network has fewer nodes than the task."""
+    """Raise a ValueError where a network has fewer nodes than the task; of more, the task has the first."""
     if present < nodes:
         raise ValueError(f"{name} is of {present} nodes, and the task has {nodes}; give those of all nodes")
 

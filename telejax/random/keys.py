@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from telejax.errors import short
+from telejax.backend.shapes import is_deleted
+from telejax.errors import is_kind, short
 
 
 def check_key(name: str, key: object) -> None:
@@ -15,10 +16,10 @@ def check_key(name: str, key: object) -> None:
     ...
     ValueError: key is 0; give a key, such as jax.random.key(0)
     """
-    array = key if isinstance(key, jax.Array | np.ndarray) else np.zeros(())  # whose type is that of no key
-    raw = array.dtype == jnp.uint32 and array.ndim == 1
+    array = key if is_kind(key, jax.Array | np.ndarray) else np.zeros(())  # whose type is that of no key
+    raw = array.dtype == jnp.uint32 and array.shape == jax.eval_shape(jax.random.PRNGKey, 0).shape
     typed, shape = jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key), array.shape
     if typed and shape:
         raise ValueError(f"{name} holds {shape} keys; give a key, such as jax.random.key(0), or use jax.vmap")
-    if not (raw or typed):
+    if not (raw or typed) or is_deleted(key):
         raise ValueError(f"{name} is {short(key)}; give a key, such as jax.random.key(0)")

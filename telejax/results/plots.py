@@ -16,7 +16,9 @@ from telejax.errors import (
     check_integer,
     check_kind,
     check_list,
+    check_mapping,
     check_name,
+    plain,
     short,
 )
 
@@ -110,16 +112,15 @@ def plot_histories(
     Raises:
         ValueError: a column that the histories do not have, or no histories.
     """
-    if not check_kind("histories", histories, Mapping, HISTORIES):
+    if not (histories := check_mapping("histories", histories, HISTORIES)):
         raise ValueError("histories is empty; give at least one")
     settings = [name for name in dict.fromkeys(_columns("settings", settings)) if name != "group"]
-    names = {**LABELS, **check_kind("labels", {} if labels is None else labels, Mapping, LABEL)}
+    names = {**LABELS, **check_mapping("labels", {} if labels is None else labels, LABEL)}
     log = None if log is None else check_flag("log", log)
     for label, table in histories.items():
         check_kind("label of histories", label, str, HISTORIES)
         check_kind(f"histories[{label!r}]", table, pl.DataFrame, HISTORIES)
-        for argument, name in (("metric", metric), ("x", x)):
-            check_name(argument, name, table.columns)
+        metric, x = check_name("metric", metric, table.columns), check_name("x", x, table.columns)
         tuned = [name for name in settings if name in table.columns]
         _check_table(f"histories[{label!r}]", table, ("group", "active"), ("round", metric, x, *tuned))
     axes = _axes(axes, (7, 4.5))
@@ -186,10 +187,9 @@ def plot_bands(
         axes: where to draw; a new figure by default.
     """
     lines = _columns("lines", lines)
-    check_kind("metric", metric, str, "give a text")
+    metric = check_kind("metric", metric, str, "give a text")
     check_kind("table", table, pl.DataFrame, "give a polars table")
-    for argument, name in (("x", x), *(("lines", name) for name in lines)):
-        check_name(argument, name, table.columns)
+    x, lines = check_name("x", x, table.columns), [check_name("lines", name, table.columns) for name in lines]
     _check_table("table", table, (), ("mean", "low", "high"))
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
@@ -230,10 +230,10 @@ def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = No
         ValueError: a table without times, or of more than 5000 rows, which nobody can look at.
     """
     check_kind("timeline", timeline, pl.DataFrame, "give result.timeline(), of a run with record=")
-    _check_table("timeline", timeline, ["slot", "node", "fetched_from", *TIMES], TIMES)
+    _check_table("timeline", timeline, (), ("slot", "node", "fetched_from", *TIMES))
     if len(timeline) > MOST_BARS:
         raise ValueError(f"timeline has {len(timeline)} rows; give at most {MOST_BARS}, of fewer rounds or slots")
-    worked = timeline.drop_nulls("node")
+    worked = timeline.drop_nulls(["slot", "node", *TIMES])
     names = sorted({*worked["node"].to_list(), *timeline["fetched_from"].drop_nulls().to_list()})
     place = {node: row for row, node in enumerate(names)}
     axes = _axes(axes, (9, 1.5 + 0.22 * min(len(names), 40)))
@@ -296,7 +296,7 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
 
     _check_topology("topology", topology)
     axes = _axes(axes, (4, 4))
-    graph = topology.to_networkx(round)
+    graph, round = topology.to_networkx(round), plain(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
     nx.draw_networkx(
         graph,

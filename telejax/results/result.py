@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,15 @@ from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
-from telejax.results.saved import REMEDY, check_checksums, check_saved, write_checksums
+from telejax.results.saved import (
+    REMEDY,
+    check_checksums,
+    check_has,
+    check_parts,
+    check_saved,
+    tuned_columns,
+    write_checksums,
+)
 from telejax.results.spread import mean_and_spread
 from telejax.state import State
 
@@ -77,6 +85,7 @@ class Result(Reported):
         check_kind("config", self.config, dict, "give a dictionary, as simulate returns it")
         if self.state is not None:
             check_kind("state", self.state, State, "give a telejax.State, or None")
+        check_parts(self.history, self.config)
 
     @property
     def tuned_columns(self) -> list[str]:
@@ -123,7 +132,7 @@ class Result(Reported):
         Raises:
             ValueError: an unknown column, or one whose direction nobody knows.
         """
-        check_name("column", column, self.history.columns)
+        column = check_name("column", column, self.history.columns)
         known = self.config.get("higher_is_better") or all_directions()
         if column not in known:
             raise ValueError(
@@ -150,8 +159,8 @@ class Result(Reported):
             by = next((name for name in TUNE_BY if name in self.history.columns), TUNE_BY[-1])
         higher = self.higher_is_better(by)
         groups = self.history["group"].unique().to_list()
-        remedy = f"this result has the groups {sorted(groups)}"
-        if check_integer("group", group, minimum=0, remedy=remedy) not in groups:
+        remedy = f"give one of the groups {sorted(groups)}"
+        if (group := check_integer("group", group, minimum=0, remedy=remedy)) not in groups:
             raise ValueError(f"group is {short(group)}; {remedy}")
         names = self.tuned_columns
         rows = self.final().filter(pl.col("group") == group)
@@ -197,9 +206,9 @@ class Result(Reported):
         Raises:
             ValueError: an unknown column, a column whose direction nobody knows, a target that is no number.
         """
-        check_name("x", x, [name for name in X_AXES if name in self.history.columns])
+        x = check_name("x", x, [name for name in X_AXES if name in self.history.columns])
         higher = self.higher_is_better(metric)
-        check_target("target", target)
+        target = check_target("target", target)
         column = pl.col(metric)
         reached = column.is_finite() & (column >= target if higher else column <= target)
         return self.history.group_by(self.run_columns, maintain_order=True).agg(
@@ -221,8 +230,7 @@ class Result(Reported):
             ValueError: a column that the history does not have, or one that names the runs.
         """
         if metrics is not None:
-            given = list(metrics) if isinstance(metrics, set | Mapping) else metrics
-            metrics = check_list("metrics", given, "give a list of columns, such as ['loss']")
+            metrics = check_list("metrics", metrics, "give a list of columns, such as ['loss']", ordered=False)
         naming = {*self.run_columns, "active", "diverged"}
         if metrics and len({*map(short, metrics)}) < len(metrics):
             raise ValueError(f"metrics is {short(metrics)}; give each column only once")
@@ -260,6 +268,7 @@ class Result(Reported):
         world = None if self.state is None else self.state.world
         if world is None or "load" not in world.node:
             raise ValueError("load was not counted; run simulate(..., load=True), and ask before the result is saved")
+        check_has("config", self.config, ("message_bytes", "nodes"))
         naming = [name for name in self.run_columns if name != "group"]
         runs = self.history.select(naming).unique(maintain_order=True)
         flat = lambda x: np.asarray(x).reshape(len(runs), -1)
@@ -300,8 +309,8 @@ class Result(Reported):
         """
         from telejax.results import plots
 
-        for name in (metric, x):
-            check_name("column", name, set(self.history.columns).difference(self.run_columns))
+        known = set(self.history.columns).difference(self.run_columns)
+        metric, x = (check_name("column", name, known) for name in (metric, x))
         higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
         return plots.plot_histories(
             {self.config["algorithm"]: self.history},
@@ -358,11 +367,6 @@ class Result(Reported):
         return f"<p>{self.config['algorithm']}, {self.config['nodes']} nodes</p>" + self.summary()._repr_html_()
 
 
-def tuned_columns(config: Mapping[str, Any]) -> list[str]:
-    """The columns of the numbers that may differ between runs, ``learning_rate`` first, from the config of a result."""
-    return ["learning_rate", *(name for name in config.get("tune") or {} if name != "learning_rate")]
-
-
 def load(path: str | os.PathLike[str]) -> Result:
     """Read what :meth:`Result.save` wrote; parameters come back as nested dictionaries of arrays.
 
@@ -383,11 +387,8 @@ def load(path: str | os.PathLike[str]) -> Result:
             why = str(error) or type(error).__name__
             raise ValueError(f"{told}: {name} cannot be read: {why}; {REMEDY}, or save it again") from error
     check_checksums(folder, READERS)
-    if not isinstance(read[1], dict):
-        raise ValueError(f"path is {str(folder)!r}, whose config.json is not that of a result; {REMEDY}")
-    found = Result(*read)
-    check_saved(found, folder)
-    return found
+    check_saved(read[0], read[1], read[2], folder)
+    return Result(*read)
 
 
 def write_result(result: Result, folder: Path) -> None:

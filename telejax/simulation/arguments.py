@@ -20,6 +20,7 @@ from telejax.errors import (
     check_name,
     check_target,
     is_kind,
+    plain,
     short,
     takes,
 )
@@ -40,7 +41,7 @@ MAX_COUNT = 2**31 - 1  # of the int32 round on the device
 
 def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
     """Return ``given``, or raise a ValueError that says what ``argument`` is instead of an algorithm."""
-    if isinstance(given, Algorithm):
+    if is_kind(given, Algorithm):
         given.check()
         check_pytree(argument, given)
         for name in ("step", "start"):
@@ -54,7 +55,7 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
     if is_kind(given, Task):
         order = "simulate(algorithm, task)" if argument == "algorithm" else "algorithms and then the task,"
         raise ValueError(f"{argument} is {short(given)}, a task; give {order} in this order")
-    if isinstance(given, type) or callable(given):
+    if is_kind(given, type) or callable(given):
         name = attribute(given, "__name__", short(given))
         raise ValueError(f"{argument} is {name}, which was not called; {remedy}")
     raise ValueError(f"{argument} is {short(given)}; {remedy}")
@@ -62,7 +63,7 @@ def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
 
 def check_slots(algorithm: Algorithm, task: Task) -> Algorithm:
     """Return a bound method, or raise a ValueError where its number of slots, or its name, is of another kind."""
-    if not isinstance(algorithm, Algorithm):
+    if not is_kind(algorithm, Algorithm):
         raise ValueError(f"bind returned {short(algorithm)}; return the method itself, as super().bind(task) does")
     called = type(algorithm).__name__
     remedy = "let it return an integer of at least 1, the parameter copies of a run"
@@ -75,7 +76,7 @@ def check_network(
     given: Any, algorithm: Algorithm, task: Task, load: bool = False, record: int | None = None
 ) -> Network:
     """The network bound to the task, with what is to be followed, or a ValueError where the algorithm takes none."""
-    if not isinstance(given, Network):
+    if not is_kind(given, Network):
         raise ValueError(f"network is {short(given)}; give a telejax.Network(...), or None for the ideal one")
     given.check()
     if check_flag("load", load):
@@ -102,12 +103,11 @@ def _asked(network: Network) -> str:
 def check_metrics(given: Sequence[Metric], task: Task) -> tuple[Metric, ...]:
     """The metrics, each with a name of its own."""
     remedy = "give a list of telejax.Metric(name, fn, higher_is_better)"
-    given = [given] if isinstance(given, Metric) else list(given) if isinstance(given, set) else given
-    metrics = tuple(check_list("metrics", given, remedy))
+    metrics = tuple(check_list("metrics", [given] if is_kind(given, Metric) else given, remedy, ordered=False))
     columns = metric_columns(task, (), IDEAL) if metrics else []
     taken = {*columns, *taken_names(columns)}
     for metric in metrics:
-        if not isinstance(metric, Metric):
+        if not is_kind(metric, Metric):
             raise ValueError(f"metrics holds {short(metric)}; {remedy}")
         if metric.name in taken:
             raise ValueError(f"metrics holds one named {metric.name!r}, a column already there; give another name")
@@ -128,11 +128,11 @@ def check_kinds(
     check_precision(precision)
     for name, given, fits, remedy in (
         ("on_evaluation", on_evaluation, callable(on_evaluation), "give a function of the new rows"),
-        ("checkpoint", checkpoint, isinstance(checkpoint, str | os.PathLike), "give the path of a folder"),
-        ("mesh", mesh, isinstance(mesh, Mesh), "give a jax mesh of one axis, or devices='cpu:2'"),
-        ("devices", devices, isinstance(devices, str), "give a platform and how many, as in 'cpu:2'"),
+        ("checkpoint", checkpoint, is_kind(checkpoint, str | os.PathLike), "give the path of a folder"),
+        ("mesh", mesh, is_kind(mesh, Mesh), "give a jax mesh of one axis, or devices='cpu:2'"),
+        ("devices", devices, is_kind(devices, str), "give a platform and how many, as in 'cpu:2'"),
     ):
-        if given is not None and (not fits or (isinstance(given, str) and not given)):
+        if given is not None and (not fits or (is_kind(given, str) and not plain(given))):
             raise ValueError(f"{name} is {short(given)}; {remedy}")
     if checkpoint is not None:
         check_own_folder("checkpoint", checkpoint)  # type: ignore[arg-type]  # a path, as told above
@@ -202,7 +202,7 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
     seed = check_integer("seed", seed, minimum=0)
     if seeds is None:
         name, chosen = "seed", [seed]
-    elif isinstance(seeds, str | bytes | Mapping) or not _several(seeds):
+    elif is_kind(seeds, str | bytes | Mapping) or not _several(seeds):
         count = check_integer("seeds", seeds, minimum=1)
         check_host_memory(f"seeds is {short(count)}, which", count * RUN_BYTES, "give fewer seeds")
         name, chosen = "seed", [seed + count - 1] if seed + count - 1 > MAX_SEED else list(range(seed, seed + count))
@@ -220,7 +220,7 @@ def check_seeds(seed: int, seeds: int | Sequence[int] | np.ndarray | None) -> li
 def _several(seeds: Any) -> bool:
     """Whether these are seeds rather than their number."""
     try:
-        return isinstance(seeds, list | tuple | range) or np.ndim(seeds) > 0
+        return is_kind(seeds, list | tuple | range) or np.ndim(seeds) > 0
     except Exception:  # of a user's class
         return False
 
@@ -236,10 +236,11 @@ def check_until(
     """The metric, the target and the direction of ``until``."""
     if until is None:
         return None
-    if not (isinstance(until, tuple) and len(until) == 2):
-        raise ValueError(f"until is {short(until)}; give a metric and its target, such as ('accuracy', 0.95)")
-    metric, target = until
-    check_name("metric of until", metric, columns)
+    remedy = "give a metric and its target, such as ('accuracy', 0.95)"
+    pair = check_list("until", until, remedy) if is_kind(until, tuple) else []
+    if len(pair) != 2:
+        raise ValueError(f"until is {short(until)}; {remedy}")
+    metric, target = check_name("metric of until", pair[0], columns), pair[1]
     if metric not in directions:
         raise ValueError(
             f"until is {short(until)}, and nobody knows whether a higher {metric} is better; declare it in "

@@ -131,7 +131,7 @@ def simulate(
     """
     given = {name: value for name, value in locals().items() if name not in ("algorithm", "task")}
     if is_kind(algorithm, Study):
-        return algorithm.run(simulate, check_task(task), **_asked(given))  # type: ignore[union-attr]
+        return algorithm.run(simulate, check_task(task), **_asked(given))
     task = check_task(task)
     algorithm = checks.check_slots(checks.check_algorithm(algorithm).bind(task), task)
     world = checks.check_network(IDEAL if network is None else network, algorithm, task, load, record)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from telejax.algorithms.parts import stranger
-from telejax.errors import short
+from telejax.backend.shapes import leaves_of
+from telejax.errors import is_kind, short
 from telejax.results.progress import Progress
 from telejax.results.result import Result
 from telejax.simulation.fingerprint import Plain, fingerprint
@@ -104,11 +105,12 @@ def given_start(state: State | Result | None) -> StartingPoint:
     """
     if state is None:
         return StartingPoint()
-    if isinstance(state, Result):
+    leaves_of("state", state.state if is_kind(state, Result) else state)
+    if is_kind(state, Result):
         if state.state is None:
             raise ValueError("state is a result without a final state, as after loading; give one from simulate")
         return StartingPoint(int(state.state.round), state.state, state.progress)
-    if not isinstance(state, State):
+    if not is_kind(state, State):
         raise ValueError(f"state is a {type(state).__name__}; give a result of simulate, or its state")
     round = np.asarray(state.round)
     if round.ndim or not np.issubdtype(round.dtype, np.integer) or not 0 <= int(round) < MAX_ROUND:

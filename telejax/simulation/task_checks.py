@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from telejax.backend.shapes import difference, is_number, kind_of, traced_shapes
+from telejax.backend.shapes import difference, is_number, kind_of, leaves_of, traced_shapes
 from telejax.errors import attribute, check_integer, is_kind, is_text, short
 from telejax.network import Network
 from telejax.simulation.batching import structure_of
@@ -29,14 +29,14 @@ _CHECKED: set[Hashable] = set()  # structures of tasks
 def check_task(given: Any) -> Task:
     """Return ``given``, or raise a ValueError that says what it is instead of a task."""
     remedy = "give a task, such as telejax.tasks.quadratic(nodes=100)"
-    if isinstance(given, type) or (callable(given) and attribute(given, "evaluate") is None):
+    if is_kind(given, type) or (callable(given) and attribute(given, "evaluate") is None):
         name = attribute(given, "__name__", short(given))
         raise ValueError(f"task is {name}, which was not called; {remedy}")
     if not is_kind(given, Task):
         missing = [name for name in ("nodes", "init", "loss", "evaluate") if attribute(given, name) is None]
         raise ValueError(f"task is {short(given)}, which has no {' and no '.join(missing)}; {remedy}")
     nodes = given.nodes
-    if not isinstance(nodes, int) or isinstance(nodes, bool) or not 1 <= nodes <= MAX_NODES:
+    if not is_kind(nodes, int) or is_kind(nodes, bool) or not 1 <= nodes <= MAX_NODES:
         raise ValueError(f"task.nodes is {short(nodes)}; make it a static field with an integer from 1 to {MAX_NODES}")
     check_pytree("task", given)
     return given
@@ -49,6 +49,7 @@ def check_pytree(name: str, given: object) -> None:
             f"{name} is {short(given)}, no pytree, so its numbers cannot enter a program; decorate its class with "
             "@jax.tree_util.register_dataclass and @dataclass(frozen=True)"
         )
+    leaves_of(name, given)
 
 
 def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> list[str]:
@@ -106,7 +107,7 @@ def check_task_members(task: Task) -> None:
                 f"task.gradient returned what is not like the parameters: {differs}; return their gradient"
             )
     metrics = traced("task.evaluate", task.evaluate, shape)
-    if not isinstance(metrics, Mapping):
+    if not is_kind(metrics, Mapping):
         raise ValueError(f"task.evaluate returned {short(metrics)}; return a mapping of names to scalars, with 'loss'")
     for name, value in metrics.items():
         if not is_text(name) or not name:
@@ -135,12 +136,12 @@ def _check_optional_members(task: Task) -> None:
     """Check those members that are no functions of arrays."""
     members = OptionalMembers.of(task)
     known = members.higher_is_better
-    if not isinstance(known, Mapping):
+    if not is_kind(known, Mapping):
         raise ValueError(f"task.higher_is_better is {short(known)}; give a mapping, such as {{'perplexity': False}}")
     for name, higher in known.items():
-        if not isinstance(name, str) or not isinstance(higher, bool):
+        if not is_kind(name, str) or not isinstance(higher, bool):
             raise ValueError(f"task.higher_is_better has {name!r}: {short(higher)}; give True or False for a name")
-    if not isinstance(members.name, str):
+    if not is_kind(members.name, str):
         raise ValueError(f"task.name is {short(members.name)}; give a text")
     if members.node_batch is not None:
         check_integer("task.node_batch", members.node_batch, minimum=1)

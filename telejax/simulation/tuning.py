@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_name, check_number, short
+from telejax.errors import check_list, check_mapping, check_name, check_number, is_kind, short
 from telejax.network import Network
 from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
@@ -25,6 +25,8 @@ Tune = Values | Mapping[str, Values]
 COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}
 """Columns that a history has anyway: a number of the same name goes by its full one, such as ``network.loss``."""
 
+
+GIVE = "give a list of step sizes, or a mapping of names to lists"
 
 MOST_SETTINGS = 10**5
 """Combinations of the numbers that are tried: each is a run of its own."""
@@ -63,14 +65,22 @@ def settings(
     return made, tried
 
 
+def plain_tune(tune: Any) -> Any:
+    """A mapping to lists, or a list, as that of Python; what is neither as it is."""
+    plainly = lambda values: check_list("tune", values, GIVE) if is_list(values) else values
+    if is_kind(tune, Mapping):
+        return {name: plainly(values) for name, values in check_mapping("tune", tune, GIVE).items()}
+    return plainly(tune)
+
+
 def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
-    if not isinstance(tune, Mapping):
-        if not is_list(tune):
-            raise ValueError(f"tune is {short(tune)}; give a list of step sizes, or a mapping of names to lists")
-        tune = {"learning_rate": tune}
+    tune = plain_tune(tune)
+    if not (is_kind(tune, Mapping) or is_list(tune)):
+        raise ValueError(f"tune is {short(tune)}; {GIVE}")
+    tune = tune if is_kind(tune, Mapping) else {"learning_rate": tune}
     if not tune:
-        raise ValueError("tune is empty; give a list of step sizes, or a mapping of names to lists")
+        raise ValueError(f"tune is empty; {GIVE}")
     count = math.prod(len(values) for values in tune.values() if is_list(values))
     if count > MOST_SETTINGS:
         raise ValueError(f"tune has {count} combinations of its values; give at most {MOST_SETTINGS}")
@@ -101,10 +111,10 @@ def _values(name: str, full: str, values: Any) -> list[float]:
 
 def is_list(values: Any) -> bool:
     """Whether these are several values in an order."""
-    if isinstance(values, list | tuple | range):
+    if is_kind(values, list | tuple | range):
         return True
     try:
-        return isinstance(values, Iterable) and not isinstance(values, memoryview) and getattr(values, "ndim", 0) == 1
+        return is_kind(values, Iterable) and not is_kind(values, memoryview) and getattr(values, "ndim", 0) == 1
     except Exception:  # of a user's class
         return False
 
@@ -206,4 +216,4 @@ def replaced(part: Any, path: Sequence[str], value: float) -> Any:
 
 
 def _named(name: str, values: object) -> str:
-    return str(values) if name == "learning_rate" else f"{{{name!r}: {values}}}"
+    return short(values) if name == "learning_rate" else f"{{{name!r}: {short(values)}}}"

@@ -19,7 +19,7 @@ from telejax.backend.memory import free_bytes
 from telejax.data import datasets, partition
 from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps_shape
 from telejax.data.datasets import Dataset
-from telejax.errors import check_integer, check_kind, short
+from telejax.errors import check_integer, check_kind, check_list, is_kind, plain, short
 from telejax.models.network import Network, as_network, check_fits
 
 Model = str | nn.Module | Callable[..., Any]
@@ -174,7 +174,7 @@ def classification(
     batch = _checked_batch_size(batch, data)
     seed = check_integer("seed", seed, minimum=0)
     nodes = None if nodes is None else check_integer("nodes", nodes, minimum=1)
-    measure = isinstance(node_batch, str) and node_batch == "measure"  # an array would compare its elements
+    measure = is_kind(node_batch, str) and plain(node_batch) == "measure"  # an array would compare its elements
     most = _checked_evaluated(EVALUATED if evaluated is None else evaluated)
     _check_samples(data)
     network = as_network(model, data.classes)
@@ -289,7 +289,7 @@ def _checked_batch_size(batch: Any, data: Dataset) -> int:
 
 
 def _checked_evaluated(evaluated: Any) -> list[int]:
-    given = list(evaluated) if isinstance(evaluated, list | tuple) else [evaluated] * 3
+    given = check_list("evaluated", evaluated, "give three") if is_kind(evaluated, list | tuple) else [evaluated] * 3
     if len(given) != 3:
         raise ValueError(
             f"evaluated is {short(evaluated)}; give one number, or three: training, validation and test samples"

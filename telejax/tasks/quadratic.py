@@ -114,7 +114,7 @@ def quadratic(
     if spread > MAX_SPREAD:
         raise ValueError(f"spread is {spread}; give at most {MAX_SPREAD}, exp(2 s) is the ratio of the curvatures")
     distance_sq = check_number("distance_sq", distance_sq)
-    check_name("placement", placement, ["sorted", "shuffled"])
+    placement = check_name("placement", placement, ["sorted", "shuffled"])
     random = np.random.default_rng(seed)
     direction = random.normal(size=dim)
     plane = np.linalg.qr(random.normal(size=(dim, 2)))[0].T

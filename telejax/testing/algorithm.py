@@ -6,7 +6,7 @@ from types import MappingProxyType
 import optax
 
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_integer, check_kind, check_list, check_name, short
+from telejax.errors import check_integer, check_kind, check_list, check_name, is_kind, plain, short
 from telejax.optimizers import optimizer
 from telejax.tasks.base import Task
 from telejax.tasks.quadratic import quadratic
@@ -119,7 +119,7 @@ def _chosen(only: Iterable[str] | None, without: Iterable[str]) -> list[str]:
     """The names of the checks to run, in their order."""
     for argument, names in (("only", only), ("without", without)):
         if names is not None or argument == "without":
-            such = names if isinstance(names, str) and names in CHECKS else "mesh"
+            such = plain(names) if is_kind(names, str) and plain(names) in CHECKS else "mesh"
             check_list(argument, names, f"give a sequence of names, such as ({such!r},)")
     if only is not None and not list(only):
         raise ValueError(f"only is empty; give a sequence of names, such as {tuple(CHECKS)[:1]}")

@@ -5,8 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from telejax.errors import check_integer
+from telejax.errors import check_array, check_integer, is_kind, short
+
+GIVE = "give an array of floats, (nodes,)"
 
 
 @jax.tree_util.register_dataclass
@@ -23,7 +26,11 @@ class TreeTask:
     targets: Any
 
     def __post_init__(self) -> None:
-        check_integer("nodes", self.nodes, minimum=1)
+        object.__setattr__(self, "nodes", check_integer("nodes", self.nodes, minimum=1))
+        if is_kind(self.targets, np.ndarray | list | tuple | str | bytes | float | complex) or callable(self.targets):
+            targets = check_array("targets", self.targets, GIVE)  # others may be what jax puts in its place
+            if targets.dtype.kind not in "iuf" or targets.shape[-1:] != (self.nodes,):
+                raise ValueError(f"targets is {short(self.targets)}; {GIVE}")
 
     def init(self, key: Any) -> Any:
         """Zeros and ones."""

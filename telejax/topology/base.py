@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 def check_tolerance(tolerance: float) -> float:
     """A share of a consensus distance, above 0 and below 1."""
     remedy = "give a number above 0 and below 1, a share of the distance at the start"
-    if check_number("tolerance", tolerance, exclusive=True, remedy=remedy) >= 1:
-        raise ValueError(f"tolerance is {tolerance}; {remedy}")
-    return float(tolerance)
+    if (share := check_number("tolerance", tolerance, exclusive=True, remedy=remedy)) >= 1:
+        raise ValueError(f"tolerance is {short(tolerance)}; {remedy}")
+    return share
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,7 +62,7 @@ class Topology:
     """Which sums of the matrices are one: "row" or "column" for the methods on directed graphs."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "name", str.__str__(check_kind("name", self.name, str, "give a text")))
+        object.__setattr__(self, "name", check_kind("name", self.name, str, "give a text"))
         called, remedy = f"rounds of topology {self.name!r}", "use telejax.topology.from_matrix, or a name"
         if not (rounds := check_list(called, self.rounds, remedy)):
             raise ValueError(f"{called} is empty; {remedy}")
@@ -73,7 +73,7 @@ class Topology:
         sizes = sorted({one.nodes for one in rounds})
         if len(sizes) != 1:
             raise ValueError(f"topology {self.name!r} has rounds over {sizes} nodes; all rounds need the same nodes")
-        check_name("stochastic", self.stochastic, get_args(Stochastic))
+        object.__setattr__(self, "stochastic", check_name("stochastic", self.stochastic, get_args(Stochastic)))
 
     @staticmethod
     def build(

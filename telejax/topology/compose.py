@@ -34,7 +34,7 @@ def block_diagonal(topologies: Sequence[Topology], name: str = "") -> Topology:
     (11, 3)
     """
     topologies = _checked(topologies)
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     period = int(np.lcm.reduce([topology.period for topology in topologies]))
     rounds = [Blocks(tuple(top.rounds[t % top.period] for top in topologies)) for t in range(period)]
     return Topology.build(name or " + ".join(top.name for top in topologies), rounds, connected=False)

@@ -29,11 +29,11 @@ class Needs:
     """What all eigenvalues of a symmetric matrix must be above."""
 
     def __post_init__(self) -> None:
-        check_name("stochastic", self.stochastic, get_args(Stochastic))
+        object.__setattr__(self, "stochastic", check_name("stochastic", self.stochastic, get_args(Stochastic)))
         check_flag("fixed", self.fixed)
         check_flag("symmetric", self.symmetric)
         if self.above is not None:
-            check_number("above", self.above, minimum=-np.inf)
+            object.__setattr__(self, "above", check_number("above", self.above, minimum=-np.inf))
 
     def check(self, topology: Topology) -> Topology:
         """Return the topology, or raise a ValueError that says what the method takes."""

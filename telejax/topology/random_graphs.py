@@ -227,9 +227,7 @@ def first_connected(
 def check_seed(seed: int) -> int:
     """A seed that fits the device's uint32."""
     remedy = "give an integer from 0 to 2^32 - 1"
-    if check_integer("seed", seed, minimum=0, remedy=remedy) > MAX_SEED:
-        raise ValueError(f"seed is {seed}; {remedy}")
-    return int(seed)
+    return check_integer("seed", seed, minimum=0, remedy=remedy, maximum=MAX_SEED)
 
 
 def _probability(name: str, value: float, allow_zero: bool = False) -> float:

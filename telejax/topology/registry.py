@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
-from telejax.errors import check_kind, check_name, check_number, short
+from telejax.errors import check_kind, check_name, check_number, is_kind, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
 from telejax.topology.matcha import LEAST_BUDGET, activation
@@ -64,7 +64,7 @@ def matcha(nodes: int, graph: TopologyLike = "ring", budget: float = 0.5, seed: 
     if share > 1:
         raise ValueError(f"budget is {short(budget)}; {remedy}")
     seed = random_graphs.check_seed(seed)
-    if check_nodes(nodes) > MATCHA_NODES:
+    if (nodes := check_nodes(nodes)) > MATCHA_NODES:
         raise ValueError(f"nodes is {nodes}; matcha finds its matchings for at most {MATCHA_NODES} nodes, give fewer")
     links = resolve(graph, nodes, Needs(fixed=True, symmetric=True), argument="graph")
     name = f"matcha:graph={links.name},budget={share:g}"
@@ -130,9 +130,9 @@ def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: st
     check_topology(argument, topology)
     nodes = check_nodes(nodes)
     check_kind("needs", needs, Needs, "give telejax.topology.Needs(...), or leave it out")
-    if isinstance(topology, str):
+    if is_kind(topology, str):
         topology = from_spec(topology, nodes)
-    elif not isinstance(topology, Topology):
+    elif not is_kind(topology, Topology):
         topology = _called(argument, topology, nodes)
     if topology.nodes != nodes:
         raise ValueError(
@@ -144,9 +144,9 @@ def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: st
 
 def check_topology(argument: str, given: object) -> None:
     """Raise a ValueError unless this may be resolved: a Topology, a known name with its parameters, or a function."""
-    if isinstance(given, str):
+    if is_kind(given, str):
         parse(given)
-    elif isinstance(given, type) or not (isinstance(given, Topology) or callable(given)):
+    elif is_kind(given, type) or not (is_kind(given, Topology) or callable(given)):
         raise ValueError(f"{argument} is {short(given)}; {GIVE}")
 
 
@@ -182,7 +182,7 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
 
 def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
     """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
-    check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
+    spec = check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
     name, _, rest = spec.partition(":")
     name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
     build = NAMES[ALIASES.get(name, name)]

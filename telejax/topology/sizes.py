@@ -11,9 +11,9 @@ ENTRY_BYTES = 100  # a weight while its matrix is made from edges (measured 40 t
 
 def check_nodes(nodes: Any) -> int:
     """A number of nodes as an int, or a ValueError where no graph has so many."""
-    if check_integer("nodes", nodes, minimum=1) > MAX_NODES:
+    if (count := check_integer("nodes", nodes, minimum=1)) > MAX_NODES:
         raise ValueError(f"nodes is {short(nodes)}; give at most 2^53, floats count no further")
-    return int(nodes)
+    return count
 
 
 def check_entries(name: str, nodes: int, entries: float, bytes_each: int = ENTRY_BYTES) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
 
-from telejax.errors import check_array, check_flag, check_integer, check_kind, check_name
+from telejax.errors import check_array, check_flag, check_integer, check_kind, check_list, check_name, is_kind
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Sparse
 
@@ -49,9 +49,9 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
     """
     remedy = "give a networkx graph; a mixing matrix goes through from_matrix"
     check_kind("graph", graph, nx.Graph, remedy)
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     nodes = check_integer("number of nodes in graph", graph.number_of_nodes(), minimum=1)
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     if graph.is_directed():
         return _from_directed(graph, name)
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64, format="csr")
@@ -61,7 +61,7 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
 
 def from_edges(nodes: int, i: np.ndarray, j: np.ndarray, name: str, weights: Weights = "metropolis") -> Topology:
     """The topology of the undirected edges i[e] - j[e]; repeated edges count once, self-loops not at all."""
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     return Topology.build(name, [Sparse.build(mixing_matrix(adjacency(nodes, i, j), weights), name="graph")])
 
 
@@ -76,7 +76,7 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     [0.5, 0.25, 0.0, 0.0, 0.0, 0.25]
     """
     check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
-    check_name("weights", weights, get_args(Weights))
+    weights = check_name("weights", weights, get_args(Weights))
     if topology.stochastic != "both":
         raise ValueError(f"topology {topology.name!r} is directed; only undirected edges take new weights")
     rounds = []
@@ -110,7 +110,7 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
     ...
     ValueError: matrix is not doubly stochastic: row 0 sums to 1.1, not 1; for an undirected graph, ...
     """
-    check_kind("name", name, str, "give a text")
+    name = check_kind("name", name, str, "give a text")
     return Topology.build(name, [Sparse.build(_matrix(matrix), name="matrix")], check_flag("connected", connected))
 
 
@@ -137,7 +137,7 @@ def directed(
     >>> tj.topology.directed(np.array([[0.5, 0.0, 0.5], [0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]), stochastic="column")
     Topology('directed', nodes=3, period=1, max_degree=1)
     """
-    check_name("stochastic", stochastic, ["column", "row"])
+    stochastic = check_name("stochastic", stochastic, ["column", "row"])
     connected, given = check_flag("connected", connected), _several(matrix)
     if not given:
         raise ValueError("matrix is empty; give a mixing matrix, or a list of at least one")
@@ -147,14 +147,14 @@ def directed(
 
 def _several(given: Any) -> list[Any]:
     """The matrices of a list of them; a list of rows is one matrix."""
-    if not isinstance(given, list | tuple) or (given and all(isinstance(row, list | tuple) for row in given)):
-        return [given]
-    return list(given)
+    remedy = "give a mixing matrix, or a list of at least one"
+    listed = check_list("matrix", given, remedy) if is_kind(given, list | tuple) else [given]
+    return [given] if listed and all(is_kind(row, list | tuple) for row in listed) else listed
 
 
 def _matrix(given: Any) -> Any:
     """A sparse matrix as it is, or a dense one of real numbers with two axes."""
-    if scipy.sparse.issparse(given):
+    if is_kind(given, scipy.sparse.sparray | scipy.sparse.spmatrix):
         return given
     remedy = "a mixing matrix has two axes, one row a node; give real numbers of shape (nodes, nodes)"
     matrix = check_array("matrix", given, remedy)

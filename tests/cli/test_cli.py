@@ -56,7 +56,7 @@ def test_a_tiny_comparison_writes_its_files(tmp_path: Path, capsys) -> None:
         (["--seeds", "0"], "--seeds is 0; give an integer of at least 1"),
         (["--seed", "-1"], "--seed is -1; give an integer of at least 0"),
         (["--learning-rates", "0.1", "-1"], "--learning-rates is -1.0; give a finite number above 0"),
-        (["--learning-rates", "0.1", "0.1"], "tune is (0.1, 0.1); give at least one value, and each only once"),
+        (["--learning-rates", "0.1", "0.1"], "tune is [0.1, 0.1]; give at least one value, and each only once"),
         (["--noise", "-1"], "noise is -1.0; give a finite number of at least 0"),
         (["--dataset", "digits", "--alpha", "0"], "--alpha is 0.0; give a finite number above 0"),
         (["--dataset", "digits", "--alpha", "-1"], "--alpha is -1.0; give a finite number above 0"),

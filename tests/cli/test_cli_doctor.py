@@ -57,9 +57,10 @@ def test_a_jax_that_does_not_import_ends_with_1(capsys, monkeypatch: pytest.Monk
     assert "does not import" in capsys.readouterr().out
 
 
-def test_a_folder_for_programs_that_is_none_ends_with_1(capsys, monkeypatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_for_programs_that_is_none_ends_with_1(link: bool, capsys, monkeypatch, tmp_path: Path) -> None:
     file = tmp_path / "file"
-    file.write_text("")
+    file.symlink_to("nowhere") if link else file.write_text("")
     monkeypatch.setenv("TELEJAX_CACHE", str(file))
     assert main(["doctor"]) == 1
     assert "set TELEJAX_CACHE to another folder, or off" in " ".join(capsys.readouterr().out.split())

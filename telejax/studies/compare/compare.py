@@ -6,14 +6,14 @@ from typing import Any
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_integer, check_list, check_target
+from telejax.errors import DivergenceError, check_integer, check_list, check_target, is_kind
 from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_algorithm, check_network
 from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
-from telejax.simulation.tuning import Tune, meant, numbers, resolve
+from telejax.simulation.tuning import Tune, meant, numbers, plain_tune, resolve
 from telejax.studies.compare.comparison import Comparison
 from telejax.tasks.base import Task
 
@@ -156,10 +156,11 @@ def planned(
     remedy = "give a list of algorithms, such as [telejax.random_walk(optimizer=...)]"
     methods = check_list("methods", methods, remedy)
     for place, method in enumerate(methods):
-        if not isinstance(method, Study) or isinstance(method, type):
+        if not is_kind(method, Study) or is_kind(method, type):
             check_algorithm(method, f"methods[{place}]")
     seeds = check_integer("seeds", seeds, minimum=1)
-    if tune_seeds is not None and check_integer("tune_seeds", tune_seeds, minimum=1) > seeds:
+    tune_seeds = None if tune_seeds is None else check_integer("tune_seeds", tune_seeds, minimum=1)
+    if tune_seeds is not None and tune_seeds > seeds:
         raise ValueError(f"tune_seeds is {tune_seeds} and seeds is {seeds}; give at most as many")
     metric = "accuracy" if "accuracy" in metric_columns(task, (), IDEAL) else "loss"
     world = IDEAL if network is None else network
@@ -168,9 +169,10 @@ def planned(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
     _check_network(world, methods, task)
+    tune = plain_tune(tune)
     _check_numbers(tune, methods, world)
     by_name = dict(zip(names, methods, strict=True))
-    return Plan(task, by_name, tune, seeds, int(tune_seeds or seeds), metric, target, {**arguments, "network": network})
+    return Plan(task, by_name, tune, seeds, tune_seeds or seeds, metric, target, {**arguments, "network": network})
 
 
 def _target(given: Any, metric: str) -> float:
@@ -205,15 +207,15 @@ def _plain(count: int | None) -> int | None:
 
 def _of_method(tune: Tune, method: Algorithm, network: Network) -> Tune | None:
     """The numbers of a common grid that a method or the network has."""
-    if not isinstance(tune, Mapping) or not tune or not isinstance(method, Algorithm):
+    if not is_kind(tune, Mapping) or not tune or not is_kind(method, Algorithm):
         return tune
     return {name: values for name, values in tune.items() if _has(method, name, network)} or None
 
 
 def _check_numbers(tune: Tune, methods: Sequence[Algorithm], network: Network) -> None:
     """Refuse a number that no method has, nor the network, in the words of the first; before any of them runs."""
-    algorithms = [method for method in methods if isinstance(method, Algorithm)]
-    if not isinstance(tune, Mapping) or len(algorithms) < len(methods):
+    algorithms = [method for method in methods if is_kind(method, Algorithm)]
+    if not is_kind(tune, Mapping) or len(algorithms) < len(methods):
         return
     for name in tune:
         if not any(_has(method, name, network) for method in algorithms):
@@ -222,13 +224,13 @@ def _check_numbers(tune: Tune, methods: Sequence[Algorithm], network: Network) -
 
 def _has(method: Algorithm, name: str, network: Network) -> bool:
     """Whether a method or the network has a number of this name."""
-    return isinstance(method, Algorithm) and bool(meant(name, numbers(method, network)))
+    return is_kind(method, Algorithm) and bool(meant(name, numbers(method, network)))
 
 
 def _check_network(network: Network, methods: Sequence[Algorithm], task: Task) -> None:
     """Refuse a network that one of the methods does not take, before any of them runs."""
     for method in methods:
-        if isinstance(method, Algorithm):
+        if is_kind(method, Algorithm):
             made = method.bind(task)
             try:
                 check_network(network, made, task)

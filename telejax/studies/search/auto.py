@@ -202,7 +202,7 @@ def auto(
     >>> run.history["round"][-1]
     64
     """
-    check_name("objective", objective, OBJECTIVES)
+    objective = check_name("objective", objective, OBJECTIVES)
     tolerance = check_number("tolerance", tolerance)
     check_topology("topology", topology)
     chosen = None if candidates is None else tuple(distinct(candidates))

@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 
 from telejax.backend.memory import fitting_memory, tree_bytes
-from telejax.errors import check_integer, check_list, short
+from telejax.errors import check_integer, check_list, is_kind, short
 from telejax.optimizers import FixedOptimizer, Optimizer
 from telejax.simulation.task_checks import check_task, check_task_members, traced
-from telejax.simulation.tuning import Tune, is_list
+from telejax.simulation.tuning import Tune, is_list, plain_tune
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike, check_topology, resolve
 
@@ -83,7 +83,8 @@ def fitting(
 
 def runs_of(seeds: int, tune: Tune | None) -> int:
     """How many runs each candidate has: seeds times settings."""
-    lists = tune.values() if isinstance(tune, Mapping) else () if tune is None else (tune,)
+    tune = plain_tune(tune)
+    lists = tune.values() if is_kind(tune, Mapping) else () if tune is None else (tune,)
     return seeds * math.prod(max(len(one), 1) for one in lists if is_list(one))
 
 

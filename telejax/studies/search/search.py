@@ -12,7 +12,7 @@ import polars as pl
 
 from telejax.algorithms.joint import JointTeleportation, joint_teleportation
 from telejax.backend.threads import in_threads
-from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number
+from telejax.errors import DivergenceError, check_flag, check_integer, check_name, check_number, is_kind
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_count, check_one_budget
@@ -88,7 +88,7 @@ def search(
     ([1, 2, 4, 8, 16, 32, 64], 200)
     """
     check_task(task)
-    check_name("objective", objective, OBJECTIVES)
+    objective = check_name("objective", objective, OBJECTIVES)
     skip, state_travels = check_flag("skip", skip), check_flag("state_travels", state_travels)
     tolerance, seeds = check_number("tolerance", tolerance), check_integer("seeds", seeds, minimum=1)
     optimizer = as_optimizer(optimizer)
@@ -112,7 +112,7 @@ def search(
     config = {
         "task": OptionalMembers.of(task).name,
         "nodes": task.nodes,
-        "topology": topology if isinstance(topology, str) else resolve(topology, chosen[-1]).name,
+        "topology": topology if is_kind(topology, str) else resolve(topology, chosen[-1]).name,
         "optimizer": optimizer.describe(),
         "tune": runs[0].learning_rates,
         "tuned": runs[0].tuned_columns,

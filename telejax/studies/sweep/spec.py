@@ -13,7 +13,7 @@ from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
 from telejax.backend.toml_file import Where, named, read_toml
-from telejax.errors import LARGEST, check_integer, check_kind, check_name, check_number, short
+from telejax.errors import LARGEST, check_integer, check_list, check_mapping, check_name, check_number, is_kind, short
 from telejax.network import Network
 from telejax.network.from_file import from_toml
 from telejax.optimizers import BY_NAME, check_hyperparameter
@@ -106,7 +106,7 @@ class SweepSpec:
     @staticmethod
     def from_dict(tables: Mapping[str, Any], where: Where | None = None, folder: Path = Path()) -> "SweepSpec":
         """As :meth:`from_toml`, from the tables of the file; paths in it are relative to ``folder``."""
-        check_kind("spec", tables, Mapping, "give the tables of a TOML file as a dict")
+        tables = check_mapping("spec", tables, "give the tables of a TOML file as a dict")
         where = where or (lambda section, number, key: named(section, key))
         known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer", "network"]
         for key in tables:
@@ -126,7 +126,7 @@ class SweepSpec:
         ):
             for value in values:
                 check_integer(where("", 0, key), value, least, maximum=most)
-        given = tables["method"] if isinstance(tables["method"], list) else [tables["method"]]
+        given = tables["method"] if is_kind(tables["method"], list) else [tables["method"]]
         if not given:
             raise ValueError(f"{where('', 0, 'method')} is an empty list; give at least one [[method]]")
         methods = tuple(_part("method", index, one, where) for index, one in enumerate(given))
@@ -177,7 +177,8 @@ class Cell:
 
 
 def _part(section: str, number: int, given: Any, where: Where) -> Part:
-    if not isinstance(given, Mapping) or "name" not in given:
+    given = check_mapping(f"[{section}]", given, "give a table") if is_kind(given, Mapping) else given
+    if not is_kind(given, Mapping) or "name" not in given:
         raise ValueError(
             f"[{section}] is {short(given)}, without a name; give a table with name = one of "
             f"{', '.join(_names(section))}"
@@ -212,8 +213,8 @@ def _networks(given: Any, where: Where, folder: Path, taken: set[str]) -> Networ
         folder: to which paths are relative.
         taken: names of columns, in place of which a number of the network goes by its full name.
     """
-    table = dict(given) if isinstance(given, Mapping) else {"file": given}
-    place = where("network", 0, "file") if isinstance(given, Mapping) else where("", 0, "network")
+    table = check_mapping("network", given, "give a table") if is_kind(given, Mapping) else {"file": given}
+    place = where("network", 0, "file") if is_kind(given, Mapping) else where("", 0, "network")
     if "file" not in table:
         raise ValueError(f"{where('network', 0, '')} has no file; give file = the path of the TOML file of a network")
     paths = _values(table.pop("file"), (str,), place)
@@ -251,7 +252,7 @@ def _full_name(name: str, network: Network) -> str:
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The values of tables in tables, by the keys that lead to them."""
     for key, value in table.items():
-        inner = _flat(value) if isinstance(value, Mapping) else [((), value)]
+        inner = _flat(check_mapping(key, value, "give a table")) if is_kind(value, Mapping) else [((), value)]
         yield from (((key, *path), one) for path, one in inner)
 
 
@@ -267,7 +268,7 @@ def _check_apart(method: Part, others: Sequence[Part], place: str) -> None:
 
 def _check_value(section: str, factory: Factory, key: str, value: Any, place: str) -> None:
     """Refuse at once what no run takes: numbers that are not finite, hyperparameters out of range, unknown graphs."""
-    if isinstance(value, float):
+    if is_kind(value, float):
         check_number(place, value, minimum=-math.inf)
     if section == "optimizer" and key == "learning_rate":
         check_number(place, value, exclusive=True)
@@ -297,7 +298,8 @@ def _names(section: str) -> Sequence[str]:
 
 
 def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = False) -> tuple[Any, ...]:
-    listed = given if isinstance(given, list | tuple) and not single else [given]
+    several = is_kind(given, list | tuple) and not single
+    listed = check_list(place, given, "give a list of values") if several else [given]
     if not listed:
         raise ValueError(f"{place} is an empty list; give at least one value")
     values = []

@@ -18,7 +18,7 @@ import polars as pl
 from scipy import stats
 
 from telejax.backend.bars import progress_bar
-from telejax.errors import attribute, check_flag, check_name, check_path, short
+from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, plain, short
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported
 from telejax.simulation.fingerprint import difference
@@ -72,9 +72,9 @@ class Sweep(Reported):
         Raises:
             ValueError: a column that the table does not have, or ``by`` an axis.
         """
-        check_name("column", metric, self._measured())
+        metric = check_name("column", metric, self._measured())
         if by is not None:
-            check_name("column", by, [*self._measured(), "round"])
+            by = check_name("column", by, [*self._measured(), "round"])
         if by in self.axes:
             raise ValueError(f"by is {by!r}, an axis of this sweep, which has rows of its own anyway; leave it out")
         rows = self.final() if by is None else self.table
@@ -97,7 +97,7 @@ class Sweep(Reported):
         """Plot ``metric`` along a run (``x="round"``) or its last value against an axis: mean and confidence band."""
         from telejax.results.plots import plot_bands
 
-        check_name("axis", x, [*self.axes, "round"])
+        x = check_name("axis", x, [*self.axes, "round"])
         lines = [axis for axis in self.axes if axis != x]
         return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
 
@@ -212,11 +212,11 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
 
 def _check_executor(executor: Executor | None) -> None:
     """Refuse processes that are forked: jax has threads, which a fork leaves behind with the locks that they hold."""
-    fits = callable(attribute(executor, "submit")) and not isinstance(executor, type)
+    fits = callable(attribute(executor, "submit")) and not is_kind(executor, type)
     if executor is not None and not fits:
         raise ValueError(f"executor is {short(executor)}; give a concurrent.futures executor, such as a process pool")
     context = getattr(executor, "_mp_context", None)
-    if isinstance(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
+    if is_kind(executor, ProcessPoolExecutor) and context is not None and context.get_start_method() == "fork":
         raise ValueError(
             "executor forks this process, after which jax waits for ever; give "
             "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
@@ -224,9 +224,9 @@ def _check_executor(executor: Executor | None) -> None:
 
 
 def _read_spec(spec: Any) -> SweepSpec:
-    if isinstance(spec, SweepSpec):
+    if is_kind(spec, SweepSpec):
         return spec
-    if isinstance(spec, Mapping):
+    if is_kind(spec, Mapping):
         return SweepSpec.from_dict(spec)
     return SweepSpec.from_toml(spec)
 
@@ -234,7 +234,7 @@ def _read_spec(spec: Any) -> SweepSpec:
 def _parse_shard(shard: str | None) -> tuple[int, int]:
     if shard is None:
         return 0, 1
-    index, _, count = shard.partition("/") if isinstance(shard, str) else ("", "", "")
+    index, _, count = plain(shard).partition("/") if is_kind(shard, str) else ("", "", "")
     if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise ValueError(f"shard is {short(shard)}; give i/N with i from 0 to N - 1, such as 0/4")
     return int(index), int(count)

@@ -1,6 +1,6 @@
 """The constants of the analysis, estimated from a task's gradients and Hessian-vector products."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes, tree_bytes
-from telejax.backend.shapes import difference
+from telejax.backend.shapes import difference, leaves_of
 from telejax.errors import attribute, check_integer, check_number, short
 from telejax.simulation.task_checks import check_task, check_task_members
 from telejax.tasks.base import Task
@@ -33,10 +33,9 @@ class ProblemConstants:
     """r0 = f(x_0) - f*."""
 
     def __post_init__(self) -> None:
-        check_number("smoothness", self.smoothness, exclusive=True)
-        check_number("noise_sq", self.noise_sq)
-        check_number("heterogeneity_sq", self.heterogeneity_sq)
-        check_number("suboptimality", self.suboptimality, exclusive=True)
+        for one in fields(self):
+            exclusive = one.name in ("smoothness", "suboptimality")
+            object.__setattr__(self, one.name, check_number(one.name, getattr(self, one.name), exclusive=exclusive))
 
     def averaging(self, noise_sq: float, workers: int, rounds: int) -> float:
         """sqrt(L r0 noise / (workers T)): the term that more workers shrink."""
@@ -102,7 +101,7 @@ def measure(
     chosen = jnp.asarray(looked_at, jnp.int32)
     keys = jax.random.split(draw_key, (len(chosen), draws))
     at = start if params is None else params
-    if not all(jnp.issubdtype(attribute(leaf, "dtype", float), jnp.number) for leaf in jax.tree.leaves(at)):
+    if not all(jnp.issubdtype(attribute(leaf, "dtype", float), jnp.number) for leaf in leaves_of("params", at)):
         raise ValueError(f"params is {short(params)}, no arrays of numbers; give such as result.model")
     if differs := difference(start, at, ""):
         raise ValueError(f"params is not like the parameters of the task: {differs}; give such as result.model")
