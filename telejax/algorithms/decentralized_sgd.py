@@ -69,7 +69,7 @@ def decentralized_sgd(
     optimizer: Optimizer,
     order: Order = "adapt_then_combine",
     local_steps: int = 1,
-    aggregation: Rule | None = None,
+    aggregation: Rule | str | None = None,
 ) -> DecentralizedSGD:
     """Decentralized SGD over a graph of all the task's nodes.
 
@@ -79,7 +79,7 @@ def decentralized_sgd(
         order: "adapt_then_combine": step, then average; "combine_then_adapt": average, and step along the gradient
             where the node was before, for which nobody waits.
         local_steps: steps that a node takes before it averages.
-        aggregation: a rule of ``tj.robust`` in the place of the average, such as ``tj.robust.trimmed_mean(1)``.
+        aggregation: a rule of ``tj.robust`` in the place of the average, such as "trimmed_mean:f=1".
 
     Raises:
         ValueError: ``local_steps`` below 1, or above 1 where combining comes first; once the task is known, a

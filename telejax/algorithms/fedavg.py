@@ -90,7 +90,7 @@ def fedavg(
     state_travels: bool = False,
     proximal: float | None = None,
     server_optimizer: Optimizer | None = None,
-    aggregation: Rule | None = None,
+    aggregation: Rule | str | None = None,
 ) -> FedAvg:
     """FedAvg over ``clients`` sampled nodes a round.
 

@@ -88,7 +88,7 @@ def teleportation(
     local_steps: int = 1,
     hand_off_compressor: Compressor | None = None,
     hand_off: str | None = None,
-    aggregation: Rule | None = None,
+    aggregation: Rule | str | None = None,
 ) -> Teleportation:
     """TELEPORTATION with ``active`` of the task's nodes in each round (Takezawa & Stich, ICLR 2025).
 
@@ -103,7 +103,7 @@ def teleportation(
             it fetches, such as ``tj.compression.cast(jnp.bfloat16)``, at half the bytes.
         hand_off: such as "median:sources=3": a new holder fetches its slot and the next two from their former holders,
             a message each, and goes on from what this rule of ``tj.robust`` makes of them.
-        aggregation: a rule of ``tj.robust`` in the place of the average, such as ``tj.robust.trimmed_mean(2)``.
+        aggregation: a rule of ``tj.robust`` in the place of the average, such as "trimmed_mean:f=2".
 
     Raises:
         ValueError: ``active`` or ``local_steps`` below 1; a topology of another size, or with too few neighbours for

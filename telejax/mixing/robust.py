@@ -6,11 +6,13 @@ one as ``aggregation=``; a vector that did not arrive, or that holds what is no 
 own.
 """
 
+from collections.abc import Callable
 from typing import Any, get_args
 
 import jax
 
-from telejax.errors import NON_NEGATIVE, POSITIVE, check_integer, check_kind, check_name, short
+from telejax.backend import factories
+from telejax.errors import NON_NEGATIVE, POSITIVE, check_integer, check_kind, check_name, is_kind, plain
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 from telejax.mixing.means import Mean
 from telejax.mixing.rules import (
@@ -161,14 +163,14 @@ def clipped_gossip(radius: float) -> ClippedGossip:
     return ClippedGossip(NON_NEGATIVE.check("radius", radius))
 
 
-def nearest_neighbour_mixing(f: int, rule: Rule) -> NearestNeighbourMixing:
+def nearest_neighbour_mixing(f: int, rule: Rule | str) -> NearestNeighbourMixing:
     """Before another rule, each vector becomes the mean of its m - f nearest, itself included.
 
     Y. Allouah et al. 2023, arXiv 2302.01772.
 
     Args:
         f: forged vectors that it stands, at least 0 and below half of those received.
-        rule: that aggregates what this makes of the vectors.
+        rule: that aggregates what this makes of the vectors; a name will do.
 
     Raises:
         ValueError: f is no integer of at least 0, or the rule is none.
@@ -177,33 +179,75 @@ def nearest_neighbour_mixing(f: int, rule: Rule) -> NearestNeighbourMixing:
     >>> nearest_neighbour_mixing(1, krum(1))(jnp.array([[0.0], [1.0], [2.0], [50.0]])).tolist()
     [1.0]
     """
-    check_kind("rule", rule, Rule, "give a rule, such as telejax.robust.trimmed_mean(f)")
-    return NearestNeighbourMixing(_count(f), rule)
+    return NearestNeighbourMixing(_count(f), check_rule("rule", rule))
+
+
+RULES: dict[str, Callable[..., Rule]] = {
+    make.__name__: make
+    for make in (
+        median,
+        trimmed_mean,
+        meamed,
+        geometric_median,
+        krum,
+        multi_krum,
+        centered_clipping,
+        clipped_gossip,
+        nearest_neighbour_mixing,
+    )
+}
+"""By name, for texts."""
+
+
+def from_spec(argument: str, spec: str) -> Rule:
+    """The rule that a text such as "trimmed_mean:f=2" describes.
+
+    Args:
+        argument: what it was given as, for errors.
+        spec: a name and its parameters.
+
+    Raises:
+        ValueError: an unknown rule or parameter, or one that is missing.
+
+    >>> str(from_spec("aggregation", "trimmed_mean:f=2"))
+    'trimmed_mean(2)'
+    """
+    name, texts = factories.split(spec, RULES)
+    make = RULES[check_name(f"rule in {argument}", name, RULES)]
+    if missing := [one for one in factories.required(make) if one not in texts]:
+        raise ValueError(
+            f"{argument} is {spec!r}, and {name} needs {' and '.join(missing)}; write {name}:{missing[0]}=1"
+        )
+    return make(**factories.read(argument, name, texts, make))
+
+
+def check_rule(name: str, given: Any) -> Rule:
+    """Return a rule, also one that is given as a text, or raise a ValueError."""
+    if is_kind(given, str):
+        return from_spec(name, plain(given))
+    return check_kind(name, given, Rule, "give one of telejax.robust, such as telejax.robust.trimmed_mean(2)")
 
 
 def check_aggregation(given: Any, mixing: Mixing | None = None) -> Rule | None:
     """Return a rule or None, or raise a ValueError where it is none, or where a slot has too few vectors for it.
 
     Args:
-        given: what was given as ``aggregation``.
+        given: what was given as ``aggregation``, a text too.
         mixing: over which it aggregates, once that is known.
     """
     if given is None:
         return None
-    if not isinstance(given, Rule):
+    rule = check_rule("aggregation", given)
+    if mixing is None or any(is_kind(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(mixing)):
+        return rule
+    if (entries := mixing.degree * mixing.slots) > MAX_ENTRIES and (rule.needs_own or not isinstance(mixing, Mean)):
         raise ValueError(
-            f"aggregation is {short(given)}; give one of telejax.robust, as telejax.robust.trimmed_mean(2)"
-        )
-    if mixing is None or any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(mixing)):
-        return given
-    if (entries := mixing.degree * mixing.slots) > MAX_ENTRIES and (given.needs_own or not isinstance(mixing, Mean)):
-        raise ValueError(
-            f"aggregation is {given}, and topology {mixing.name!r} over {mixing.slots} slots has neighbour lists of "
+            f"aggregation is {rule}, and topology {mixing.name!r} over {mixing.slots} slots has neighbour lists of "
             f"{entries} entries; at most {MAX_ENTRIES} are aggregated, take a graph of lower degree or fewer slots"
         )
     fewest, slot, round = mixing.fewest()
-    given.check(f"aggregation: slot {slot} of topology {mixing.name!r} in round {round}", fewest)
-    return given
+    rule.check(f"aggregation: slot {slot} of topology {mixing.name!r} in round {round}", fewest)
+    return rule
 
 
 def _count(f: int) -> int:

@@ -260,7 +260,7 @@ def _norms(x: Vectors) -> Float[Array, " m"]:
 
 def _squared_distances(x: Vectors) -> Float[Array, "m m"]:
     """Between any two vectors; by their differences, since products of large models cancel."""
-    return jax.lax.map(lambda one: jnp.sum((x - one[None]) ** 2, axis=1), x)
+    return jnp.sum((x[:, None] - x[None]) ** 2, axis=2)
 
 
 def _clipped(x: Vectors, radius: float | Array) -> Vectors:

@@ -8,26 +8,13 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Int
 
-from telejax.backend import factories
-from telejax.errors import check_integer, short
+from telejax.errors import check_integer, is_kind, plain, short
 from telejax.mixing import robust
-from telejax.mixing.aggregate import among_neighbours
+from telejax.mixing.aggregate import among_neighbours, at_server
 from telejax.mixing.compression import Compressor, check_compressor
 from telejax.mixing.rules import Rule
 from telejax.state import STATIC, Params, State, pytree
 
-RULES = {
-    make.__name__: make
-    for make in (
-        robust.median,
-        robust.trimmed_mean,
-        robust.meamed,
-        robust.geometric_median,
-        robust.krum,
-        robust.multi_krum,
-        robust.centered_clipping,
-    )
-}
 AS = 'give a rule and how many sources, as in "median:sources=3" or "trimmed_mean:f=1,sources=5"'
 
 
@@ -65,9 +52,12 @@ class Sources:
         kept = state.params, [leaves[place] for place in floats]
         given = sent, kept[1]
         x = jax.vmap(lambda row: ravel_pytree(row)[0])(given)
-        x = jnp.where(jnp.all(jnp.isfinite(x), axis=1)[:, None], x, jnp.roll(x, -1, axis=0))  # or there is no own
-        places = self._places(len(moved))
-        fetched = among_neighbours(self.rule, places, jnp.full(places.shape, 1 / self.count), x, x)
+        if self.count == len(moved) and not self.rule.needs_own:  # all fetch the same
+            fetched = jnp.broadcast_to(at_server(self.rule, x, jnp.ones(len(x), bool), None)[None], x.shape)
+        else:
+            x = jnp.where(jnp.all(jnp.isfinite(x), axis=1)[:, None], x, jnp.roll(x, -1, axis=0))  # or there is no own
+            places = self._places(len(moved))
+            fetched = among_neighbours(self.rule, places, jnp.full(places.shape, 1 / self.count), x, x)
         rows = jax.vmap(ravel_pytree(jax.tree.map(lambda x: x[0], given))[1])(fetched)
         there = lambda new, old: jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
         params, own = jax.tree.map(there, rows, kept)
@@ -105,26 +95,17 @@ def check_sources(
         return None
     if compressor is not None:
         raise ValueError(f"hand_off is {short(hand_off)} and hand_off_compressor {compressor}; give one of the two")
-    if not isinstance(hand_off, str):
+    if not is_kind(hand_off, str):
         raise ValueError(f"hand_off is {short(hand_off)}; {AS}")
-    name, texts = factories.split(hand_off, RULES)
-    make = RULES.get(name)
-    if make is None:
-        raise ValueError(
-            f"hand_off is {hand_off!r}, and {name!r} is no rule of a hand-off; {AS}. Known: {', '.join(RULES)}"
-        )
-    asked = factories.read("hand_off", name, {"sources": texts.pop("sources", "")}, _counted)["sources"]
-    if missing := [one for one in factories.required(make) if one not in texts]:
-        raise ValueError(f"hand_off is {hand_off!r}, and {name} needs {' and '.join(missing)}; {AS}")
-    rule = make(**factories.read("hand_off", name, texts, make))
+    name, _, given = plain(hand_off).partition(":")
+    items = [item for item in given.split(",") if item.partition("=")[0].strip() != "sources"]
+    asked = [item.partition("=")[2] for item in given.split(",") if item not in items]
+    if len(asked) != 1 or not asked[0].strip().isdigit():
+        raise ValueError(f"hand_off is {hand_off!r}, without its number of sources; {AS}")
+    rule = robust.from_spec("hand_off", f"{name}:{','.join(items)}")
     remedy = f"give from 2 to {active}, the active slots"
-    count = check_integer("sources", asked, minimum=2, maximum=max(2, active), remedy=remedy)
+    count = check_integer("sources", int(asked[0]), minimum=2, maximum=max(2, active), remedy=remedy)
     if count > active:
         raise ValueError(f"hand_off is {hand_off!r}, and there is {active} active slot; leave it out")
     rule.check(f"hand_off of {count} sources", count)
     return Sources(rule, count, state_travels)
-
-
-def _counted(sources: int) -> int:
-    """What every rule takes beside its own parameters."""
-    return sources

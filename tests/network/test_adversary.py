@@ -360,11 +360,11 @@ HAND_OFF = {
     "median:sources=1": "sources is 1",
     "median": "sources",
     "median:sources=x": "sources",
-    "mean:sources=3": "'mean' is no rule of a hand-off",
+    "mean:sources=3": "unknown rule in hand_off 'mean'; did you mean 'median'?",
     "trimmed_mean:sources=3": "trimmed_mean needs f",
     "trimmed_mean:f=2,sources=3": "give f of at most 1",
     "median:sources=3,f=1": "'f'",
-    "": "no rule",
+    "": "without its number of sources",
 }
 
 
