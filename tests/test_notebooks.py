@@ -17,6 +17,7 @@ SMALLER = {
     "03_fashion_mnist": ("ROUNDS, EVALUATED = 150, 500", "ROUNDS, EVALUATED = 5, 20"),
     "04_methods": ("NODES, ROUNDS = 16, 400", "NODES, ROUNDS = 8, 20"),
     "05_real_networks": ("NODES, ROUNDS = 48, 400", "NODES, ROUNDS = 8, 20"),
+    "06_trust": ("NODES, ACTIVE, ROUNDS = 100, 16, 300", "NODES, ACTIVE, ROUNDS = 20, 8, 10"),
 }
 SHOWN = {
     "01_quickstart": ["validation_loss_slots", "TELEPORTATION ring k=8"],
@@ -24,6 +25,7 @@ SHOWN = {
     "03_fashion_mnist": ["accuracy_worst", "gradients"],
     "04_methods": ["exact diffusion", "SCAFFOLD"],
     "05_real_networks": ["gini", "recovered"],
+    "06_trust": ["byzantine holders in a round", "messages_handoff"],
 }
 
 

@@ -22,7 +22,7 @@ SHOWN = 60
 TIMED = 10_000
 """Nodes whose gradients are timed."""
 MESSAGE = 1e6  # bytes
-PARTS = ("links", "machines", "presence", "activation", "faults")
+PARTS = ("links", "machines", "presence", "activation", "faults", "adversary")
 
 
 @dataclass(frozen=True)
@@ -255,9 +255,12 @@ def _parts_table(made: "network.Network", title: str) -> Any:
                 f"{called} {float(np.asarray(value)):g}" for called, value in numbers_in(part, "").items()
             )
             kinds = {inspect.signature(make).return_annotation: kind for kind, make in FACTORIES[name].items()}
-            table.add_row(name, kinds.get(type(part), type(part).__name__), numbers)
+            listed = getattr(part, "nodes", None) if name == "adversary" else None
+            told = numbers if listed is None else f"{numbers}{', ' * bool(numbers)}{len(listed)} nodes"
+            kind = type(getattr(part, "attack", part))
+            table.add_row(name, kinds.get(kind, kind.__name__), told)
     if not table.row_count:
-        table.add_row("ideal", "", "nothing is lost, late or away")
+        table.add_row("ideal", "", "nothing is lost, late, away or forged")
     return table
 
 

@@ -127,7 +127,8 @@ def _of(make: Callable[..., Attack]) -> Callable[..., Adversary]:
         of_attack = {one.name: arguments.pop(one.name) for one in asked if one.name in arguments}
         return adversary(make(**of_attack), **arguments)
 
-    made.__signature__ = inspect.Signature([*asked, *own])  # type: ignore[attr-defined]
+    kind = inspect.signature(make).return_annotation
+    made.__signature__ = inspect.Signature([*asked, *own], return_annotation=kind)  # type: ignore[attr-defined]
     return made
 
 

@@ -67,7 +67,7 @@ def test_what_takes_no_time_is_said_to(tmp_path: Path, capsys) -> None:
     assert shown(write(tmp_path, "[network]\nloss = 0.1\n"), tmp_path) == 0
     assert "loss" in capsys.readouterr().out and not numbers(tmp_path)
     assert shown(write(tmp_path, ""), tmp_path, "--force") == 0
-    assert "nothing is lost, late or away" in capsys.readouterr().out
+    assert "nothing is lost, late, away or forged" in capsys.readouterr().out
     text = '[presence]\nkind = "markov"\nleave = 0.1\nback = 0.3\n'
     assert shown(write(tmp_path, text), tmp_path, "--force", "--nodes", "1000000") == 0
     assert numbers(tmp_path)["present"] == pytest.approx((0.75,) * 3)

@@ -11,6 +11,7 @@ import optax
 import pytest
 
 import telejax as tj
+from telejax.algorithms import registry
 from tests.network.rounds import is_share, run
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
@@ -342,10 +343,9 @@ BAD = {
         ),
         "nearest_neighbour_mixing stands f = 2",
     ),
-    "no rule": (
-        lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation="median"),
-        "aggregation is 'median'; give one of",
-    ),
+    "no rule": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation=3), "aggregation is 3; give one of"),
+    "no such rule": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation="mean"), "did you mean 'median'"),
+    "no f": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation="krum"), "krum needs f; write krum:f=1"),
     "radius": (lambda: tj.robust.centered_clipping(-1.0), "radius is -1.0"),
     "steps": (lambda: tj.robust.geometric_median(steps=0), "steps is 0"),
     "floor": (lambda: tj.robust.geometric_median(floor=0.0), "floor is 0.0"),
@@ -379,6 +379,15 @@ def test_bad_input_is_named(name: str) -> None:
 def test_a_bad_hand_off_is_named(hand_off: str) -> None:
     with pytest.raises(ValueError, match=re.escape(HAND_OFF[hand_off])):
         tj.teleportation(active=8, topology="ring", optimizer=SGD, hand_off=hand_off)
+
+
+def test_rules_may_be_given_as_texts() -> None:
+    made = tj.decentralized_sgd(topology="ring", optimizer=SGD, aggregation="nearest_neighbour_mixing:f=1,rule=median")
+    assert made.aggregation == tj.robust.nearest_neighbour_mixing(1, tj.robust.median())
+    built = registry.build(
+        "teleportation:aggregation=trimmed_mean:f=1,hand_off=median:sources=3/complete", SGD, workers=4
+    )
+    assert built.name == "TELEPORTATION complete k=4, hand-off median of 3, trimmed_mean(1)"
 
 
 def test_one_slot_has_no_other_sources() -> None:
