@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
@@ -130,6 +131,7 @@ def simulated(algorithm: tj.Algorithm, task: Any, rounds: int, options: Options,
         progress=False,
         **given,
     ).history
+    jax.clear_caches()  # a process may map only so many compiled programs
     lacks = [name for name in ("share", "radius") if name not in history.columns]
     return history.with_columns(pl.lit(0.0).alias(name) for name in lacks)
 

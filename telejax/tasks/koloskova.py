@@ -43,6 +43,11 @@ class KoloskovaQuadratic:
         value = 0.5 * jnp.sum((self.scales[node] * params - self.targets[node]) ** 2)
         return value + gradient_noise(self.noise, params, key)
 
+    def local(self, node: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, " dim"]]:
+        """The curvature of a node, and its gradient at the optimum."""
+        scale = self.scales[node]
+        return scale**2, scale * (scale * self.optimum - self.targets[node])
+
     def evaluate(self, params: Float[Array, " dim"]) -> dict[str, Float[Array, ""]]:
         """``loss`` is f(x) - f(x*), exact; ``grad_norm_sq`` is ||grad f(x)||^2."""
         distance_sq = jnp.sum((params - self.optimum) ** 2)

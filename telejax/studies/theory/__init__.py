@@ -9,6 +9,7 @@ from telejax.studies.theory.convergence import (
     plot,
     teleportation,
 )
+from telejax.studies.theory.moments import moments
 
 __all__ = [
     "ProblemConstants",
@@ -16,6 +17,7 @@ __all__ = [
     "bounds",
     "decentralized_sgd",
     "measure",
+    "moments",
     "optimal_active",
     "plot",
     "teleportation",

@@ -6,16 +6,17 @@ for tau = 1 it is p, and for a period it is what Theorem 2 of A. Koloskova et al
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_integer, check_kind, check_number, short
+from telejax.errors import check_integer, check_kind, check_name, check_number, short
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
 from telejax.studies.search.result import SearchResult
 from telejax.studies.theory.constants import ProblemConstants
+from telejax.studies.theory.moments import exact_optimum
 from telejax.topology import TopologyLike, check_topology, resolve
 
 if TYPE_CHECKING:
@@ -142,25 +143,54 @@ def bounds(
 
 
 def optimal_active(
-    problem: ProblemConstants,
+    problem: ProblemConstants | Any,
     *,
-    nodes: int,
+    nodes: int | None = None,
     topology: TopologyLike = "ring",
     rounds: int | None = None,
     gradients: int | None = None,
     candidates: Sequence[int] | None = None,
+    objective: Literal["bound", "slots", "mean"] = "bound",
+    learning_rates: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3),
+    tolerance: float = 0.05,
 ) -> int:
-    """The number of active nodes that minimises the bound; arguments as for :func:`bounds`.
+    """The number of active nodes that minimises the bound, or the exact expected loss on a quadratic.
 
-    For a ring and T rounds it grows as ``((sigma^2 + zeta^2) T / (L r0))^(1/7)``. Under equal gradients k T is
-    fixed, and with it the first term but for zeta's share: the bound then asks for few nodes.
+    For a ring and T rounds the minimum of the bound grows as ``((sigma^2 + zeta^2) T / (L r0))^(1/7)``. Under equal
+    gradients k T is fixed, and with it the first term but for zeta's share: the bound then asks for few nodes.
+
+    Args:
+        problem: the constants; or, for another objective than the bound, a quadratic task.
+        nodes: n; left out for a task, which knows it.
+        topology: as for :func:`bounds`, likewise ``rounds``, ``gradients`` and ``candidates``.
+        objective: "bound"; "slots" or "mean": the expected loss at the end of the slots' own models, or of their mean,
+            of :func:`moments`, at the best of the step sizes. Then candidates end at 256 where none are given.
+        learning_rates: step sizes to try.
+        tolerance: of these two objectives: the smallest number whose loss is within this share of the least, as
+            :func:`telejax.search` recommends.
+
+    Raises:
+        ValueError: an argument out of its range, a task where constants are due or the reverse.
 
     >>> problem = ProblemConstants(smoothness=1.0, noise_sq=100.0, heterogeneity_sq=0.0, suboptimality=1.0)
     >>> optimal_active(problem, nodes=512, rounds=10**6), optimal_active(problem, nodes=512, gradients=10**6)
     (32, 1)
+    >>> import telejax as tj
+    >>> task = tj.tasks.quadratic(nodes=512, heterogeneity=5.0, noise=5.0)
+    >>> optimal_active(task, rounds=400, objective="slots", learning_rates=[0.03])
+    16
     """
-    table = bounds(problem, nodes=nodes, topology=topology, rounds=rounds, gradients=gradients, candidates=candidates)
-    return int(table["active"][int(np.argmin(table["bound"].to_numpy()))])
+    check_name("objective", objective, ("bound", "slots", "mean"))
+    if objective == "bound":
+        _check_problem(problem)
+        n = check_integer("nodes", nodes, minimum=1)
+        table = bounds(problem, nodes=n, topology=topology, rounds=rounds, gradients=gradients, candidates=candidates)
+        return int(table["active"][int(np.argmin(table["bound"].to_numpy()))])
+    if nodes is not None:
+        raise ValueError(f"nodes is {short(nodes)} and objective {objective!r}; leave nodes out, the task knows them")
+    check_topology("topology", topology)
+    check_one_budget(rounds, gradients)
+    return exact_optimum(problem, topology, rounds, gradients, candidates, objective, learning_rates, tolerance)
 
 
 def plot(
