@@ -1,8 +1,8 @@
 """Final accuracy under attack: who lies, how many, which rule, and what a protected hand-off buys.
 
     python experiments/attacks.py                              # the digits, Dirichlet(1): an hour on one core; resumes
-    python experiments/attacks.py --alpha 0.1 --out runs/attacks01
-    python experiments/attacks.py --data fashion_mnist --out runs/attacks_fashion
+    python experiments/attacks.py --alpha 0.1 --no-tables --out runs/attacks01
+    python experiments/attacks.py --data fashion_mnist --no-tables --out runs/attacks_fashion
     python experiments/attacks.py --quick                      # minutes
 
 Attackers are a share of n nodes, f of the k active ones in expectation. DSGD on the exponential graph of all nodes,
@@ -70,6 +70,8 @@ class Options:
     """Of the active nodes, in expectation."""
     slots: tuple[int, ...] = (8, 16, 32, 64)
     """k of the second table."""
+    tables: bool = True
+    """Also the other tables: hand-offs on other graphs, k, holders that fail."""
     out: Path = Path("runs/attacks")
     force: bool = False
     """Replace the tables and the picture; finished runs are kept."""
@@ -407,7 +409,7 @@ def main(options: Options) -> None:
     for method in found["method"].unique(maintain_order=True):
         console.print(tell_heat(found, method, options))
     console.print(tell_losses(found))
-    for table in (hand_offs, slots, failures):
+    for table in (hand_offs, slots, failures) if options.tables else ():
         console.print(table(task, options, kept))
     print(f"{time.perf_counter() - start:.0f} seconds; written: {options.out / 'tables'}", flush=True)
 
