@@ -82,7 +82,7 @@ def tree_norm(tree: Any) -> Float[Array, ""]:
     5.0
     """
     wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))
+    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))  # type: ignore[arg-type]
 
 
 def _dense(layer: nn.Dense, params: Any, x: Array, arriving: Array) -> Float[Array, " batch"] | None:

@@ -11,9 +11,7 @@ from telejax.tasks.privacy import POSITIVE, Level, check_delta
 
 MOST = 2**31 - 1
 PROBABILITY = Bound(0.0, most=1.0, exclusive=True, below=True)
-HIDDEN = (
-    "delta {:g}, all data of one node replaced, observer of the server's models alone who does not know who is active"
-)
+HIDDEN = "delta {:g}, all data of one node replaced, observer of the mean model alone who does not know who is active"
 
 
 def epsilon(
@@ -51,7 +49,7 @@ def epsilon(
     Source: RDP accounting of the package dp-accounting, adjacency REPLACE_ONE, noise over sensitivity z / 2.
 
     >>> epsilon(5.0, uses=100, batch=8, samples=500)
-    0.6452 (delta 1e-05, one sample of a node replaced, observer of all messages who knows who is active)
+    0.545 (delta 1e-05, one sample of a node replaced, observer of all messages who knows who is active)
     """
     POSITIVE.check("noise_multiplier", noise_multiplier)
     given = _checked(uses, batch, samples, level, delta)
@@ -76,8 +74,9 @@ def noise_for(
     Raises:
         ValueError: an argument out of its range; the package dp-accounting is not installed.
 
-    >>> z = noise_for(2.0, uses=100, level="node")
-    >>> 1.99 < globals()["epsilon"](z, uses=100, level="node") <= 2.0
+    >>> import telejax as tj
+    >>> z = tj.theory.noise_for(2.0, uses=100, level="node")
+    >>> 1.99 < tj.theory.epsilon(z, uses=100, level="node") <= 2.0
     True
     """
     target = POSITIVE.check("epsilon", epsilon)
