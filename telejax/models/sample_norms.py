@@ -82,7 +82,7 @@ def tree_norm(tree: Any) -> Float[Array, ""]:
     5.0
     """
     wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))  # type: ignore[arg-type]
+    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))
 
 
 def _dense(layer: nn.Dense, params: Any, x: Array, arriving: Array) -> Float[Array, " batch"] | None:
@@ -101,7 +101,7 @@ def _convolution(layer: Conv, params: Any, maps: Array, arriving: Array) -> Floa
 
 def _group_norm(layer: GroupNorm, params: Any, maps: Array, arriving: Array) -> Float[Array, " batch"]:
     plain = {"scale": jnp.ones_like(params["scale"]), "bias": jnp.zeros_like(params["bias"])}
-    normalised = layer.apply({"params": plain}, maps)
+    normalised: Any = layer.apply({"params": plain}, maps)
     scale, shift = jnp.sum(arriving * normalised, axis=(1, 2)), jnp.sum(arriving, axis=(1, 2))
     return jnp.sum(scale**2 + shift**2, axis=0)
 

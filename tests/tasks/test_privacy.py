@@ -1,4 +1,4 @@
-"""Private gradients: clipped sample by sample as a loop does it, noised by the law that is said, and refused elsewhere."""
+"""Private gradients: clipped sample by sample as by a loop, noised by the law that is said, and refused elsewhere."""
 
 import flax.linen as nn
 import jax
@@ -88,6 +88,7 @@ def one_by_one(task, params, key, clip):
     return norms, (grads * np.minimum(1, clip / norms)[:, None]).sum(axis=0)
 
 
+@pytest.mark.fast_cases("mlp", "convolutions", "unknown layer")
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [("mlp", ROWS), (Convolved(), PICTURES), (Normed(), ROWS), (Twice(), ROWS), (Rows(), ROWS), (Own, ROWS)],
@@ -180,7 +181,7 @@ def test_a_private_task_tells_no_samples_and_is_reweighted_after_its_noise() -> 
 
 
 def test_the_optimizer_never_meets_a_gradient_that_is_not_clipped() -> None:
-    task = classification("mlp")
+    task = tj.tasks.quadratic(nodes=4, dim=3, heterogeneity=5.0)
     clip = 1e-3  # far below any gradient of a node
     private = tj.privacy(clip=clip, noise_multiplier=1e-6, level="node")(task)
     momentum = tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
