@@ -157,9 +157,7 @@ def _pads(
 ) -> list[tuple[int, int]]:
     """Zeros before and after the rows and the columns of maps of this shape."""
     if is_kind(padding, str):
-        padding = jax.lax.padtype_to_pads(
-            shape[1:3], size, strides, check_name("padding", padding, ("VALID", "SAME"))
-        )
+        padding = jax.lax.padtype_to_pads(shape[1:3], size, strides, check_name("padding", padding, ("VALID", "SAME")))
     pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]
     if len(pads) != 2:
         raise ValueError(f"padding is {short(padding)}; {PADDING}")

@@ -31,6 +31,7 @@ from telejax.state import Info, Params, State
 
 Slots = Int[Array, " slots"]
 Some = Bool[Array, " slots"]
+Events = Int[Array, "..."] | Bool[Array, "..."]
 
 
 @jax.tree_util.register_dataclass
@@ -258,12 +259,7 @@ class Network(Parts):
         return state.replace(world=self.clocks.one_by_one(world, state.holders) if self.timed else world)
 
     def report(
-        self,
-        state: State,
-        groups: tuple[int, ...] | None = None,
-        *,
-        steps: Slots | None = None,
-        **counts: Int[Array, "..."] | Bool[Array, "..."],
+        self, state: State, groups: tuple[int, ...] | None = None, *, steps: Slots | None = None, **counts: Events
     ) -> tuple[State, Info]:
         """End a round: the state of the next one, and what happened in this one.
 

@@ -358,6 +358,7 @@ def describe(
         "labels": {one.name: one.label for one in metrics if one.label},
     }
     if (privacy := privacy_of(task)) is not None:
-        told = privacy.describe()
+        tuned = {name.split(".")[-1] for name in tune or ()}
+        told = {name: value for name, value in privacy.describe().items() if name not in tuned}
         config |= {"privacy": told, "labels": {**config["labels"], "epsilon": f"epsilon: {told['epsilon']}"}}
     return config if precision is None else {**config, "precision": precision}

@@ -7,7 +7,7 @@ arXiv 1607.00133 and 1710.06963. A method sees such gradients alone, so what it 
 state of its optimizer, follows from them (post-processing).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args
 
 import jax
@@ -133,7 +133,10 @@ class Private:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("losses", "gradient_norms"):
             raise AttributeError(name)
-        return getattr(self.task, name)
+        own = getattr(self.task, name)
+        if name == "label_flipped":  # which makes another task, private too
+            return lambda nodes: replace(self, task=own(nodes))
+        return own
 
 
 def clipped_sum(

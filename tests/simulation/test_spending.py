@@ -2,7 +2,7 @@
 
 import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 
@@ -175,6 +175,7 @@ def test_noise_and_clip_are_tuned_as_axes_of_one_program() -> None:
     uses = np.asarray(both.state.spent.uses)
     assert both.history.filter(noise_multiplier=3.0, round=6)["epsilon"].to_list() == [expected(uses[0], 3.0)] * 2
     assert len(both.final()["loss"].unique()) == 4
+    assert set(both.config["privacy"]) == {"level", "delta", "epsilon"}
     compared = tj.compare([DSGD], PRIVATE, rounds=2, seeds=1, tune={"clip": [0.5, 1.0]}, progress=False)
     assert set(compared.runs["DSGD ring"].history["clip"]) == {0.5, 1.0}
 
@@ -240,10 +241,7 @@ class Nosy(type(DSGD)):
         return state, tj.Info(info.holders, gauges={"told": told})
 
 
-def nosy() -> tj.Algorithm:
-    return Nosy(DSGD.optimizer, DSGD.mixing, DSGD.order, DSGD.local_steps)
-
-
+@jax.tree_util.register_dataclass
 class Silent(type(DSGD)):
     """A method that does not say who computes."""
 
@@ -251,12 +249,12 @@ class Silent(type(DSGD)):
         return (1,)
 
 
-jax.tree_util.register_dataclass(Silent, ["optimizer", "mixing"], ["order", "local_steps"])
+like_dsgd = lambda kind: kind(**{one.name: getattr(DSGD, one.name) for one in fields(DSGD)})
 other = tj.privacy(clip=0.5, noise_multiplier=2 * Z, delta=DELTA)(PLAIN)
 of_nodes = tj.privacy(clip=0.5, noise_multiplier=Z, level="node")(PLAIN)
 asks = tj.Network(activation=tj.network.activation.adaptive())
 tokens = tj.random_walk(tokens=2, topology="ring", optimizer=SGD)
-silent = Silent(DSGD.optimizer, DSGD.mixing, DSGD.order, DSGD.local_steps)
+nosy, silent = like_dsgd(Nosy), like_dsgd(Silent)
 start = lambda task: run(DSGD, task, rounds=1).state
 THEORY = {"uses": 3, "batch": 4, "samples": 24}
 
@@ -264,7 +262,7 @@ THEORY = {"uses": 3, "batch": 4, "samples": 24}
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: run(nosy(), PRIVATE, rounds=1), ("asks for task.loss", "telejax.gradients")),
+        (lambda: run(nosy, PRIVATE, rounds=1), ("asks for task.loss", "telejax.gradients")),
         (lambda: run(TELEPORTATION, PRIVATE, rounds=1, network=asks), ("asks for losses", "another activation")),
         (lambda: run(tokens, PRIVATE, rounds=1), ("may meet at a node", "give one token")),
         (lambda: run(silent, PRIVATE, rounds=1), ("nobody knows whose they are", "steps=")),

@@ -174,6 +174,8 @@ def test_a_private_task_tells_no_samples_and_is_reweighted_after_its_noise() -> 
     members = OptionalMembers.of(private)
     assert members.losses is None and members.gradient_norms is None and members.gradient is not None
     assert private.nodes == 6 and members.name == "data"
+    flipped = private.label_flipped(np.array([0]))
+    assert flipped.privacy == private.privacy and (flipped.samples.labels != private.samples.labels).any()
     params = private.init(jax.random.key(0))
     twice = reweighted(private, np.full(6, 2.0, np.float32))
     plain, doubled = (one.gradient(params, NODE, KEY) for one in (private, twice))
