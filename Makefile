@@ -99,7 +99,7 @@ constraints-%:
 # The lower bounds of what telejax and its reports need, which pyproject.toml says.
 constraints/oldest.txt: pyproject.toml
 	$(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-		needed = [*project["dependencies"], *project["optional-dependencies"]["report"]]; \
+		needed = [*project["dependencies"], *project["optional-dependencies"]["privacy"], *project["optional-dependencies"]["report"]]; \
 		[print(one.replace(">=", "==")) for one in needed]' > $@
 
 clean:

@@ -62,5 +62,6 @@ from .studies.search.search import search as search
 from .studies.sweep.spec import SweepSpec as SweepSpec
 from .studies.sweep.sweep import Sweep as Sweep
 from .studies.sweep.sweep import sweep as sweep
+from .tasks.privacy import privacy as privacy
 from .topology import Topology as Topology
 from .version import __version__ as __version__

@@ -50,6 +50,8 @@ class State:
     """What the method remembers."""
     world: PyTree[Array] = None
     """What the network keeps, see :class:`telejax.Network`."""
+    spent: PyTree[Array] = None
+    """How often each node's data were used, kept by the engine where the task is private: :func:`telejax.privacy`."""
 
     def replace(self, **changes: Any) -> Self:
         """The same state with other values of some fields.
@@ -74,6 +76,10 @@ class Info:
     ``gossip_messages``) also enter the columns of messages and bytes."""
     gauges: Mapping[str, Array] = field(default_factory=dict)
     """Name to a value of shape (groups,), such as a clock; its last value before an evaluation is recorded."""
+    steps: Int[Array, " slots"] | None = None
+    """int32: gradients that each slot's holder has computed; by default an equal share of the method's."""
+    skipped: Int[Array, " slots"] | None = None
+    """int32: gradients among them that a holder who was away did not compute; None where nobody is ever away."""
 
 
 MetricFunction = Callable[

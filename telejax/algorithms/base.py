@@ -190,6 +190,9 @@ class Algorithm(ABC):
     def check_network(self, network: Network) -> None:  # noqa: B027  # most stand all
         """Raise a ValueError where the method cannot stand what a network does."""
 
+    def check_privacy(self) -> None:  # noqa: B027  # most are as private as their gradients
+        """Raise a ValueError where a node's gradient may be taken twice in a round, with the same noise."""
+
     def models(self, state: State) -> Params:
         """What is judged, leaves (slots, ...): the parameters by default, the ratio x / w in push-sum."""
         return state.params

@@ -72,7 +72,8 @@ class GossipPairs(AllNodes):
         pair = Neighbours("pair", task.nodes, (2,), (1 - weight)[None], weight[None, None], partner[None, None], True)
         steps = (place == one).astype(jnp.int32)
         state, params, _ = network.gossip(key, pair, params, state, self.copy_bytes(state), steps=steps)
-        return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1))
+        state = state.replace(params=params, opt_state=opt_state, round=state.round + 1)
+        return network.report(state, steps=steps)
 
 
 def gossip_pairs(*, topology: TopologyLike, optimizer: Optimizer) -> GossipPairs:

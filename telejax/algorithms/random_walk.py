@@ -60,6 +60,10 @@ class RandomWalk(Algorithm):
         state = network.work(key, state)
         return network.report(state.replace(params=params, opt_state=opt_state, round=state.round + 1), handoffs=moved)
 
+    def check_privacy(self) -> None:
+        if self.graph is not None and self.tokens > 1:
+            raise ValueError(f"task is private, and {self.name} may meet at a node; give one token, or no topology")
+
     def gossip_messages(self, nodes: int) -> tuple[tuple[int, ...], ...]:
         return ((0,),)
 

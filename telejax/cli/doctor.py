@@ -22,6 +22,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scip
 EXTRAS = {
     "report": "altair",
     "matcha": "rustworkx",
+    "privacy": "dp_accounting",
     "fastest": "mixingmatrix",
     "notebook": "ipywidgets",
     "cuda13": "jax_cuda13_plugin",

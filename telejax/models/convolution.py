@@ -52,14 +52,7 @@ def convolve(
     if form is not None:
         form = check_name("form", form, get_args(Form))
     rows, columns, channels, features = kernel.shape
-    strides = _pair("strides", strides, least=1)
-    if is_kind(padding, str):
-        padding = jax.lax.padtype_to_pads(
-            maps.shape[1:3], (rows, columns), strides, check_name("padding", padding, ("VALID", "SAME"))
-        )
-    pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]
-    if len(pads) != 2:
-        raise ValueError(f"padding is {short(padding)}; {PADDING}")
+    strides, pads = _pair("strides", strides, least=1), _pads(maps.shape, (rows, columns), strides, padding)
     height, width = (size + sum(pad) for size, pad in zip(maps.shape[1:3], pads, strict=True))
     if maps.shape[0] != channels or height < rows or width < columns:
         raise ValueError(
@@ -68,17 +61,34 @@ def convolve(
         )
     if form == "plain":
         return jax.lax.conv_general_dilated(maps, kernel, strides, pads, dimension_numbers=MapLayout)
+    windows = windows_of(maps, (rows, columns), strides, pads)
+    product = kernel.reshape(-1, features).T @ windows.reshape(rows * columns * channels, -1)
+    return product.reshape(features, *windows.shape[2:])
+
+
+def windows_of(
+    maps: Float[Array, "channels height width batch"],
+    size: tuple[int, int],
+    strides: tuple[int, int] = (1, 1),
+    padding: Padding = "VALID",
+) -> Float[Array, "places channels new_height new_width batch"]:
+    """What every pixel of a kernel of so many rows and columns meets; arguments as for :func:`convolve`.
+
+    >>> windows_of(jnp.ones((1, 28, 28, 32)), (5, 5)).shape
+    (25, 1, 24, 24, 32)
+    """
+    rows, columns = size
+    pads = _pads(maps.shape, size, strides, padding)
     if any(map(any, pads)):
         maps = jnp.pad(maps, ((0, 0), *pads, (0, 0)))
+    height, width = maps.shape[1:3]
     new_height, new_width = (height - rows) // strides[0] + 1, (width - columns) // strides[1] + 1
     window = lambda r, s: maps[
         :,
         r : r + (new_height - 1) * strides[0] + 1 : strides[0],
         s : s + (new_width - 1) * strides[1] + 1 : strides[1],
     ]
-    windows = jnp.stack([window(r, s) for r in range(rows) for s in range(columns)])
-    product = kernel.reshape(-1, features).T @ windows.reshape(rows * columns * channels, -1)
-    return product.reshape(features, new_height, new_width, maps.shape[-1])
+    return jnp.stack([window(r, s) for r in range(rows) for s in range(columns)])
 
 
 class Conv(nn.Module):
@@ -140,6 +150,18 @@ def max_pool(maps: Float[Array, "channels height width batch"]) -> Float[Array, 
         raise ValueError(f"maps has {height} x {width} pixels; give at least 2 x 2, or leave the pooling out")
     even = maps[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(channels, height // 2, 2, width // 2, 2, batch).max((2, 4))
+
+
+def _pads(
+    shape: tuple[int, ...], size: tuple[int, int], strides: tuple[int, int], padding: Padding
+) -> list[tuple[int, int]]:
+    """Zeros before and after the rows and the columns of maps of this shape."""
+    if is_kind(padding, str):
+        padding = jax.lax.padtype_to_pads(shape[1:3], size, strides, check_name("padding", padding, ("VALID", "SAME")))
+    pads = [_pair("padding", one, least=0) for one in check_list("padding", padding, PADDING)]
+    if len(pads) != 2:
+        raise ValueError(f"padding is {short(padding)}; {PADDING}")
+    return pads
 
 
 def _check_maps(name: str, given: Any) -> None:

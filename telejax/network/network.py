@@ -31,6 +31,7 @@ from telejax.state import Info, Params, State
 
 Slots = Int[Array, " slots"]
 Some = Bool[Array, " slots"]
+Events = Int[Array, "..."] | Bool[Array, "..."]
 
 
 @jax.tree_util.register_dataclass
@@ -258,20 +259,23 @@ class Network(Parts):
         return state.replace(world=self.clocks.one_by_one(world, state.holders) if self.timed else world)
 
     def report(
-        self, state: State, groups: tuple[int, ...] | None = None, **counts: Int[Array, "..."] | Bool[Array, "..."]
+        self, state: State, groups: tuple[int, ...] | None = None, *, steps: Slots | None = None, **counts: Events
     ) -> tuple[State, Info]:
         """End a round: the state of the next one, and what happened in this one.
 
         Args:
             state: after the round, ``round`` increased.
             groups: slots of each group; by default one group of all.
+            steps: gradients of each slot's holder, where they are not an equal share.
             **counts: events of the method by name, such as ``handoffs``: for each slot (slots,) or group (groups,).
         """
         groups = groups or (state.holders.shape[0],)
+        own: dict[str, Array] = {}
         if state.world is not None:
             state, own = self._ended(state, groups)
             counts = {**counts, **own}
-        return state, Info(state.holders, {name: per_group(count, groups) for name, count in counts.items()})
+        counters = {name: per_group(count, groups) for name, count in counts.items()}
+        return state, Info(state.holders, counters, steps=steps, skipped=own.get("skipped"))
 
     def honest(self, holders: Slots) -> Some | None:
         """Which slots an honest node holds; None where all are honest."""

@@ -9,6 +9,7 @@ HIGHER_IS_BETTER = {
     "consensus": False,
     "mean_drift": False,
     "lost": False,
+    "epsilon": False,
     "accuracy": True,
     "validation_accuracy": True,
 }

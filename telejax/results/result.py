@@ -38,7 +38,7 @@ from telejax.results.saved import (
     tuned_columns,
     write_checksums,
 )
-from telejax.results.spread import mean_and_spread
+from telejax.results.spread import mean_and_spread, titled
 from telejax.state import State
 
 if TYPE_CHECKING:
@@ -346,7 +346,7 @@ class Result(Reported):
         return [name for name in self.history.columns if name not in hidden]
 
     def __rich__(self) -> Table:
-        table = Table(title=f"{self.config['algorithm']}, {self.config['nodes']} nodes", title_justify="left")
+        table = Table(title=titled(self.config), title_justify="left")
         summary = self.summary()
         columns = [*self.tuned_columns, "active", *self._measured()]
         for name in columns:
@@ -364,7 +364,7 @@ class Result(Reported):
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.config['algorithm']}, {self.config['nodes']} nodes</p>" + self.summary()._repr_html_()
+        return f"<p>{titled(self.config)}</p>" + self.summary()._repr_html_()
 
 
 def load(path: str | os.PathLike[str]) -> Result:

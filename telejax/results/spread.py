@@ -1,5 +1,8 @@
 """Numbers as tables show them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 
@@ -9,3 +12,13 @@ def mean_and_spread(mean: float | None, spread: float | None = None, digits: int
         return "-"
     text = f"{mean:.{digits}g}"
     return text if spread is None or np.isnan(spread) else f"{text}{join}±{float(f'{spread:.1g}'):g}"
+
+
+def titled(config: Mapping[str, Any]) -> str:
+    """What was run, from the config of a result; where it was private, also what its epsilon is meant by.
+
+    >>> titled({"algorithm": "DSGD ring", "nodes": 8, "privacy": {"epsilon": "delta 1e-05, one sample replaced"}})
+    'DSGD ring, 8 nodes; epsilon: delta 1e-05, one sample replaced'
+    """
+    private = config.get("privacy")
+    return f"{config['algorithm']}, {config['nodes']} nodes" + (f"; epsilon: {private['epsilon']}" if private else "")

@@ -26,6 +26,7 @@ from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
+from telejax.simulation.spending import begun, counted
 from telejax.state import Info, Metric, Params, State
 from telejax.tasks.base import OnMesh, OptionalMembers, Task
 
@@ -55,6 +56,8 @@ class Evaluation(NamedTuple):
     """Mean models, leaves (..., groups, ...)."""
     holders: Array
     """The least and the largest node that holds a slot, int32 (..., 2)."""
+    uses: Array | None = None
+    """How often each node's data were used, int32 (..., 1, nodes), where the task is private."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,8 @@ class Program:
 
 def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:
     """Shapes and dtypes of the state of one run."""
-    return jax.eval_shape(lambda key: network.start(algorithm.init(key, task)), jax.random.key(0))
+    first = lambda key: begun(network.start(algorithm.init(key, task)), algorithm, task)
+    return jax.eval_shape(first, jax.random.key(0))
 
 
 _ROUND_SHAPES: dict[Hashable, tuple[State, Info]] = {}
@@ -232,7 +236,7 @@ def _start(
     def start(params: Params, key: Key[Array, ""], batched: Leaves) -> State:
         algorithm, task, network = batch.member(batched)
         state = algorithm.start(start_key(jax.random.split(key)[0]), params, task)
-        return network.start(state).replace(round=None)
+        return begun(network.start(state), algorithm, task).replace(round=None)
 
     state = axes.run(start, params, keys, batch.batched)
     return _constrained(state.replace(round=jnp.int32(0)), sharding)
@@ -271,6 +275,7 @@ def _advance(
             now = state.round
             state, info = take_step(algorithm, jax.random.fold_in(run_key, now), state, placed, network)
             state = network.met(state, partial(losses_met, algorithm, state, placed, jax.random.fold_in(run_key, now)))
+            state = counted(state, info, algorithm, task)
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
             return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
@@ -285,7 +290,8 @@ def _advance(
             measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
         gauges = {name: wide(value) for name, value in gauges.items()}
         extremes = jnp.stack([jnp.min(state.holders), jnp.max(state.holders)])
-        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes)
+        uses = None if state.spent is None else state.spent.uses[None]
+        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes, uses)
 
     given = state.replace(round=None, holders=None if same_holders else state.holders)
     state, evaluation = axes.run(advance, given, (keys, held), batch.batched)
@@ -308,6 +314,7 @@ def _constrained(state: State, sharding: SlotSharding) -> State:
         round=everywhere(state.round),
         memory=type(memory)(spread(memory.slot), spread(memory.node), everywhere(memory.common)),
         world=everywhere(state.world),
+        spent=everywhere(state.spent),
     )
 
 

@@ -12,6 +12,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.mixing.accounting import Messages, total
 from telejax.results.progress import Progress
 from telejax.simulation.program import Evaluation
+from telejax.simulation.spending import Accounting
 from telejax.state import Params, State
 from telejax.tasks.base import Task
 
@@ -32,6 +33,7 @@ RESERVED = frozenset(
         "active",
         "diverged",
         "consensus",
+        "epsilon",
         "setting",
         *COUNTERS,
         *MESSAGE_COUNTERS,
@@ -86,6 +88,7 @@ class Recorder:
         cost: of a round.
         start: the round before the first.
         before: what was counted up to there.
+        accounting: of what private runs spend.
     """
 
     def __init__(
@@ -96,7 +99,9 @@ class Recorder:
         cost: RoundCost,
         start: int = 0,
         before: Progress | None = None,
+        accounting: Accounting | None = None,
     ) -> None:
+        self.accounting = accounting
         self.seeds, self.settings, self.active, self.cost = list(seeds), list(settings), active, cost
         self.axes = (len(self.seeds), len(self.settings), len(active))
         self.start = self.round = start
@@ -137,6 +142,8 @@ class Recorder:
             "metrics": {name: _summed(value, shaped) for name, value in evaluation.metrics.items()},
             "judged": np.ones(self.axes, np.int32) if evaluation.judged is None else shaped(evaluation.judged),
         }
+        if self.accounting is not None:
+            entry["epsilon"] = self.accounting.epsilon(shaped(evaluation.uses))
         rows = self._record(entry)
         means = jax.tree.map(shaped, evaluation.means)
         self.params = means if self.params is None else jax.tree.map(self._last_finite, self.params, means)
@@ -192,7 +199,7 @@ class Recorder:
         finite = np.all([np.isfinite(value) for value in entry["metrics"].values()], axis=0)
         self.diverged = self.diverged | ~(finite | nobody)
         self._columns = entry["metrics"]
-        rows = self._frame(nobody)
+        rows = self._frame(nobody, entry.get("epsilon"))
         self._frames.append(rows)
         self._log.append(entry)
         self.evaluations += 1
@@ -222,7 +229,7 @@ class Recorder:
         rows = pl.concat(self._frames, how="vertical_relaxed")  # counts may have become floats
         return rows.sort(["seed", "setting", "group", "round"], maintain_order=True)
 
-    def _frame(self, nobody: np.ndarray) -> pl.DataFrame:
+    def _frame(self, nobody: np.ndarray, epsilon: np.ndarray | None) -> pl.DataFrame:
         seed, setting, group = (index.ravel() for index in np.indices(self.axes))
         counted = self._counted()
         flat = lambda x: np.broadcast_to(x, self.axes).ravel()
@@ -249,6 +256,7 @@ class Recorder:
                 "bytes_handoff": whole(counted["bytes_handoff"]),
                 **{name: flat(self._total(name)) for name in own},
                 **{name: flat(value) for name, value in self._gauges.items()},
+                **({} if epsilon is None else {"epsilon": flat(epsilon)}),
                 "diverged": flat(self.diverged).copy(),
             }
         )

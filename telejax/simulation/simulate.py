@@ -27,6 +27,7 @@ from telejax.simulation.metrics import directions
 from telejax.simulation.profile import Profiler, check_profile
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
+from telejax.simulation.spending import Accounting, check_private, privacy_of, protected, sealed, unprotected
 from telejax.simulation.start import StartingPoint, given_start
 from telejax.simulation.step_checks import check_columns, check_state_memory, check_step
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
@@ -81,7 +82,7 @@ def simulate(
         seed: of the start and of all draws; or
         seeds: several runs at once: their seeds, or how many to take from ``seed`` on.
         tune: several step sizes at once, replacing the optimizer's ``learning_rate``; or a mapping of names to lists,
-            whose product is run, for any numbers of the method, its optimizers or the network:
+            whose product is run, for any numbers of the method, its optimizers, the network or the task's privacy:
             ``{"learning_rate": [0.01, 0.1], "momentum": [0.0, 0.9]}``. Names that several have are dotted:
             ``optimizer.momentum``. One column a name.
         network: what stands between the slots, see :class:`telejax.Network`; by default nothing.
@@ -142,14 +143,14 @@ def simulate(
     seed_list = checks.check_seeds(seed, seeds)
     checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress, precision)
     profiler = check_profile(profile, ahead, eval_every)
-    tried, values = settings(tune, algorithm, world)
+    tried, values = settings(tune, algorithm, world, privacy_of(task))
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
     known = directions(task, own_metrics)
     columns = [] if until is None else metric_columns(task, own_metrics, world)
     stopping = Stopping(checks.check_until(until, known, columns), on_evaluation)
     run = Run(
-        [(one.algorithm, task, one.network) for one in tried],
+        [(one.algorithm, protected(task, one.privacy), one.network) for one in tried],
         [one.columns for one in tried],
         seed_list,
         seed_axis=seeds is not None,
@@ -280,8 +281,9 @@ class Run:
     ) -> None:
         algorithm, task, network = members[0]
         self.members, self.start = members, start or given_start(None)
-        shape = state_shape(algorithm, task, network)
-        check_step(members[0], shape)
+        check_private(algorithm, task, network)
+        shape = state_shape(algorithm, sealed(task), network)
+        check_step((algorithm, sealed(task), network), shape)
         check_columns(members[0], shape, metrics, columns[0])
         self.program = Program.build(
             members,
@@ -296,7 +298,8 @@ class Run:
         self.start.check(shape, self.program, task)
         cost = RoundCost.of(algorithm, task, shape)
         groups = algorithm.groups(task.nodes)
-        self.recorder = Recorder(seeds, columns, groups, cost, self.start.round, self.start.progress)
+        accounting = Accounting.of([task for _, task, _ in members])
+        self.recorder = Recorder(seeds, columns, groups, cost, self.start.round, self.start.progress, accounting)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -343,7 +346,7 @@ def describe(
     """What is run, in plain values."""
     config = {
         "algorithm": algorithm.name,
-        "task": type(task).__name__,
+        "task": type(unprotected(task)).__name__,
         "nodes": task.nodes,
         "slots": algorithm.slots(task.nodes),
         "optimizer": algorithm.optimizer.describe(),
@@ -354,4 +357,8 @@ def describe(
         "tune": tune,
         "labels": {one.name: one.label for one in metrics if one.label},
     }
+    if (privacy := privacy_of(task)) is not None:
+        tuned = {name.split(".")[-1] for name in tune or ()}
+        told = {name: value for name, value in privacy.describe().items() if name not in tuned}
+        config |= {"privacy": told, "labels": {**config["labels"], "epsilon": f"epsilon: {told['epsilon']}"}}
     return config if precision is None else {**config, "precision": precision}

@@ -13,6 +13,7 @@ from telejax.results.progress import Progress
 from telejax.results.result import Result
 from telejax.simulation.fingerprint import Plain, fingerprint
 from telejax.simulation.program import Program
+from telejax.simulation.spending import privacy_of
 from telejax.state import State
 from telejax.tasks.base import Task
 
@@ -42,11 +43,14 @@ class StartingPoint:
         """
         if self.state is None:
             return
+        _check_spent(self.state, shape)
         axes = program.axes.shape
         batched = lambda x: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype)
         expected, given = replace(jax.tree.map(batched, shape), round=shape.round), self.state
         if expected.world is None or given.world is None:  # the network begins, or ends, with this run
             expected, given = replace(expected, world=None), replace(given, world=None)
+        if expected.spent is None:
+            given = replace(given, spent=None)
         ours, theirs = jax.tree.structure(expected), jax.tree.structure(given)
         if ours != theirs:  # type: ignore[operator]
             differ = [
@@ -87,6 +91,10 @@ class StartingPoint:
         assert self.state is not None
         network = program.members[0][2]
         state = self.state
+        if privacy_of(program.members[0][1]) is None:
+            state = state.replace(spent=None)
+        else:
+            _check_noise(state, program)
         if network.ideal:
             state = state.replace(world=None)
         elif state.world is None:
@@ -95,6 +103,35 @@ class StartingPoint:
                 begin = jax.vmap(begin)
             state = state.replace(world=begin(jnp.asarray(state.holders)))
         return program.take(state)
+
+
+def _check_spent(state: State, shape: State) -> None:
+    """Raise a ValueError where what a state has spent does not add up with what a private run will spend."""
+    if shape.spent is None:
+        return
+    if state.spent is None:
+        raise ValueError(
+            "state is one of a run without privacy, which has met the data as they are, so that its epsilon is not "
+            "finite; give the state of a private run, or start anew"
+        )
+    if state.spent.batch != shape.spent.batch:
+        told = lambda batch: "nodes" if batch is None else f"samples in batches of {batch}"
+        raise ValueError(
+            f"state was private at the level of {told(state.spent.batch)}, and this run is at that of "
+            f"{told(shape.spent.batch)}; go on with the same level and batch, or start anew"
+        )
+
+
+def _check_noise(state: State, program: Program) -> None:
+    """Raise a ValueError where a private run would go on with another noise, at which its uses do not count."""
+    noise = np.array([float(privacy_of(task).noise_multiplier) for _, task, _ in program.members])  # type: ignore[union-attr]
+    before = np.asarray(state.spent.noise_multiplier)
+    settings = before if program.axes.hyperparameters is not None else before[..., None]
+    if not np.allclose(settings, noise, rtol=1e-6):
+        raise ValueError(
+            f"state was private with noise_multiplier {before.ravel().tolist()}, and this run has {noise.tolist()}; go "
+            "on with the same noise, or start anew"
+        )
 
 
 def given_start(state: State | Result | None) -> StartingPoint:

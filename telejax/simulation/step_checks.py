@@ -151,6 +151,9 @@ def _check_info(algorithm: Algorithm, info: Info, slots: int, groups: int, colum
     """Check what a step reports."""
     if kind_of(info.holders) != f"int32[{slots}]":
         raise ValueError(f"holders of Info is {kind_of(info.holders)}; give int32[{slots}], the nodes that worked")
+    for name, count in (("steps", info.steps), ("skipped", info.skipped)):
+        if count is not None and kind_of(count) != f"int32[{slots}]":
+            raise ValueError(f"{name} of Info is {kind_of(count)}; give int32[{slots}], gradients, or None")
     for part, reported in (("counters", info.counters), ("gauges", info.gauges)):
         if not isinstance(reported, Mapping):
             raise ValueError(f"{part} of Info is {type(reported).__name__}; give a dict of names to arrays")

@@ -1,4 +1,4 @@
-"""Which numbers a run may tune, by name: those of the method, of its optimizers, of the network."""
+"""Which numbers a run may tune, by name: those of the method, its optimizers, the network and the task's privacy."""
 
 import itertools
 import math
@@ -17,6 +17,7 @@ from telejax.network import Network
 from telejax.optimizers import Optimizer, check_hyperparameter
 from telejax.results.directions import all_directions
 from telejax.simulation.recorder import RESERVED
+from telejax.tasks.privacy import Privacy
 
 Values = Sequence[float] | np.ndarray
 Tune = Values | Mapping[str, Values]
@@ -26,6 +27,7 @@ COLUMNS = frozenset({*RESERVED, *all_directions()}) - {"learning_rate"}
 """Columns that a history has anyway: a number of the same name goes by its full one, such as ``network.loss``."""
 
 
+_OF_PRIVACY = frozenset({*Privacy.bounds, *(f"privacy.{name}" for name in Privacy.bounds)})
 GIVE = "give a list of step sizes, or a mapping of names to lists"
 
 MOST_SETTINGS = 10**5
@@ -40,10 +42,11 @@ class Setting:
     """Their values by column, ``learning_rate`` first."""
     algorithm: Algorithm
     network: Network
+    privacy: Privacy | None = None
 
 
 def settings(
-    tune: Tune | None, algorithm: Algorithm, network: Network
+    tune: Tune | None, algorithm: Algorithm, network: Network, privacy: Privacy | None = None
 ) -> tuple[list[Setting], dict[str, list[float]] | None]:
     """Every combination of the values of ``tune``, and those values by full name; one combination where it is None.
 
@@ -52,16 +55,19 @@ def settings(
     """
     rate = algorithm.optimizer.learning_rate
     if tune is None:
-        return [Setting({"learning_rate": rate}, algorithm, network)], None
-    tried = checked(tune, algorithm, network)
-    full_names = [resolve(name, algorithm, network) for name in tried]
+        return [Setting({"learning_rate": rate}, algorithm, network, privacy)], None
+    tried = checked(tune, algorithm, network, privacy)
+    full_names = [resolve(name, algorithm, network, privacy) for name in tried]
     made = []
     for values in itertools.product(*tried.values()):
-        method, world = algorithm, network
+        method, world, private = algorithm, network, privacy
         for name, value in zip(full_names, values, strict=True):
-            method, world = with_number(name, value, method, world)
+            if name.startswith("privacy."):
+                private = replaced(private, name.split(".")[1:], value)
+            else:
+                method, world = with_number(name, value, method, world)
         columns = dict(zip(tried, values, strict=True))
-        made.append(Setting({"learning_rate": method.optimizer.learning_rate, **columns}, method, world))
+        made.append(Setting({"learning_rate": method.optimizer.learning_rate, **columns}, method, world, private))
     return made, tried
 
 
@@ -73,7 +79,9 @@ def plain_tune(tune: Any) -> Any:
     return plainly(tune)
 
 
-def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, list[float]]:
+def checked(
+    tune: Tune, algorithm: Algorithm, network: Network, privacy: Privacy | None = None
+) -> dict[str, list[float]]:
     """The values to try, by the name of their column."""
     tune = plain_tune(tune)
     if not (is_kind(tune, Mapping) or is_list(tune)):
@@ -87,7 +95,7 @@ def checked(tune: Tune, algorithm: Algorithm, network: Network) -> dict[str, lis
     found: dict[str, list[float]] = {}
     full_names: dict[str, str] = {}
     for name, values in tune.items():
-        full = resolve(name, algorithm, network)
+        full = resolve(name, algorithm, network, privacy)
         if full in full_names:
             raise ValueError(f"tune has {full_names[full]!r} and {name!r}, which are one number; give one of them")
         full_names[full] = name
@@ -119,7 +127,7 @@ def is_list(values: Any) -> bool:
         return False
 
 
-def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
+def numbers(algorithm: Algorithm, network: Network, privacy: Privacy | None = None) -> dict[str, ArrayLike]:
     """The numbers that may be tuned, by their full dotted name.
 
     >>> import optax, telejax as tj
@@ -127,7 +135,8 @@ def numbers(algorithm: Algorithm, network: Network) -> dict[str, ArrayLike]:
     >>> sorted(numbers(tj.random_walk(optimizer=sgd), tj.Network(loss=0.1)))
     ['network.loss', 'optimizer.learning_rate', 'optimizer.momentum']
     """
-    return {**numbers_in(algorithm, ""), **numbers_in(network, "network.")}
+    own = {} if privacy is None else numbers_in(privacy, "privacy.")
+    return {**numbers_in(algorithm, ""), **numbers_in(network, "network."), **own}
 
 
 def meant(name: str, known: Iterable[str]) -> list[str]:
@@ -139,9 +148,9 @@ def meant(name: str, known: Iterable[str]) -> list[str]:
     return [full for full in known if full == name or full.endswith(f".{name}")]
 
 
-def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
+def resolve(name: str, algorithm: Algorithm, network: Network, privacy: Privacy | None = None) -> str:
     """The full name of a number that is given by its full or its last name."""
-    known = numbers(algorithm, network)
+    known = numbers(algorithm, network, privacy)
     matching = meant(name, known)
     if len(matching) == 1 or name in known:
         return name if name in known else matching[0]
@@ -157,6 +166,8 @@ def resolve(name: str, algorithm: Algorithm, network: Network) -> str:
     for part, called in ((algorithm, algorithm.name), (network, "the network")):
         if isinstance(whole := getattr(part, last, None), int):
             raise ValueError(f"tune has {name!r}, which is {short(whole)} in {called}; write {float(whole)} to tune it")
+    if privacy is None and name in _OF_PRIVACY:
+        raise ValueError(f"tune has {name!r}, and the task is not private; give telejax.privacy(...)(task)")
     if last in {one.name for one in fields(network)}:
         raise ValueError(f"tune has {name!r}, and the network has none; give network=telejax.Network({last}=...) too")
     if not known:

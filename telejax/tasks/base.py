@@ -52,7 +52,13 @@ class OptionalMembers:
     gradient: Callable[[Any, Array, Array], Any] | None = None
     """``gradient(params, node, key)``, where it is known in closed form; by default ``jax.grad`` of the loss."""
     losses: Callable[[Any, Array, Array], Array] | None = None
-    """``losses(params, node, key) -> (batch,)``, the loss of each sample; for per-sample gradients."""
+    """``losses(params, node, key) -> (batch,)``, the loss of each sample of a batch that is drawn without replacement
+    from the node's own, none of which depends on another sample; for :func:`telejax.privacy`."""
+    gradient_norms: Callable[[Any, Array, Array], Array] | None = None
+    """``gradient_norms(params, node, key) -> (batch,)``, those of the gradients of ``losses``, where there is a faster
+    way than one gradient after another."""
+    privacy: Any = None
+    """Set by :func:`telejax.privacy`: how the gradients are protected."""
     samples_per_node: Array | np.ndarray | None = None
     """How many samples each node has, (nodes,), where they are counted."""
     mesh: Mesh | None = None
@@ -96,7 +102,7 @@ class Reweighted:
         if name.startswith("__"):
             raise AttributeError(name)
         own = getattr(self.task, name)
-        if name not in ("gradient", "losses"):
+        if name not in ("gradient", "losses", "gradient_norms"):
             return own
 
         def weighted(params: Any, node: Array, key: Array) -> Any:

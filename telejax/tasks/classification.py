@@ -21,6 +21,8 @@ from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps
 from telejax.data.datasets import Dataset
 from telejax.errors import check_integer, check_kind, check_list, is_kind, plain, short
 from telejax.models.network import Network, as_network, check_fits
+from telejax.models.sample_norms import sample_norms, tree_norm
+from telejax.random.sampling import sample_subset
 
 Model = str | nn.Module | Callable[..., Any]
 
@@ -85,6 +87,33 @@ class Classification:
         if self.augment is not None:
             inputs = self.augment(jax.random.fold_in(key, 1), inputs)
         return jnp.mean(_cross_entropy(self.network.apply(params, inputs), self.samples.labels[chosen]))
+
+    def losses(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, " batch"]:
+        """Cross-entropy of each sample of a batch of the node's, drawn without replacement, each augmented alone."""
+        inputs, labels = self._distinct(node, key)
+        return _cross_entropy(self.network.apply(params, inputs), labels)
+
+    def gradient_norms(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, " batch"]:
+        """Norms of the gradients of :meth:`losses`."""
+        inputs, labels = self._distinct(node, key)
+        norms = sample_norms(self.network, params, inputs, partial(_cross_entropy, labels=labels))
+        if norms is not None:
+            return norms
+        own = lambda x, label: jax.grad(lambda params: _cross_entropy(self.network.apply(params, x[None]), label)[0])
+        one = lambda sample: tree_norm(own(sample[0], sample[1][None])(params))
+        return jax.lax.map(one, (inputs, labels))
+
+    def _distinct(
+        self, node: Int[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Float[Array, "batch ..."], Int[Array, " batch"]]:
+        """Inputs and labels of a batch without repetitions; none is augmented by what is drawn for another."""
+        held = self.table.shape[1] if self.sizes is None else self.sizes[node]
+        chosen = self.table[node, sample_subset(key, held, self.batch)]
+        inputs = self._read(self.samples.inputs[chosen])
+        if self.augment is not None:
+            keys = jax.random.split(jax.random.fold_in(key, 1), self.batch)
+            inputs = jax.vmap(lambda key, x: self.augment(key, x[None])[0])(keys, inputs)  # type: ignore[misc]
+        return inputs, self.samples.labels[chosen]
 
     def evaluate(self, params: Any) -> dict[str, Float[Array, ""]]:
         """``loss`` over the training samples that nodes hold, every node counting the same; ``validation_loss``,

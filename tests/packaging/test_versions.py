@@ -30,7 +30,8 @@ def test_the_version_is_told_without_jax() -> None:
 
 def test_the_oldest_versions_are_the_lower_bounds() -> None:
     oldest = (ROOT / "constraints" / "oldest.txt").read_text().splitlines()
-    needed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["report"]]
+    extras = PROJECT["optional-dependencies"]
+    needed = [*PROJECT["dependencies"], *extras["privacy"], *extras["report"]]
     assert oldest == [line.replace(">=", "==") for line in needed], "make constraints/oldest.txt"
 
 

@@ -12,10 +12,12 @@ from telejax.results.result import Result
 from telejax.simulation.arguments import check_algorithm, check_network
 from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.simulate import Study, simulate
+from telejax.simulation.spending import privacy_of
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, meant, numbers, plain_tune, resolve
 from telejax.studies.compare.comparison import Comparison
 from telejax.tasks.base import Task
+from telejax.tasks.privacy import Privacy
 
 LEARNING_RATES = (0.1, 0.25, 0.6, 1.5, 4.0)
 METHODS_AT_ONCE = 2
@@ -103,8 +105,8 @@ class Plan:
 
     def run(self, name: str) -> tuple[Result, Result | None]:
         """A method with all step sizes, and with the best one where fewer seeds than all tried them."""
-        network = self.arguments["network"] or IDEAL
-        tried = self._simulate(name, self.tune_seeds, _of_method(self.tune, self.methods[name], network))
+        known = self.arguments["network"] or IDEAL, privacy_of(self.task)
+        tried = self._simulate(name, self.tune_seeds, _of_method(self.tune, self.methods[name], *known))
         if self.tune_seeds == self.seeds:
             return tried, None
         tuned = tried.tuned()
@@ -170,7 +172,7 @@ def planned(
         raise ValueError(f"methods is {names}; give at least one method, and each only once")
     _check_network(world, methods, task)
     tune = plain_tune(tune)
-    _check_numbers(tune, methods, world)
+    _check_numbers(tune, methods, world, privacy_of(task))
     by_name = dict(zip(names, methods, strict=True))
     return Plan(task, by_name, tune, seeds, tune_seeds or seeds, metric, target, {**arguments, "network": network})
 
@@ -205,26 +207,26 @@ def _plain(count: int | None) -> int | None:
     return None if count is None else int(count)
 
 
-def _of_method(tune: Tune, method: Algorithm, network: Network) -> Tune | None:
-    """The numbers of a common grid that a method or the network has."""
+def _of_method(tune: Tune, method: Algorithm, network: Network, privacy: Privacy | None) -> Tune | None:
+    """The numbers of a common grid that a method, the network or the task's privacy has."""
     if not is_kind(tune, Mapping) or not tune or not is_kind(method, Algorithm):
         return tune
-    return {name: values for name, values in tune.items() if _has(method, name, network)} or None
+    return {name: values for name, values in tune.items() if _has(method, name, network, privacy)} or None
 
 
-def _check_numbers(tune: Tune, methods: Sequence[Algorithm], network: Network) -> None:
-    """Refuse a number that no method has, nor the network, in the words of the first; before any of them runs."""
+def _check_numbers(tune: Tune, methods: Sequence[Algorithm], network: Network, privacy: Privacy | None) -> None:
+    """Refuse a number that none of these has, in the words of the first method; before any of them runs."""
     algorithms = [method for method in methods if is_kind(method, Algorithm)]
     if not is_kind(tune, Mapping) or len(algorithms) < len(methods):
         return
     for name in tune:
-        if not any(_has(method, name, network) for method in algorithms):
-            resolve(name, algorithms[0], network)
+        if not any(_has(method, name, network, privacy) for method in algorithms):
+            resolve(name, algorithms[0], network, privacy)
 
 
-def _has(method: Algorithm, name: str, network: Network) -> bool:
-    """Whether a method or the network has a number of this name."""
-    return is_kind(method, Algorithm) and bool(meant(name, numbers(method, network)))
+def _has(method: Algorithm, name: str, network: Network, privacy: Privacy | None) -> bool:
+    """Whether a method, the network or the task's privacy has a number of this name."""
+    return is_kind(method, Algorithm) and bool(meant(name, numbers(method, network, privacy)))
 
 
 def _check_network(network: Network, methods: Sequence[Algorithm], task: Task) -> None:

@@ -10,14 +10,18 @@ from telejax.studies.theory.convergence import (
     teleportation,
 )
 from telejax.studies.theory.moments import moments
+from telejax.studies.theory.privacy import epsilon, most_uses, noise_for
 
 __all__ = [
     "ProblemConstants",
     "all_reduce",
     "bounds",
     "decentralized_sgd",
+    "epsilon",
     "measure",
     "moments",
+    "most_uses",
+    "noise_for",
     "optimal_active",
     "plot",
     "teleportation",
