@@ -1984,7 +1984,10 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --methods fedavg:local_steps=1,local_steps=2", ("local_steps of", "is '1' and '2'; give it once")),
     ("compare --methods fedavg:local_steps=0", "local_steps is 0; give an integer of at least 1"),
     ("compare --methods fedavg:local_steps=x", "local_steps of method fedavg is 'x'; give an integer"),
-    ("compare --methods fedavg:foo=1", ("unknown parameter of method fedavg 'foo'", "give one of: clients")),
+    (
+        "compare --methods fedavg:foo=1",
+        ("unknown parameter of method fedavg 'foo'", "give one of: aggregation, clients"),
+    ),
     ("compare --methods teleportation:active=0", "active is 0; give an integer of at least 1"),
     ("compare --active 101", "active is 101 and the task has 100 nodes; activate at most 100"),
     ("compare --rounds 2147483648", "rounds is 2147483648; rounds are counted in int32"),

@@ -12,6 +12,8 @@ import telejax as tj
 from telejax.mixing.aggregate import aggregate
 from telejax.mixing.order import comparisons, in_order
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 ROOT = Path(__file__).parents[2]
 BYZFL = ROOT / ".venv-byzfl" / "bin" / "python"
 """Python with ByzFL 0.0.11, see CONTRIBUTING.md."""
@@ -90,7 +92,7 @@ def answers(rule: tj.robust.Rule, arrays: list[np.ndarray]) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(rule))(jnp.stack(arrays)))
 
 
-@pytest.mark.usefixtures("x64", "compiled_fast")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("m", "d", "f"), SHAPES)
 def test_rules_are_those_of_their_definitions(m, d, f):
     arrays = [given(seed, m, d) for seed in SEEDS]
@@ -101,7 +103,7 @@ def test_rules_are_those_of_their_definitions(m, d, f):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("x64", "compiled_fast")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.skipif(not BYZFL.exists(), reason=f"needs ByzFL in {BYZFL.parents[1]}")
 def test_rules_and_attacks_are_those_of_byzfl(tmp_path):
     arrays = {f"{seed}_{m}_{d}_{f}": given(seed, m, d) for m, d, f in SHAPES for seed in SEEDS}
@@ -127,7 +129,7 @@ def test_rules_and_attacks_are_those_of_byzfl(tmp_path):
     assert not made
 
 
-@pytest.mark.usefixtures("x64", "compiled_fast")
+@pytest.mark.usefixtures("x64")
 def test_the_order_of_others_does_not_matter_and_a_shift_of_all_shifts_the_answer():
     x = given(3, 8, 10)
     shuffled = np.concatenate([x[:1], np.random.default_rng(0).permutation(x[1:])])
@@ -151,7 +153,7 @@ def kappa(name: str, m: int, f: int) -> float:
     return plain[name] if name in plain else 8 * f / (m - f) * (plain["median"] + 1)
 
 
-@pytest.mark.usefixtures("x64", "compiled_fast")
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("m", "f"), [(9, 2), (16, 7)])
 def test_the_answer_stays_near_the_honest_mean_as_theory_says(m, f):
     rules = {
@@ -182,7 +184,6 @@ def test_clipping_bounds_what_a_forged_vector_can_do():
             assert moved <= 2 * most * 1.001, rule
 
 
-@pytest.mark.usefixtures("compiled_fast")
 def test_vectors_are_put_in_order():
     for count in (1, 2, 3, 5, 7, 16, 23, 65):
         x = np.random.default_rng(count).normal(size=(count, 6)).astype(np.float32)
@@ -202,7 +203,6 @@ def matrices() -> dict[str, tj.Topology]:
     }
 
 
-@pytest.mark.usefixtures("compiled_fast")
 @pytest.mark.parametrize("name", matrices())
 def test_every_form_aggregates_what_its_neighbour_lists_hold(name):
     mixing, random = matrices()[name].mixing(), np.random.default_rng(1)
