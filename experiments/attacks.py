@@ -72,6 +72,8 @@ class Options:
     """k of the second table."""
     tables: bool = True
     """Also the other tables: hand-offs on other graphs, k, holders that fail."""
+    finished: bool = False
+    """Compute nothing more for the first tables: they have what earlier runs finished."""
     out: Path = Path("runs/attacks")
     force: bool = False
     """Replace the tables and the picture; finished runs are kept."""
@@ -183,8 +185,11 @@ def heat(task: Any, options: Options, kept: KeptRuns, start: float) -> pl.DataFr
     for method, setup in chosen.items():
         for rule_name, rule in several[method].items():
             for attack in attacks:
+                name = f"{method}-{rule_name}-{attack}"
+                if options.finished and not kept.has(name):
+                    continue
                 compute = lambda setup=setup, rule=rule, attack=attack: attacked(setup, rule, attack, task, options)
-                history, _ = kept.run(f"{method}-{rule_name}-{attack}", compute)
+                history, _ = kept.run(name, compute)
                 named = {"method": method, "rule": rule_name, "attack": attack}
                 rows.append(best_of(history).with_columns(pl.lit(value).alias(name) for name, value in named.items()))
                 done += 1
@@ -239,7 +244,7 @@ def tell_losses(found: pl.DataFrame) -> Table:
     for f in several:
         table.add_column(f"f = {f}", justify="right")
     for method in best["method"].unique(maintain_order=True):
-        for attack in [name for name in ATTACKS if name in best["attack"]]:
+        for attack in [name for name in ATTACKS if len(best.filter(method=method, attack=name))]:
             cells = []
             for f in several:
                 row = best.filter(method=method, attack=attack, f=f).row(0, named=True)

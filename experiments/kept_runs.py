@@ -23,14 +23,21 @@ class KeptRuns:
             raise ValueError(f"{folder} holds runs of other settings: {changed}; choose another --out, or delete it")
         atomic_write(told, lambda path: path.write_text(json.dumps(identity, indent=2) + "\n"))
 
+    def has(self, name: str) -> bool:
+        """Whether the run of this name is finished."""
+        return self._path(name).exists()
+
     def run(self, name: str, compute: Callable[[], pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
         """The history of this name, and whether it had to be computed."""
-        path = self.folder / f"{name.replace('/', '-').replace(':', '-')}.parquet"
+        path = self._path(name)
         if path.exists():
             return pl.read_parquet(path), False
         history = compute()
         atomic_write(path, history.write_parquet)
         return history, True
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name.replace('/', '-').replace(':', '-')}.parquet"
 
 
 class Progress:
