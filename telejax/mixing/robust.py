@@ -1,9 +1,9 @@
 """Robust aggregation: what stands in the place of an average where some of the vectors are forged.
 
 A rule makes one vector of m received ones, the receiver's own among them: ``rule(x, own=0)`` of x (m, d). Rules with a
-number f stand as many forged ones, as long as 2 f < m; distances are over all numbers of a model together. Methods take
-one as ``aggregation=``; a vector that did not arrive, or that holds what is no finite number, counts as the receiver's
-own.
+number f stand as many forged ones, mostly as long as 2 f < m; distances are over all numbers of a model together. Methods
+take one as ``aggregation=``; a vector that did not arrive, or that holds what is no finite number, counts as the
+receiver's own.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from telejax.mixing.rules import (
     Meamed,
     Median,
     MultiKrum,
+    NearestNeighbourAveraging,
     NearestNeighbourMixing,
     Rule,
     Start,
@@ -163,6 +164,25 @@ def clipped_gossip(radius: float) -> ClippedGossip:
     return ClippedGossip(NON_NEGATIVE.check("radius", radius))
 
 
+def nearest_neighbour_averaging(f: int) -> NearestNeighbourAveraging:
+    """The mean of the m - f vectors nearest to the receiver's own (S. Farhadkhani et al. 2023, arXiv 2209.10931).
+
+    It trusts the own vector, and so may stand more forged ones than half: FedAvg, whose own vector is the server's
+    model, and DSGD have one that nobody forges; a slot that was handed over has not.
+
+    Args:
+        f: vectors to leave out, at least 0 and below those received.
+
+    Raises:
+        ValueError: f is no integer of at least 0.
+
+    >>> import jax.numpy as jnp
+    >>> nearest_neighbour_averaging(2)(jnp.array([[1.0], [0.0], [50.0], [50.0]])).tolist()
+    [0.5]
+    """
+    return NearestNeighbourAveraging(_count(f))
+
+
 def nearest_neighbour_mixing(f: int, rule: Rule | str) -> NearestNeighbourMixing:
     """Before another rule, each vector becomes the mean of its m - f nearest, itself included.
 
@@ -193,6 +213,7 @@ RULES: dict[str, Callable[..., Rule]] = {
         multi_krum,
         centered_clipping,
         clipped_gossip,
+        nearest_neighbour_averaging,
         nearest_neighbour_mixing,
     )
 }

@@ -217,6 +217,31 @@ class ClippedGossip(Rule):
 
 @pytree
 @dataclass(frozen=True)
+class NearestNeighbourAveraging(Rule):
+    """See ``telejax.robust.nearest_neighbour_averaging``."""
+
+    name: ClassVar[str] = "nearest_neighbour_averaging"
+
+    f: int = field(metadata=STATIC)
+
+    @property
+    def needs_own(self) -> bool:
+        return True
+
+    def of(self, x: Vectors, own: Vector, weights: Weights) -> Vector:
+        return _near(x, _norms(x - own[None]), self.f)
+
+    def check(self, what: str, received: int) -> None:
+        """Of more than half that are forged too: the receiver's own is not."""
+        if self.f >= received:
+            raise ValueError(
+                f"{what} has {received} vector{'s' * (received > 1)} to aggregate, and {self.name} leaves out f = "
+                f"{self.f}; give f of at most {received - 1}"
+            )
+
+
+@pytree
+@dataclass(frozen=True)
 class NearestNeighbourMixing(Rule):
     """See ``telejax.robust.nearest_neighbour_mixing``."""
 
@@ -233,21 +258,22 @@ class NearestNeighbourMixing(Rule):
         return f"{self.name}({self.f}, {self.rule})"
 
     def of(self, x: Vectors, own: Vector, weights: Weights) -> Vector:
-        own = self._near(x, _norms(x - own[None])) if self.needs_own else own
+        own = _near(x, _norms(x - own[None]), self.f) if self.needs_own else own
         return self.rule.of(self.mixed(x), own, weights)
 
     def mixed(self, x: Vectors) -> Vectors:
         """Each vector becomes the mean of the m - f nearest to it, itself included."""
-        return jax.vmap(self._near, in_axes=(None, 0))(x, _squared_distances(x))
+        return jax.vmap(_near, in_axes=(None, 0, None))(x, _squared_distances(x), self.f)
 
     def check(self, what: str, received: int) -> None:
         super().check(what, received)
         self.rule.check(what, received)
 
-    def _near(self, x: Vectors, distances: Float[Array, " m"]) -> Vector:
-        """The mean of the m - f vectors at the least distances."""
-        count = len(x) - self.f
-        return _combined(jnp.zeros(len(x), x.dtype).at[jnp.argsort(distances)[:count]].set(1 / count), x)
+
+def _near(x: Vectors, distances: Float[Array, " m"], f: int) -> Vector:
+    """The mean of the m - f vectors at the least distances."""
+    count = len(x) - f
+    return _combined(jnp.zeros(len(x), x.dtype).at[jnp.argsort(distances)[:count]].set(1 / count), x)
 
 
 def _mean(rows: list[Vector]) -> Vector:

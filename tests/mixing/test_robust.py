@@ -78,6 +78,7 @@ def definitions(x: np.ndarray, f: int) -> dict[str, tuple[tj.robust.Rule, np.nda
         "multi_krum": (rules.multi_krum(f), x[np.argsort(scores(x, f))[: m - f]].mean(0)),
         "centered_clipping": (rules.centered_clipping(0.7, steps=3), moved),
         "clipped_gossip": (rules.clipped_gossip(0.7), x[0] + clipped(x - x[0], 0.7).mean(0)),
+        "nearest_neighbour_averaging": (rules.nearest_neighbour_averaging(f), nearest(x, m - f)[0]),
         "own start": (rules.geometric_median(5, 1e-9), weiszfeld(x, x[0], 5, 1e-9)),
         "nnm, median": (rules.nearest_neighbour_mixing(f, rules.median()), np.median(nearest(x, m - f), axis=0)),
         "nnm, clipping": (
@@ -112,7 +113,7 @@ def test_rules_and_attacks_are_those_of_byzfl(tmp_path):
     script = ROOT / "experiments" / "benchmarks" / "byzfl_answers.py"
     subprocess.run([BYZFL, script, tmp_path / "given.npz", tmp_path / "made.npz"], check=True, cwd=tmp_path)
     made = dict(np.load(tmp_path / "made.npz"))
-    assert len(made) == 12 * len(arrays)
+    assert len(made) == 13 * len(arrays)
     for m, d, f in SHAPES:
         several = [arrays[f"{seed}_{m}_{d}_{f}"] for seed in SEEDS]
         ours = {

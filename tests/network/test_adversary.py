@@ -343,6 +343,10 @@ BAD = {
         ),
         "nearest_neighbour_mixing stands f = 2",
     ),
+    "f of all": (
+        lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation=tj.robust.nearest_neighbour_averaging(4)),
+        "leaves out f = 4; give f of at most 3",
+    ),
     "no rule": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation=3), "aggregation is 3; give one of"),
     "no such rule": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation="mean"), "did you mean 'median'"),
     "no f": (lambda: tj.fedavg(clients=4, optimizer=SGD, aggregation="krum"), "krum needs f; write krum:f=1"),
