@@ -211,6 +211,8 @@ POSITIVE = Bound(exclusive=True)
 PROBABILITY = Bound(0.0, 1.0, exclusive=True)
 FRACTION = Bound(0.0, 1.0, below=True)
 SHARE = Bound(0.0, 1.0)
+SECONDS = Bound(0.0, 2.0**31)
+"""As far as a clock of a network counts: 68 years."""
 
 
 def check_scale(name: str, value: Any) -> float:

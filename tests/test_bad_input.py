@@ -55,6 +55,8 @@ PROBABILITY, WHOLE_SHARE, INTEGER = (
     "give a number of at least 0 and at most 1",
     "give an integer",
 )
+DURATION, SPREAD = "give a number of at least 0 and at most 2.14748e+09", "give a number of at least 0 and at most 20"
+SLOWER = "give a finite number of at least 1"
 GIVE_LINKS = "telejax.network.links.uniform(latency, bandwidth)"
 SEED, FLAG, PLATE = "give an integer of at least 0", "give True or False", "give a Topology"
 TEXT, KEY, OPTIMIZER = "give a text", "give a key", "give telejax.optimizer(optax.sgd, learning_rate=0.1)"
@@ -735,11 +737,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         net.links.uniform,
-        {"latency": ([*NUMBERS, None], NUMBER), "bandwidth": ([*NUMBERS, 0, None], POSITIVE)},
+        {"latency": ([*NUMBERS, None], DURATION), "bandwidth": ([*NUMBERS, 0, None], POSITIVE)},
     ),
     (
         partial(net.links.preferred, "ring"),
-        {"cost": ([*NUMBERS, None], NUMBER), "tau": ([*NUMBERS, None], NUMBER)},
+        {"cost": ([*NUMBERS, None], DURATION), "tau": ([*NUMBERS, None], NUMBER)},
     ),
     (net.links.preferred, {"topology": (["rign", None, 3], "")}),
     (
@@ -754,8 +756,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (
         net.links.plane,
         {
-            "latency": (NUMBERS, NUMBER),
-            "pace": (NUMBERS, NUMBER),
+            "latency": (NUMBERS, DURATION),
+            "pace": (NUMBERS, DURATION),
             "bandwidth": ([*NUMBERS, 0], POSITIVE),
             "seed": ([*SEEDS, 2**32], INTEGER),
         },
@@ -763,7 +765,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (
         net.links.server,
         {
-            "latency": (NUMBERS, NUMBER),
+            "latency": (NUMBERS, DURATION),
             "bandwidth": ([*NUMBERS, 0], POSITIVE),
             "peers": ([0.1, "x", net.machines.constant()], GIVE_LINKS),
         },
@@ -785,17 +787,17 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             )
         },
     ),
-    (net.machines.constant, {"seconds": ([*NUMBERS, None], NUMBER)}),
+    (net.machines.constant, {"seconds": ([*NUMBERS, None, 3e9], DURATION)}),
     (
         net.machines.lognormal,
-        {"median": (NUMBERS, NUMBER), "sigma": (NUMBERS, NUMBER), "fixed": (FLAGS, FLAG), "seed": (SEEDS, INTEGER)},
+        {"median": (NUMBERS, DURATION), "sigma": ([*NUMBERS, 21], SPREAD), "fixed": (FLAGS, FLAG), "seed": (SEEDS, INTEGER)},
     ),
     (
         net.machines.stragglers,
         {
-            "seconds": (NUMBERS, NUMBER),
+            "seconds": (NUMBERS, DURATION),
             "share": (FRACTIONS, WHOLE_SHARE),
-            "slowdown": (NUMBERS, NUMBER),
+            "slowdown": ([*NUMBERS, 0.5], SLOWER),
             "fixed": (FLAGS, FLAG),
             "seed": (SEEDS, INTEGER),
         },
@@ -806,7 +808,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "length": ([*COUNTS, 2**31], INTEGER),
             "seed": ([*SEEDS, 2**32], INTEGER),
-            "wait": (NUMBERS, NUMBER),
+            "wait": (NUMBERS, DURATION),
             "limit": (COUNTS, COUNT),
         },
     ),
@@ -818,7 +820,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         partial(net.presence.markov, 0.1, 0.1),
-        {"seed": (SEEDS, INTEGER), "wait": (NUMBERS, NUMBER), "limit": (COUNTS, COUNT)},
+        {"seed": (SEEDS, INTEGER), "wait": (NUMBERS, DURATION), "limit": (COUNTS, COUNT)},
     ),
     (
         net.activation.weighted,
@@ -841,7 +843,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "hand_off": (FRACTIONS, WHOLE_SHARE),
             "failure": (FRACTIONS, WHOLE_SHARE),
             "retries": ([-1, 1.5, "2", True, None, 101], INTEGER),
-            "timeout": (NUMBERS, NUMBER),
+            "timeout": (NUMBERS, DURATION),
             "recovery": (["lots", None, True], ": lost, neighbour, rollback"),
         },
     ),
@@ -1110,9 +1112,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: net.links.table(SECONDS, [[0, 0], [1, 0]]), ("bandwidth from node 0 to 1 is 0.0", "number above 0")),
     (lambda: net.links.table(SECONDS, [[0, 1], [INF, 0]]), ("bandwidth from node 1 to 0 is inf", "number above 0")),
     (lambda: net.links.table(np.ones((3, 3)), SECONDS), ("bandwidth is of 2 nodes and latency of 3", "both alike")),
-    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", "give a finite number of at least 0")),
-    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", "give a finite number of at least 0")),
-    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", "give a finite number of at least 0")),
+    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", DURATION)),
+    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", DURATION)),
+    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", DURATION)),
     (
         lambda: net.activation.weighted([1.0, 0.0]),
         ("weights of node 1 is 0.0", "give a finite number above 0"),
@@ -1154,7 +1156,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     *(
         (lambda tune=tune: over(tune=tune, **EVERY_PART), words)
         for tune, words in (
-            ({"latency": [-1.0]}, ("tune['latency'] is -1.0", NUMBER)),
+            ({"latency": [-1.0]}, ("tune['latency'] is -1.0", DURATION)),
             ({"bandwidth": [0.0]}, ("tune['bandwidth'] is 0.0", POSITIVE)),
             ({"seconds": [NAN]}, ("tune['seconds'] is nan", "give a finite number")),
             ({"network.loss": [2.0]}, ("loss is 2.0", PROBABILITY)),
