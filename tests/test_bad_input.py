@@ -1156,7 +1156,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     *(
         (lambda tune=tune: over(tune=tune, **EVERY_PART), words)
         for tune, words in (
-            ({"latency": [-1.0]}, ("tune['latency'] is -1.0", DURATION)),
+            ({"latency": [-1.0]}, ("tune['latency'] is -1.0", NUMBER)),
             ({"bandwidth": [0.0]}, ("tune['bandwidth'] is 0.0", POSITIVE)),
             ({"seconds": [NAN]}, ("tune['seconds'] is nan", "give a finite number")),
             ({"network.loss": [2.0]}, ("loss is 2.0", PROBABILITY)),
@@ -1406,7 +1406,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.network.links.plane(bandwidth=1e-46), ("bandwidth is 1e-46, which is 0 in float32", "above 0")),
     (lambda: tj.network.links.table([[0, 1e39], [1, 0]], LINKS), ("latency from node 0 to 1 is 1e+39", "3.4e+38")),
     (lambda: tj.network.links.table(LINKS, [[0, 1], [1e-300, 0]]), ("bandwidth from node 1 to 0 is", "0 in float32")),
-    (lambda: tj.network.links.table([[0, NAN], [1, 0]], LINKS), ("latency from node 0 to 1 is nan", "a finite number")),
+    (lambda: tj.network.links.table([[0, NAN], [1, 0]], LINKS), ("latency from node 0 to 1 is nan", DURATION)),
     *(
         (partial(tj.network.links.table, LINKS, LINKS, uplink), ("uplink", remedy))
         for uplink, remedy in (
@@ -1800,6 +1800,16 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
 )
 def test_sweeps(arguments: dict[str, Any], words: str | tuple[str, ...], tmp_path: Path, uncompiled: None) -> None:
     check(lambda: tj.sweep(**{"spec": BASE, "out": tmp_path, **arguments}), words)
+
+
+def test_a_folder_of_others_is_no_place_for_a_sweep(tmp_path: Path, uncompiled: None) -> None:
+    mine, link = tmp_path / "mine", tmp_path / "link"
+    mine.mkdir()
+    link.symlink_to(mine)
+    (mine / "notes.txt").write_text("mine")
+    for out in (mine, link):
+        check(lambda out=out: tj.sweep(BASE, out), ("out is", "holds notes.txt and no spec.json", "choose another"))
+    assert [file.name for file in mine.iterdir()] == ["notes.txt"]
 
 
 def test_a_shard_without_cells_says_that_others_are_missing(tmp_path: Path) -> None:

@@ -247,7 +247,8 @@ def _claim(folder: Path, spec: SweepSpec) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
         if before is None:
-            if others := sorted(path.name for path in folder.iterdir() if path.suffix in (".parquet", ".png")):
+            others = sorted(path.name for path in folder.glob("[!.]*"))
+            if others and not file.exists():  # another shard may have begun meanwhile
                 raise ValueError(
                     f"out is {str(folder)!r}, which holds {others[0]} and no spec.json; choose another folder"
                 )
