@@ -889,7 +889,7 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
 HOLDERS = jnp.array([0, 3])
 STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32(0))
 TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
-RUN = tj.Result(pl.DataFrame({"round": [0], "seed": [0], "group": [0], "learning_rate": [0.1]}), {}, {})
+RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
 
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # subclasses of the builtins, and what says that it is one
@@ -966,7 +966,20 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # results and timelines that were altered
     *(
         (lambda name=name: replace(RUN, history=RUN.history.drop(name)), (f"history has no {name}", "give that of"))
-        for name in ("round", "seed", "group", "learning_rate")
+        for name in ("round", "seed", "group", "learning_rate", "active", "diverged")
+    ),
+    *(
+        (lambda column=column: replace(RUN, history=RUN.history.with_columns(column)), ("history has", words))
+        for column, words in (
+            (pl.lit(None, pl.Int64).alias("round"), "rows without round"),
+            (pl.lit("0").alias("round"), "no whole numbers in round"),
+            (pl.lit(NAN).alias("round"), "no whole numbers in round"),
+            (pl.lit(None, pl.Int64).alias("seed"), "rows without seed"),
+            (pl.lit("x").alias("learning_rate"), "no numbers in learning_rate"),
+            (pl.Series("learning_rate", [object()]), "no numbers in learning_rate"),
+            (pl.lit("x").alias("loss"), "no floats in loss"),
+            (pl.lit("x").alias("diverged"), "no true or false in diverged"),
+        )
     ),
     (lambda: replace(RUN, history=RUN.history.clear()), "history has no rows; give that of simulate"),
     (lambda: replace(RUN, config={"nodes": "x"}), ("config has 'nodes': 'x', no int", "give that of simulate")),
@@ -1857,16 +1870,16 @@ ROW = {
 @pytest.mark.parametrize(
     ("rows", "nodes", "params", "words"),
     [
-        ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows, or no numbers"),
-        (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
-        (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows; give"),
+        (ROW | {"loss": ["x"]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
+        (ROW | {"round": [0.5]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
         (ROW, "x", {}, "whose config.json has 'nodes': 'x', no int"),
         (ROW, -1, {}, "whose config.json has 'nodes': -1, no number of nodes"),
         (ROW, True, {}, "whose config.json has 'nodes': True, no number of nodes"),
         (ROW | {"diverged": ["x"]}, 3, {}, "history.parquet has no true or false in diverged"),
         (ROW | {"diverged": pl.Series([None], dtype=pl.Boolean)}, 3, {}, "history.parquet has rows without diverged"),
         (ROW | {"round": pl.Series([None], dtype=pl.Int64)}, 3, {}, "history.parquet has rows without round"),
-        (ROW | {"round": [None]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        (ROW | {"round": [None]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
         ({name: values for name, values in ROW.items() if name != "active"}, 3, {}, "history.parquet has no active"),
         (ROW | {"active": ["x"]}, 3, {}, "history.parquet has no numbers in active"),
         (ROW | {"consensus": ["x"], "active": [None]}, 3, {}, "history.parquet has no numbers in active, consensus"),
@@ -1996,7 +2009,7 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --methods fedavg:local_steps=1,local_steps=2", ("local_steps of", "is '1' and '2'; give it once")),
     ("compare --methods fedavg:local_steps=0", "local_steps is 0; give an integer of at least 1"),
     ("compare --methods fedavg:local_steps=x", "local_steps of method fedavg is 'x'; give an integer"),
-    ("compare --methods fedavg:foo=1", ("unknown parameter of method fedavg 'foo'", "give one of: clients")),
+    ("compare --methods fedavg:foo=1", ("unknown parameter of method fedavg 'foo'", "give one of: aggregation, clients")),
     ("compare --methods teleportation:active=0", "active is 0; give an integer of at least 1"),
     ("compare --active 101", "active is 101 and the task has 100 nodes; activate at most 100"),
     ("compare --rounds 2147483648", "rounds is 2147483648; rounds are counted in int32"),
@@ -2058,6 +2071,7 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("sweep", "Missing from telejax sweep"),
     ("sweep /nowhere.toml", ("spec is '/nowhere.toml'", "give a TOML file")),
     ("sweep /", ("spec is '/'", "give a TOML file")),
+    ("search --task sys:exit", ("a function that was called ended the program with SystemExit", "of sys:exit; let it")),
     ("sweep SPEC --shard x", "shard is 'x'; give i/N with i from 0 to N - 1"),
     ("sweep SPEC --shard 1/1", "shard is '1/1'; give i/N with i from 0 to N - 1"),
     ("sweep SPEC --metric los", "unknown column of --metric 'los'; did you mean 'loss'?"),

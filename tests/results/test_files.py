@@ -268,7 +268,7 @@ def test_a_finished_run_is_printed_and_kept_whatever_fails_then(
 
 def test_saving_a_comparison_keeps_its_data_where_the_picture_fails(tmp_path: Path, monkeypatch) -> None:
     history = pl.DataFrame({"round": [0], "seed": [0], "learning_rate": [0.1], "group": [0], "loss_slots": [1.0]})
-    run = tj.Result(history.with_columns(diverged=False), {"algorithm": "A"}, params={})
+    run = tj.Result(history.with_columns(diverged=False, active=8, loss=1.0), {"algorithm": "A"}, params={})
     outcome = Comparison({"A": run}, {}, "loss", 1.0)
     monkeypatch.setattr(Comparison, "plot", broken)
     with pytest.warns(UserWarning, match="comparison.png was not written"):
