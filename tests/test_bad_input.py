@@ -790,7 +790,12 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (net.machines.constant, {"seconds": ([*NUMBERS, None, 3e9], DURATION)}),
     (
         net.machines.lognormal,
-        {"median": (NUMBERS, DURATION), "sigma": ([*NUMBERS, 21], SPREAD), "fixed": (FLAGS, FLAG), "seed": (SEEDS, INTEGER)},
+        {
+            "median": (NUMBERS, DURATION),
+            "sigma": ([*NUMBERS, 21], SPREAD),
+            "fixed": (FLAGS, FLAG),
+            "seed": (SEEDS, INTEGER),
+        },
     ),
     (
         net.machines.stragglers,
@@ -891,7 +896,45 @@ STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32
 TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
 RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
 
+CIRCLE: dict[str, Any] = {}
+CIRCLE["a"] = CIRCLE
+DELETED = jnp.ones(())
+DELETED.delete()
+
+
+class Endless:
+    """A sequence whose items are itself."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, at: int) -> "Endless":
+        return self
+
+
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
+    # what holds itself, is deleted or beyond any memory
+    (lambda: MOMENTUM.init_optimizer(CIRCLE), ("params is {'a': {...}}, into which jax cannot look", "give a pytree")),
+    (lambda: net.machines.table(Endless()), ("seconds is", "give the seconds of a gradient")),
+    (lambda: tj.Network(loss=DELETED), ("loss is", PROBABILITY)),
+    (lambda: tj.Network(outage=np.broadcast_to(0.1, 10**12)), ("outage is", PROBABILITY)),
+    # networks, as they are bound
+    (lambda: tj.Network().bind(12, samples="x"), ("samples is 'x'", "give the samples of each node, (12,)")),
+    (lambda: tj.Network().bind(-5), ("nodes is -5", COUNT)),
+    (lambda: tj.Network(nodes=0), ("nodes is 0", "network.bind(nodes) tells it")),
+    (lambda: tj.Network(machines=object()).check(), ("machines is an object", "machines.constant(seconds), or None")),
+    (lambda: tj.Network(machines=object()).bind(3), ("machines is an object", "machines.constant(seconds), or None")),
+    (lambda: net.machines.stragglers(1e9, slowdown=3.0), ("seconds times slowdown is 3000000000.0", DURATION)),
+    # graphs that fail, or whose weights are unknown
+    (lambda: topology.resolve(lambda nodes: 1 / 0, 4), ("topology is", "fails for 4 nodes: ZeroDivisionError", "give")),
+    (lambda: topology.random_regular(10**7, weights="nope"), "unknown weights 'nope'"),
+    (lambda: topology.small_world(10**7, weights="nope"), "unknown weights 'nope'"),
+    (lambda: replace(DATA, name=3), ("name is 3", TEXT)),
+    (lambda: plots.plot_bands(BANDS, "round", " 3 ", []), ("metric is ' 3 '", "give the name of the column")),
+    (lambda: tj.SweepSpec.from_dict(BASE, "x"), ("where is 'x'", "give a function")),
+    (lambda: tj.SweepSpec.from_dict(BASE, folder=5), ("folder is 5", "give the path of a folder")),
+    (lambda: PROBLEM.averaging(1.0, 0, 5), ("workers is 0", COUNT)),
+    (lambda: PROBLEM.graph(1.0, 0.0, 5), ("q is 0.0", "give a number above 0 and at most 1")),
     # subclasses of the builtins, and what says that it is one
     (lambda: tj.topology.ring(own(0)), "nodes is 0; give an integer of at least 1"),
     (lambda: tj.topology.path(4, weights=own("x")), "unknown weights 'x'; give one of"),
@@ -2009,7 +2052,10 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("compare --methods fedavg:local_steps=1,local_steps=2", ("local_steps of", "is '1' and '2'; give it once")),
     ("compare --methods fedavg:local_steps=0", "local_steps is 0; give an integer of at least 1"),
     ("compare --methods fedavg:local_steps=x", "local_steps of method fedavg is 'x'; give an integer"),
-    ("compare --methods fedavg:foo=1", ("unknown parameter of method fedavg 'foo'", "give one of: aggregation, clients")),
+    (
+        "compare --methods fedavg:foo=1",
+        ("unknown parameter of method fedavg 'foo'", "give one of: aggregation, clients"),
+    ),
     ("compare --methods teleportation:active=0", "active is 0; give an integer of at least 1"),
     ("compare --active 101", "active is 101 and the task has 100 nodes; activate at most 100"),
     ("compare --rounds 2147483648", "rounds is 2147483648; rounds are counted in int32"),

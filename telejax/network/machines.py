@@ -151,10 +151,12 @@ def stragglers(
     >>> 0.15 < float(slow.mean()) < 0.25
     True
     """
+    seconds, slowdown = SECONDS.check("seconds", seconds), SLOWDOWN.check("slowdown", slowdown)
+    SECONDS.check("seconds times slowdown", seconds * slowdown)
     return Stragglers(
-        SECONDS.check("seconds", seconds),
+        seconds,
         SHARE.check("share", share),
-        SLOWDOWN.check("slowdown", slowdown),
+        slowdown,
         _seed(seed),
         check_flag("fixed", fixed),
     )

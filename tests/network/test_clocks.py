@@ -176,5 +176,7 @@ CENTURIES = {
 @pytest.mark.parametrize("parts", CENTURIES.values(), ids=CENTURIES)
 def test_time_beyond_the_clocks_is_refused(parts: dict[str, Any], every: int, waiting: str) -> None:
     algorithm, network = METHODS["dsgd ring"](), tj.Network(waiting=waiting, **parts)
-    with pytest.raises(ValueError, match=r"network has a time of .*, and clocks count to 2\^31 seconds, 68 years; give"):
+    with pytest.raises(
+        ValueError, match=r"network has a time of .*, and clocks count to 2\^31 seconds, 68 years; give"
+    ):
         tj.simulate(algorithm, TASK, rounds=40, eval_every=every, network=network, progress=False)

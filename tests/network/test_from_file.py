@@ -170,7 +170,10 @@ BAD = [
     ("[links]\nkind = 'preferred'\ntopology = 'rign'", "line 3, [links] topology: unknown topology 'rign'"),
     ("[links]\nkind = 'sites'\nsizes = [\n    1,\n    0,\n]", "line 3, [links] sizes: sizes[1] is 0; give an integer"),
     (f"{SITES}[links.between]\nbandwith = 1", "line 5, [links.between] bandwith: unknown key of links.between of kind"),
-    (f"{SITES}within = {{latency = 'x'}}", "line 4, [links.within] latency: latency is 'x'; give a number of at least 0"),
+    (
+        f"{SITES}within = {{latency = 'x'}}",
+        "line 4, [links.within] latency: latency is 'x'; give a number of at least 0",
+    ),
     (f"{SITES}within.latency = -1", "line 4, [links.within] latency: latency is -1; give a number of at least 0"),
     (f"{SITES}radio = 3", "line 4, [links.radio] is 3; give one table [links.radio]"),
     ("[links]\nkind = 'server'\n[links.peers]\nlatency = 1", "line 3, [links.peers] has no kind; give kind = one of"),
