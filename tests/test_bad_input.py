@@ -1858,6 +1858,13 @@ def test_sweeps(arguments: dict[str, Any], words: str | tuple[str, ...], tmp_pat
     check(lambda: tj.sweep(**{"spec": BASE, "out": tmp_path, **arguments}), words)
 
 
+def test_an_empty_table_in_the_place_of_a_number_of_the_network(tmp_path: Path) -> None:
+    file = tmp_path / "net.toml"
+    file.write_text("[network]\nloss = 0.1\n")
+    spec = {**BASE, "network": {"file": str(file), "loss": {}}}
+    check(lambda: tj.SweepSpec.from_dict(spec), ("loss of the network is an empty table", "give a number"))
+
+
 def test_a_folder_of_others_is_no_place_for_a_sweep(tmp_path: Path, uncompiled: None) -> None:
     mine, link = tmp_path / "mine", tmp_path / "link"
     mine.mkdir()
