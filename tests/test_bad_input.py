@@ -925,6 +925,13 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.Network(machines=object()).check(), ("machines is an object", "machines.constant(seconds), or None")),
     (lambda: tj.Network(machines=object()).bind(3), ("machines is an object", "machines.constant(seconds), or None")),
     (lambda: net.machines.stragglers(1e9, slowdown=3.0), ("seconds times slowdown is 3000000000.0", DURATION)),
+    # records of other kinds than studies make
+    (lambda: tj.Comparison({"A": 3}, {}, "loss", 1.0), ("runs['A'] is 3", "give a Result")),
+    (lambda: tj.Comparison({"A": RUN}, {}, "loss", "x"), ("target is 'x'", "give a float")),
+    (lambda: tj.Comparison({}, {}, "loss", 1.0, [3]), ("chosen is [3]", "give a dict")),
+    (lambda: tj.Scaling({8: RUN}, {}), ("comparisons[8] is", "give a Comparison")),
+    (lambda: tj.SearchResult(None, HISTORY, 3, {}), ("grid is None", "give a DataFrame")),
+    (lambda: tj.Sweep(HISTORY, 3, 0), ("axes is 3", "give a tuple")),
     # graphs that fail, or whose weights are unknown
     (lambda: topology.resolve(lambda nodes: 1 / 0, 4), ("topology is", "fails for 4 nodes: ZeroDivisionError", "give")),
     (lambda: topology.random_regular(10**7, weights="nope"), "unknown weights 'nope'"),
