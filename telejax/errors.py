@@ -108,6 +108,8 @@ LARGEST, LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tin
 """Of the numbers of a run: a larger one is inf on the device, one nearer to 0 is 0."""
 MOST = 2**24
 """Numbers of a range that may be listed."""
+MAX_AXES = 64
+"""Of an array of NumPy."""
 MAX_BITS = 14000
 """Of an integer: Python writes out no more than 4300 digits."""
 MAX_PATH, MAX_PARTS, MAX_PART = 4000, 300, 255
@@ -211,6 +213,8 @@ POSITIVE = Bound(exclusive=True)
 PROBABILITY = Bound(0.0, 1.0, exclusive=True)
 FRACTION = Bound(0.0, 1.0, below=True)
 SHARE = Bound(0.0, 1.0)
+SECONDS = Bound(0.0, 2.0**31)
+"""As far as a clock of a network counts: 68 years."""
 
 
 def check_scale(name: str, value: Any) -> float:
@@ -330,12 +334,23 @@ def check_array(name: str, value: Any, remedy: str) -> NDArray[Any]:
     if is_kind(value, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array, whose mask would be lost; {remedy}")
     try:
-        array = np.asarray(value)
+        array = np.asarray(value if _ends(value) else None)
     except Exception:  # ragged, or of a user's class
         array = np.asarray(None)
     if array.dtype == object:
         raise ValueError(f"{name} is {short(value)}, which is no array of numbers or texts; {remedy}")
     return array
+
+
+def _ends(value: Any) -> bool:
+    """Whether the first item of the first item, and so on, is one at last: NumPy would look for it without end."""
+    for _ in range(MAX_AXES):
+        if isinstance(value, str | bytes) or attribute(value, "__array__") or not attribute(value, "__getitem__"):
+            return True
+        if not len(value):
+            return True
+        value = value[0]
+    return False
 
 
 def check_path(name: str, value: Any, remedy: str = "give the path of a folder") -> str:

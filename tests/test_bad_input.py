@@ -55,6 +55,8 @@ PROBABILITY, WHOLE_SHARE, INTEGER = (
     "give a number of at least 0 and at most 1",
     "give an integer",
 )
+DURATION, SPREAD = "give a number of at least 0 and at most 2.14748e+09", "give a number of at least 0 and at most 20"
+SLOWER = "give a finite number of at least 1"
 GIVE_LINKS = "telejax.network.links.uniform(latency, bandwidth)"
 SEED, FLAG, PLATE = "give an integer of at least 0", "give True or False", "give a Topology"
 TEXT, KEY, OPTIMIZER = "give a text", "give a key", "give telejax.optimizer(optax.sgd, learning_rate=0.1)"
@@ -735,11 +737,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         net.links.uniform,
-        {"latency": ([*NUMBERS, None], NUMBER), "bandwidth": ([*NUMBERS, 0, None], POSITIVE)},
+        {"latency": ([*NUMBERS, None], DURATION), "bandwidth": ([*NUMBERS, 0, None], POSITIVE)},
     ),
     (
         partial(net.links.preferred, "ring"),
-        {"cost": ([*NUMBERS, None], NUMBER), "tau": ([*NUMBERS, None], NUMBER)},
+        {"cost": ([*NUMBERS, None], DURATION), "tau": ([*NUMBERS, None], NUMBER)},
     ),
     (net.links.preferred, {"topology": (["rign", None, 3], "")}),
     (
@@ -754,8 +756,8 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (
         net.links.plane,
         {
-            "latency": (NUMBERS, NUMBER),
-            "pace": (NUMBERS, NUMBER),
+            "latency": (NUMBERS, DURATION),
+            "pace": (NUMBERS, DURATION),
             "bandwidth": ([*NUMBERS, 0], POSITIVE),
             "seed": ([*SEEDS, 2**32], INTEGER),
         },
@@ -763,7 +765,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (
         net.links.server,
         {
-            "latency": (NUMBERS, NUMBER),
+            "latency": (NUMBERS, DURATION),
             "bandwidth": ([*NUMBERS, 0], POSITIVE),
             "peers": ([0.1, "x", net.machines.constant()], GIVE_LINKS),
         },
@@ -785,17 +787,22 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             )
         },
     ),
-    (net.machines.constant, {"seconds": ([*NUMBERS, None], NUMBER)}),
+    (net.machines.constant, {"seconds": ([*NUMBERS, None, 3e9], DURATION)}),
     (
         net.machines.lognormal,
-        {"median": (NUMBERS, NUMBER), "sigma": (NUMBERS, NUMBER), "fixed": (FLAGS, FLAG), "seed": (SEEDS, INTEGER)},
+        {
+            "median": (NUMBERS, DURATION),
+            "sigma": ([*NUMBERS, 21], SPREAD),
+            "fixed": (FLAGS, FLAG),
+            "seed": (SEEDS, INTEGER),
+        },
     ),
     (
         net.machines.stragglers,
         {
-            "seconds": (NUMBERS, NUMBER),
+            "seconds": (NUMBERS, DURATION),
             "share": (FRACTIONS, WHOLE_SHARE),
-            "slowdown": (NUMBERS, NUMBER),
+            "slowdown": ([*NUMBERS, 0.5], SLOWER),
             "fixed": (FLAGS, FLAG),
             "seed": (SEEDS, INTEGER),
         },
@@ -806,7 +813,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "length": ([*COUNTS, 2**31], INTEGER),
             "seed": ([*SEEDS, 2**32], INTEGER),
-            "wait": (NUMBERS, NUMBER),
+            "wait": (NUMBERS, DURATION),
             "limit": (COUNTS, COUNT),
         },
     ),
@@ -818,7 +825,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         partial(net.presence.markov, 0.1, 0.1),
-        {"seed": (SEEDS, INTEGER), "wait": (NUMBERS, NUMBER), "limit": (COUNTS, COUNT)},
+        {"seed": (SEEDS, INTEGER), "wait": (NUMBERS, DURATION), "limit": (COUNTS, COUNT)},
     ),
     (
         net.activation.weighted,
@@ -841,7 +848,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "hand_off": (FRACTIONS, WHOLE_SHARE),
             "failure": (FRACTIONS, WHOLE_SHARE),
             "retries": ([-1, 1.5, "2", True, None, 101], INTEGER),
-            "timeout": (NUMBERS, NUMBER),
+            "timeout": (NUMBERS, DURATION),
             "recovery": (["lots", None, True], ": lost, neighbour, rollback"),
         },
     ),
@@ -887,9 +894,54 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
 HOLDERS = jnp.array([0, 3])
 STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32(0))
 TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
-RUN = tj.Result(pl.DataFrame({"round": [0], "seed": [0], "group": [0], "learning_rate": [0.1]}), {}, {})
+RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
+
+CIRCLE: dict[str, Any] = {}
+CIRCLE["a"] = CIRCLE
+DELETED = jnp.ones(())
+DELETED.delete()
+
+
+class Endless:
+    """A sequence whose items are itself."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, at: int) -> "Endless":
+        return self
+
 
 CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
+    # what holds itself, is deleted or beyond any memory
+    (lambda: MOMENTUM.init_optimizer(CIRCLE), ("params is {'a': {...}}, into which jax cannot look", "give a pytree")),
+    (lambda: net.machines.table(Endless()), ("seconds is", "give the seconds of a gradient")),
+    (lambda: tj.Network(loss=DELETED), ("loss is", PROBABILITY)),
+    (lambda: tj.Network(outage=np.broadcast_to(0.1, 10**12)), ("outage is", PROBABILITY)),
+    # networks, as they are bound
+    (lambda: tj.Network().bind(12, samples="x"), ("samples is 'x'", "give the samples of each node, (12,)")),
+    (lambda: tj.Network().bind(-5), ("nodes is -5", COUNT)),
+    (lambda: tj.Network(nodes=0), ("nodes is 0", "network.bind(nodes) tells it")),
+    (lambda: tj.Network(machines=object()).check(), ("machines is an object", "machines.constant(seconds), or None")),
+    (lambda: tj.Network(machines=object()).bind(3), ("machines is an object", "machines.constant(seconds), or None")),
+    (lambda: net.machines.stragglers(1e9, slowdown=3.0), ("seconds times slowdown is 3000000000.0", DURATION)),
+    # records of other kinds than studies make
+    (lambda: tj.Comparison({"A": 3}, {}, "loss", 1.0), ("runs['A'] is 3", "give a Result")),
+    (lambda: tj.Comparison({"A": RUN}, {}, "loss", "x"), ("target is 'x'", "give a float")),
+    (lambda: tj.Comparison({}, {}, "loss", 1.0, [3]), ("chosen is [3]", "give a dict")),
+    (lambda: tj.Scaling({8: RUN}, {}), ("comparisons[8] is", "give a Comparison")),
+    (lambda: tj.SearchResult(None, HISTORY, 3, {}), ("grid is None", "give a DataFrame")),
+    (lambda: tj.Sweep(HISTORY, 3, 0), ("axes is 3", "give a tuple")),
+    # graphs that fail, or whose weights are unknown
+    (lambda: topology.resolve(lambda nodes: 1 / 0, 4), ("topology is", "fails for 4 nodes: ZeroDivisionError", "give")),
+    (lambda: topology.random_regular(10**7, weights="nope"), "unknown weights 'nope'"),
+    (lambda: topology.small_world(10**7, weights="nope"), "unknown weights 'nope'"),
+    (lambda: replace(DATA, name=3), ("name is 3", TEXT)),
+    (lambda: plots.plot_bands(BANDS, "round", " 3 ", []), ("metric is ' 3 '", "give the name of the column")),
+    (lambda: tj.SweepSpec.from_dict(BASE, "x"), ("where is 'x'", "give a function")),
+    (lambda: tj.SweepSpec.from_dict(BASE, folder=5), ("folder is 5", "give the path of a folder")),
+    (lambda: PROBLEM.averaging(1.0, 0, 5), ("workers is 0", COUNT)),
+    (lambda: PROBLEM.graph(1.0, 0.0, 5), ("q is 0.0", "give a number above 0 and at most 1")),
     # subclasses of the builtins, and what says that it is one
     (lambda: tj.topology.ring(own(0)), "nodes is 0; give an integer of at least 1"),
     (lambda: tj.topology.path(4, weights=own("x")), "unknown weights 'x'; give one of"),
@@ -964,7 +1016,20 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # results and timelines that were altered
     *(
         (lambda name=name: replace(RUN, history=RUN.history.drop(name)), (f"history has no {name}", "give that of"))
-        for name in ("round", "seed", "group", "learning_rate")
+        for name in ("round", "seed", "group", "learning_rate", "active", "diverged")
+    ),
+    *(
+        (lambda column=column: replace(RUN, history=RUN.history.with_columns(column)), ("history has", words))
+        for column, words in (
+            (pl.lit(None, pl.Int64).alias("round"), "rows without round"),
+            (pl.lit("0").alias("round"), "no whole numbers in round"),
+            (pl.lit(NAN).alias("round"), "no whole numbers in round"),
+            (pl.lit(None, pl.Int64).alias("seed"), "rows without seed"),
+            (pl.lit("x").alias("learning_rate"), "no numbers in learning_rate"),
+            (pl.Series("learning_rate", [object()]), "no numbers in learning_rate"),
+            (pl.lit("x").alias("loss"), "no floats in loss"),
+            (pl.lit("x").alias("diverged"), "no true or false in diverged"),
+        )
     ),
     (lambda: replace(RUN, history=RUN.history.clear()), "history has no rows; give that of simulate"),
     (lambda: replace(RUN, config={"nodes": "x"}), ("config has 'nodes': 'x', no int", "give that of simulate")),
@@ -1110,9 +1175,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: net.links.table(SECONDS, [[0, 0], [1, 0]]), ("bandwidth from node 0 to 1 is 0.0", "number above 0")),
     (lambda: net.links.table(SECONDS, [[0, 1], [INF, 0]]), ("bandwidth from node 1 to 0 is inf", "number above 0")),
     (lambda: net.links.table(np.ones((3, 3)), SECONDS), ("bandwidth is of 2 nodes and latency of 3", "both alike")),
-    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", "give a finite number of at least 0")),
-    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", "give a finite number of at least 0")),
-    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", "give a finite number of at least 0")),
+    (lambda: net.machines.table([1.0, -1.0]), ("seconds of node 1 is -1.0", DURATION)),
+    (lambda: net.machines.table([NAN, 1.0]), ("seconds of node 0 is nan", DURATION)),
+    (lambda: net.machines.table([1.0, INF]), ("seconds of node 1 is inf", DURATION)),
     (
         lambda: net.activation.weighted([1.0, 0.0]),
         ("weights of node 1 is 0.0", "give a finite number above 0"),
@@ -1404,7 +1469,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.network.links.plane(bandwidth=1e-46), ("bandwidth is 1e-46, which is 0 in float32", "above 0")),
     (lambda: tj.network.links.table([[0, 1e39], [1, 0]], LINKS), ("latency from node 0 to 1 is 1e+39", "3.4e+38")),
     (lambda: tj.network.links.table(LINKS, [[0, 1], [1e-300, 0]]), ("bandwidth from node 1 to 0 is", "0 in float32")),
-    (lambda: tj.network.links.table([[0, NAN], [1, 0]], LINKS), ("latency from node 0 to 1 is nan", "a finite number")),
+    (lambda: tj.network.links.table([[0, NAN], [1, 0]], LINKS), ("latency from node 0 to 1 is nan", DURATION)),
     *(
         (partial(tj.network.links.table, LINKS, LINKS, uplink), ("uplink", remedy))
         for uplink, remedy in (
@@ -1800,6 +1865,23 @@ def test_sweeps(arguments: dict[str, Any], words: str | tuple[str, ...], tmp_pat
     check(lambda: tj.sweep(**{"spec": BASE, "out": tmp_path, **arguments}), words)
 
 
+def test_an_empty_table_in_the_place_of_a_number_of_the_network(tmp_path: Path) -> None:
+    file = tmp_path / "net.toml"
+    file.write_text("[network]\nloss = 0.1\n")
+    spec = {**BASE, "network": {"file": str(file), "loss": {}}}
+    check(lambda: tj.SweepSpec.from_dict(spec), ("loss of the network is an empty table", "give a number"))
+
+
+def test_a_folder_of_others_is_no_place_for_a_sweep(tmp_path: Path, uncompiled: None) -> None:
+    mine, link = tmp_path / "mine", tmp_path / "link"
+    mine.mkdir()
+    link.symlink_to(mine)
+    (mine / "notes.txt").write_text("mine")
+    for out in (mine, link):
+        check(lambda out=out: tj.sweep(BASE, out), ("out is", "holds notes.txt and no spec.json", "choose another"))
+    assert [file.name for file in mine.iterdir()] == ["notes.txt"]
+
+
 def test_a_shard_without_cells_says_that_others_are_missing(tmp_path: Path) -> None:
     outcome = tj.sweep(BASE, tmp_path, shard="99/100", progress=False)
     assert "missing=1" in repr(outcome) and outcome.failures().is_empty()
@@ -1845,16 +1927,16 @@ ROW = {
 @pytest.mark.parametrize(
     ("rows", "nodes", "params", "words"),
     [
-        ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows, or no numbers"),
-        (ROW | {"loss": ["x"]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
-        (ROW | {"round": [0.5]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        ({name: values[:0] for name, values in ROW.items()}, 3, {}, "has no rows; give"),
+        (ROW | {"loss": ["x"]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
+        (ROW | {"round": [0.5]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
         (ROW, "x", {}, "whose config.json has 'nodes': 'x', no int"),
         (ROW, -1, {}, "whose config.json has 'nodes': -1, no number of nodes"),
         (ROW, True, {}, "whose config.json has 'nodes': True, no number of nodes"),
         (ROW | {"diverged": ["x"]}, 3, {}, "history.parquet has no true or false in diverged"),
         (ROW | {"diverged": pl.Series([None], dtype=pl.Boolean)}, 3, {}, "history.parquet has rows without diverged"),
         (ROW | {"round": pl.Series([None], dtype=pl.Int64)}, 3, {}, "history.parquet has rows without round"),
-        (ROW | {"round": [None]}, 3, {}, "has no rows, or no numbers in round, seed, group, loss"),
+        (ROW | {"round": [None]}, 3, {}, "has no whole numbers in round, seed, group, or no floats in loss"),
         ({name: values for name, values in ROW.items() if name != "active"}, 3, {}, "history.parquet has no active"),
         (ROW | {"active": ["x"]}, 3, {}, "history.parquet has no numbers in active"),
         (ROW | {"consensus": ["x"], "active": [None]}, 3, {}, "history.parquet has no numbers in active, consensus"),
@@ -2049,6 +2131,7 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
     ("sweep", "Missing from telejax sweep"),
     ("sweep /nowhere.toml", ("spec is '/nowhere.toml'", "give a TOML file")),
     ("sweep /", ("spec is '/'", "give a TOML file")),
+    ("search --task sys:exit", ("a function that was called ended the program with SystemExit", "of sys:exit; let it")),
     ("sweep SPEC --shard x", "shard is 'x'; give i/N with i from 0 to N - 1"),
     ("sweep SPEC --shard 1/1", "shard is '1/1'; give i/N with i from 0 to N - 1"),
     ("sweep SPEC --metric los", "unknown column of --metric 'los'; did you mean 'loss'?"),

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Int, Key, PyTree
 
 from telejax.backend.memory import tree_bytes
-from telejax.backend.shapes import kind_of
+from telejax.backend.shapes import kind_of, leaves_of
 from telejax.errors import Bound, short
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
@@ -181,6 +181,7 @@ class Algorithm(ABC):
 
     def init_optimizer(self, params: Params) -> optax.OptState:
         """A new optimizer state for each slot."""
+        leaves_of("params", params)
         return jax.vmap(self.optimizer.build().init)(params)
 
     def first_holders(self, nodes: int) -> Int[Array, " slots"]:

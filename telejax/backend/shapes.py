@@ -77,6 +77,8 @@ def is_deleted(leaf: object) -> bool:
 def leaves_of(name: str, tree: Any) -> list[Any]:
     """The leaves of a pytree, or a ValueError where jax cannot look into it or an array in it is deleted."""
     try:
+        if _holds_itself(tree):  # in which jax would look until the process dies
+            raise RecursionError
         leaves = jax.tree.leaves(tree)
     except Exception as error:  # a RecursionError, or the SystemError that jax makes of it
         told = f"{name} is {short(tree)}, into which jax cannot look"
@@ -84,6 +86,14 @@ def leaves_of(name: str, tree: Any) -> list[Any]:
     if gone := [leaf for leaf in leaves if is_deleted(leaf)]:
         raise ValueError(f"{name} has an array that is deleted, {kind_of(gone[0])}; give one that is there")
     return leaves
+
+
+def _holds_itself(tree: Any, above: frozenset[int] = frozenset()) -> bool:
+    """Whether a tree is a part of itself, as far as Python's own containers go."""
+    if not issubclass(type(tree), dict | list | tuple):
+        return False
+    parts, inner = tree.values() if issubclass(type(tree), dict) else tree, above | {id(tree)}
+    return id(tree) in above or any(_holds_itself(one, inner) for one in parts)
 
 
 def is_array(value: object) -> bool:

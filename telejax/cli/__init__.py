@@ -86,6 +86,11 @@ def _run(arguments: Sequence[str] | None) -> int:
     except (ValueError, OSError) as error:
         tell(str(error))
         return 2
+    except SystemExit as stop:  # of a function of the user's, for none of ours ends a command so
+        given = [one for one in (sys.argv[1:] if arguments is None else arguments) if ":" in one]
+        told = f"a function that was called ended the program with {stop!r}"
+        tell(f"{told}, of {' or '.join(given) or 'those that the files name'}; let it return, or raise an error")
+        return 2
     except MemoryError as error:
         tell(f"there is not enough memory: {error}; make the problem smaller, as with fewer nodes")
         return 2

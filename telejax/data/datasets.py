@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.errors import Bound, check_array, check_flag, check_integer, check_kind, check_list, is_kind, short
+from telejax.errors import (
+    Bound,
+    check_array,
+    check_flag,
+    check_integer,
+    check_kind,
+    check_list,
+    is_kind,
+    is_text,
+    short,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Dataset:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
+        if not is_text(self.name):
+            raise ValueError(f"name is {short(self.name)}; give a text")
         for name in ("train", "validation", "test"):
             check_kind(name, getattr(self, name), Split, "give a Split, or make the data set with from_arrays(...)")
         channels = {1, *self.train.inputs.shape[-1:]}

@@ -1,9 +1,9 @@
 """Robust aggregation: what stands in the place of an average where some of the vectors are forged.
 
 A rule makes one vector of m received ones, the receiver's own among them: ``rule(x, own=0)`` of x (m, d). Rules with a
-number f stand as many forged ones, mostly as long as 2 f < m; distances are over all numbers of a model together. Methods
-take one as ``aggregation=``; a vector that did not arrive, or that holds what is no finite number, counts as the
-receiver's own.
+number f stand as many forged ones, mostly as long as 2 f < m; distances are over all numbers of a model together.
+Methods take one as ``aggregation=``; a vector that did not arrive, or that holds what is no finite number, counts as
+the receiver's own.
 """
 
 from collections.abc import Callable

@@ -61,11 +61,13 @@ class Adversary:
         return self.attack.forged(params, self.lies(holders), jax.random.fold_in(key, cause))
 
     def bind(self, nodes: int) -> Self:
-        """The adversary among so many nodes, or a ValueError where there are fewer than it names."""
+        """The adversary among so many nodes, or a ValueError where it names more of them, or all."""
         if self.nodes is not None and self.nodes[-1] >= nodes:
             raise ValueError(
                 f"nodes of the adversary has {self.nodes[-1]}, and the task {nodes}; give nodes from 0 to {nodes - 1}"
             )
+        if self.nodes is not None and len(self.nodes) == nodes:
+            raise ValueError(f"nodes of the adversary has all {nodes} nodes of the task; leave one that is honest")
         if self.nodes is None and not self.attack.forges:  # data is forged once, before the run
             liars = np.flatnonzero(np.asarray(self.lies(jnp.arange(nodes, dtype=jnp.int32)))).astype(np.int32)
             return replace(self, share=None, nodes=liars) if len(liars) else self
@@ -90,7 +92,7 @@ def adversary(
 
     Raises:
         ValueError: no attack, a share outside [0, 1), nodes that are none, twice or, once the task is known, beyond its
-            nodes; neither or both of the two.
+            nodes or all of them; neither or both of the two.
 
     >>> import jax.numpy as jnp, telejax as tj
     >>> liars = tj.adversary(tj.attacks.sign_flip(), share=0.1)

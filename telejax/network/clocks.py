@@ -9,7 +9,8 @@ With c_a the clock of slot a, h_a its holder and delay(i, j) the time of a messa
 
 free(i) is when node i finished its last duty in any slot; a departure is at c_b or, with contention, after the messages
 of b to lower slots. Clocks are whole seconds, int32, and a float32 rest, so that they tick on after 10^7 seconds; the
-whole seconds move on by themselves in every round, so that bits do not depend on when one evaluates.
+whole seconds move on by themselves in every round, so that bits do not depend on when one evaluates. At ``LAST`` they
+stand still and the rest grows, by which the host sees that time is over.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ from telejax.network.machines import Machines
 from telejax.network.world import World
 from telejax.state import STATIC, pytree
 
+LAST = 2**31 - 128
+"""Whole seconds to which clocks count, 68 years: the largest float32 that an int32 holds."""
 FREE_ENTRIES = 2**20
 """Nodes whose last duty is remembered: all of as many. Of more, one of those that are equal modulo this number; the
 other one is taken to be free, which it mostly is."""
@@ -184,7 +187,7 @@ class Clocks:
         if self.waiting == "barrier":
             clock = _each_group(jnp.max, clock, groups)
         waited = clock - world.slot["clock"]
-        shift = jnp.floor(_each_group(jnp.min, clock, groups))
+        shift = jnp.minimum(jnp.floor(_each_group(jnp.min, clock, groups)), _left(world.slot["base"]))
         base = world.slot["base"] + shift.astype(jnp.int32)
         world = world.with_slot(base=base, clock=clock - shift, waiting=_add(world.slot["waiting"], waited))
         if self.waiting == "barrier":
@@ -226,8 +229,13 @@ class Clocks:
 def _add(total: Wide, seconds: Seconds) -> Wide:
     whole, rest = total
     rest = rest + seconds
-    carried = jnp.floor(rest)
+    carried = jnp.minimum(jnp.floor(rest), _left(whole))
     return whole + carried.astype(jnp.int32), rest - carried
+
+
+def _left(whole: Int[Array, " slots"]) -> Seconds:
+    """Seconds until whole ones stand still."""
+    return (LAST - whole).astype(jnp.float32)
 
 
 def _of_groups(function: Callable[[Array], Array], x: Array, groups: tuple[int, ...]) -> Array:

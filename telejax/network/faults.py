@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from telejax.errors import NON_NEGATIVE, SHARE, Bound, check_integer, check_name
+from telejax.errors import SECONDS, SHARE, Bound, check_integer, check_name
 from telejax.network import draws
 from telejax.state import STATIC, pytree
 
@@ -24,7 +24,7 @@ Policy = Literal["rollback", "neighbour", "lost"]
 class Faults:
     """See :func:`independent`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"hand_off": SHARE, "failure": SHARE, "timeout": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"hand_off": SHARE, "failure": SHARE, "timeout": SECONDS}
 
     hand_off: float | None
     failure: float | None
@@ -83,7 +83,7 @@ def independent(
     return Faults(
         None if hand_off is None else SHARE.check("hand_off", hand_off),
         None if failure is None else SHARE.check("failure", failure),
-        NON_NEGATIVE.check("timeout", timeout),
+        SECONDS.check("timeout", timeout),
         check_integer("retries", retries, minimum=0, maximum=100),
         recovery,
     )

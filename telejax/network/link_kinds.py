@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
-from telejax.errors import NON_NEGATIVE, POSITIVE, Bound
+from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, Bound
 from telejax.mixing.means import Mean
 from telejax.mixing.mix import neighbours
 from telejax.network import draws
@@ -33,7 +33,7 @@ MAX_PAIRS = 2**24
 class Links(ABC):
     """Between any two nodes; arrays of nodes may have any shapes that broadcast."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"latency": NON_NEGATIVE, "bandwidth": POSITIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"latency": SECONDS, "bandwidth": POSITIVE}
 
     @abstractmethod
     def delay(self, sender: Nodes, receiver: Nodes) -> Numbers:
@@ -84,7 +84,7 @@ class Uniform(Links):
 class Preferred(Links):
     """See :func:`preferred`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"cost": NON_NEGATIVE, "tau": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"cost": SECONDS, "tau": NON_NEGATIVE}
 
     topology: TopologyLike | None = field(metadata=STATIC)
     cost: float
@@ -161,7 +161,7 @@ class Sites(Links):
 class Plane(Links):
     """See :func:`plane`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"latency": NON_NEGATIVE, "pace": NON_NEGATIVE, "bandwidth": POSITIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"latency": SECONDS, "pace": SECONDS, "bandwidth": POSITIVE}
 
     latency: float
     pace: float

@@ -14,6 +14,7 @@ from jaxtyping import Array
 from telejax.errors import (
     NON_NEGATIVE,
     POSITIVE,
+    SECONDS,
     check_array,
     check_integer,
     check_kind,
@@ -44,7 +45,7 @@ def uniform(latency: float = 0.0, bandwidth: float = 1e9) -> Uniform:
     >>> float(uniform(latency=0.5, bandwidth=1e6).takes(jnp.int32(0), jnp.int32(1), 2e6))
     2.5
     """
-    return Uniform(NON_NEGATIVE.check("latency", latency), POSITIVE.check("bandwidth", bandwidth))
+    return Uniform(SECONDS.check("latency", latency), POSITIVE.check("bandwidth", bandwidth))
 
 
 def preferred(topology: TopologyLike, cost: float = 1.0, tau: float = 5.0) -> Preferred:
@@ -66,7 +67,7 @@ def preferred(topology: TopologyLike, cost: float = 1.0, tau: float = 5.0) -> Pr
     [1.0, 5.0]
     """
     check_topology("topology", topology)
-    return Preferred(topology, NON_NEGATIVE.check("cost", cost), NON_NEGATIVE.check("tau", tau))
+    return Preferred(topology, SECONDS.check("cost", cost), NON_NEGATIVE.check("tau", tau))
 
 
 def sites(
@@ -128,8 +129,8 @@ def plane(latency: float = 0.0, pace: float = 0.1, bandwidth: float = 1e7, seed:
     True
     """
     return Plane(
-        NON_NEGATIVE.check("latency", latency),
-        NON_NEGATIVE.check("pace", pace),
+        SECONDS.check("latency", latency),
+        SECONDS.check("pace", pace),
         POSITIVE.check("bandwidth", bandwidth),
         np.array(check_integer("seed", seed, minimum=0, maximum=2**32 - 1), np.uint32),
     )
@@ -157,7 +158,7 @@ def table(latency: Rows, bandwidth: Rows, uplink: Sequence[float] | np.ndarray |
     nodes = len(arrays["latency"])
     if len(arrays["bandwidth"]) != nodes:
         raise ValueError(f"bandwidth is of {len(arrays['bandwidth'])} nodes and latency of {nodes}; give both alike")
-    for name, bound in (("latency", NON_NEGATIVE), ("bandwidth", POSITIVE)):
+    for name, bound in (("latency", SECONDS), ("bandwidth", POSITIVE)):
         np.fill_diagonal(arrays[name], 1)
         for extreme in (arrays[name].argmin(), arrays[name].argmax()):  # the first nan is both
             sender, receiver = divmod(int(extreme), nodes)
@@ -184,7 +185,7 @@ def from_csv(path: str | os.PathLike[str]) -> Table:
             file and line.
         OSError: the file cannot be read.
     """
-    rows = read_table(path, {"sender": int, "receiver": int}, {"latency": NON_NEGATIVE, "bandwidth": POSITIVE})
+    rows = read_table(path, {"sender": int, "receiver": int}, {"latency": SECONDS, "bandwidth": POSITIVE})
     nodes = 1 + max(max(rows.columns["sender"]), max(rows.columns["receiver"]))
     if nodes**2 > MAX_PAIRS:
         raise ValueError(f"{path} has nodes up to {nodes - 1}; give at most {int(MAX_PAIRS**0.5)} nodes in all")
@@ -218,7 +219,7 @@ def server(latency: float = 0.0, bandwidth: float = 1e9, peers: Links | None = N
     """
     if peers is not None:
         check_kind("peers", peers, Links, "give links, such as telejax.network.links.uniform(latency, bandwidth)")
-    return Server(NON_NEGATIVE.check("latency", latency), POSITIVE.check("bandwidth", bandwidth), peers)
+    return Server(SECONDS.check("latency", latency), POSITIVE.check("bandwidth", bandwidth), peers)
 
 
 def _square(name: str, value: Any, remedy: str) -> np.ndarray:

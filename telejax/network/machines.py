@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt
 
-from telejax.errors import NON_NEGATIVE, SHARE, Bound, check_flag, check_integer, check_numbers
+from telejax.errors import SECONDS, SHARE, Bound, check_flag, check_integer, check_numbers
 from telejax.network import draws
 from telejax.network.tables import check_size, read_table
 from telejax.state import STATIC, pytree
+
+SIGMA, SLOWDOWN = Bound(0.0, 20.0), Bound(1.0)
 
 Nodes = Int[Array, "..."]
 Seconds = Float[Array, "..."]
@@ -41,7 +43,7 @@ class Machines(ABC):
 class Constant(Machines):
     """See :func:`constant`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"seconds": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"seconds": SECONDS}
     fixed: ClassVar[bool] = True  # type: ignore[misc]
 
     seconds: float
@@ -55,7 +57,7 @@ class Constant(Machines):
 class Lognormal(Machines):
     """See :func:`lognormal`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"median": NON_NEGATIVE, "sigma": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"median": SECONDS, "sigma": SIGMA}
 
     median: float
     sigma: float
@@ -72,7 +74,7 @@ class Lognormal(Machines):
 class Stragglers(Machines):
     """See :func:`stragglers`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"seconds": NON_NEGATIVE, "share": SHARE, "slowdown": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"seconds": SECONDS, "share": SHARE, "slowdown": SLOWDOWN}
 
     seconds: float
     share: float
@@ -111,7 +113,7 @@ def constant(seconds: float = 1.0) -> Constant:
     >>> constant(0.5).seconds
     0.5
     """
-    return Constant(NON_NEGATIVE.check("seconds", seconds))
+    return Constant(SECONDS.check("seconds", seconds))
 
 
 def lognormal(median: float = 1.0, sigma: float = 0.5, *, fixed: bool = True, seed: int = 0) -> Lognormal:
@@ -119,7 +121,7 @@ def lognormal(median: float = 1.0, sigma: float = 0.5, *, fixed: bool = True, se
 
     Args:
         median: seconds of one gradient.
-        sigma: how much they differ; 0.5 makes one node of six slower than 1.6 times the median.
+        sigma: how much they differ, at most 20; 0.5 makes one node of six slower than 1.6 times the median.
         fixed: whether a node is as fast in every round, or drawn anew in each.
         seed: of the nodes' speeds, where they are fixed.
 
@@ -128,7 +130,7 @@ def lognormal(median: float = 1.0, sigma: float = 0.5, *, fixed: bool = True, se
     >>> 1.8 < float(jnp.median(seconds)) < 2.2
     True
     """
-    numbers = NON_NEGATIVE.check("median", median), NON_NEGATIVE.check("sigma", sigma)
+    numbers = SECONDS.check("median", median), SIGMA.check("sigma", sigma)
     return Lognormal(*numbers, _seed(seed), check_flag("fixed", fixed))
 
 
@@ -140,7 +142,7 @@ def stragglers(
     Args:
         seconds: of one gradient at the others.
         share: of the slow ones, from 0 to 1.
-        slowdown: how many times longer they take.
+        slowdown: how many times longer they take, at least 1.
         fixed: whether the same nodes are slow in every round, or drawn anew in each.
         seed: of who is slow, where that is fixed.
 
@@ -149,10 +151,12 @@ def stragglers(
     >>> 0.15 < float(slow.mean()) < 0.25
     True
     """
+    seconds, slowdown = SECONDS.check("seconds", seconds), SLOWDOWN.check("slowdown", slowdown)
+    SECONDS.check("seconds times slowdown", seconds * slowdown)
     return Stragglers(
-        NON_NEGATIVE.check("seconds", seconds),
+        seconds,
         SHARE.check("share", share),
-        NON_NEGATIVE.check("slowdown", slowdown),
+        slowdown,
         _seed(seed),
         check_flag("fixed", fixed),
     )
@@ -171,7 +175,7 @@ def table(seconds: Sequence[float] | np.ndarray | Array) -> Table:
     2
     """
     remedy = "give the seconds of a gradient at each node, (nodes,), finite and at least 0"
-    return Table(check_numbers("seconds", seconds, NON_NEGATIVE, remedy).astype(np.float32))
+    return Table(check_numbers("seconds", seconds, SECONDS, remedy).astype(np.float32))
 
 
 def from_csv(path: str | os.PathLike[str]) -> Table:
@@ -182,7 +186,7 @@ def from_csv(path: str | os.PathLike[str]) -> Table:
             line.
         OSError: the file cannot be read.
     """
-    rows = read_table(path, {"node": int}, {"seconds": NON_NEGATIVE})
+    rows = read_table(path, {"node": int}, {"seconds": SECONDS})
     nodes = rows.columns["node"]
     found: dict[int, float] = {}
     for line, node, seconds in zip(rows.lines, nodes, rows.columns["seconds"], strict=True):

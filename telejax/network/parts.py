@@ -9,7 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from telejax.errors import attribute, check_flag, check_name, check_number, is_kind, short
+from telejax.backend.shapes import is_deleted
+from telejax.errors import (
+    MOST,
+    attribute,
+    check_array,
+    check_flag,
+    check_integer,
+    check_name,
+    check_number,
+    is_kind,
+    short,
+)
 from telejax.network import recovery
 from telejax.network.activation import Activation, Uniform
 from telejax.network.adversary import Adversary
@@ -36,6 +47,7 @@ KINDS: dict[str, tuple[type, str]] = {
 """Of the parts of a network, and an example of each."""
 
 A_PROBABILITY = "give a probability from 0 to 1, or None"
+SAMPLES = "give the samples of each node"
 
 OF_A_RUN: dict[str, tuple[type, str]] = {
     "load": (Load, "simulate(load=True) asks for it"),
@@ -84,6 +96,8 @@ class Parts:
             value = getattr(self, name)
             if not (value is None or is_kind(value, kind) or type(value) is object) or is_kind(value, bool):
                 raise ValueError(f"{name} is {short(value)}; leave it out: {remedy}")
+        if type(self.nodes) is int and self.nodes < 1:
+            raise ValueError(f"nodes is {self.nodes}; leave it out: {OF_A_RUN['nodes'][1]}")
         object.__setattr__(self, "waiting", check_name("waiting", self.waiting, ["barrier", "neighbours"]))
         if check_flag("contention", self.contention) and self.links is None:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
@@ -116,8 +130,15 @@ class Parts:
         made: Self = from_toml(cls, path)
         return made
 
+    def check_parts(self) -> None:
+        """Raise a ValueError where a part is an ``object()``, which stands for one while jax rebuilds a tree."""
+        for name, (_, example) in KINDS.items():
+            if type(getattr(self, name)) is object:
+                raise ValueError(f"{name} is an object; give {example}, or None")
+
     def check(self) -> None:
         """Raise a ValueError where an array was given that is no probability; not for use inside a program."""
+        self.check_parts()
         for name in ("loss", "outage"):
             if (value := getattr(self, name)) is not None:
                 check_probability(name, value)
@@ -146,6 +167,12 @@ class Parts:
         Raises:
             ValueError: a part of fewer nodes, or an activation by what is not known.
         """
+        self.check_parts()
+        nodes = check_integer("nodes", nodes, minimum=1)
+        if samples is not None:
+            array, remedy = check_array("samples", samples, SAMPLES), f"{SAMPLES}, ({nodes},)"
+            if array.shape != (nodes,) or array.dtype.kind not in "iuf":
+                raise ValueError(f"samples is {short(samples)}; {remedy}")
         links = None if self.links is None else self.links.bind(nodes)
         machines = None if self.machines is None else self.machines.bind(nodes)
         presence = None if self.presence is None else self.presence.bind(nodes)
@@ -260,6 +287,7 @@ def _are_probabilities(array: np.ndarray | Array) -> bool:
     Those are not waited for: they may be traced, and ``Parts.check`` reads them.
     """
     real = jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
-    if is_kind(array, np.ma.MaskedArray) or not real or not array.size or array.dtype.kind == "m":
+    some = 0 < array.size <= MOST
+    if is_kind(array, np.ma.MaskedArray) or not real or not some or array.dtype.kind == "m" or is_deleted(array):
         return False
     return is_kind(array, jax.Array) or bool(((np.asarray(array) >= 0) & (np.asarray(array) <= 1)).all())

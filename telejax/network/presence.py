@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import NON_NEGATIVE, POSITIVE, SHARE, Bound, check_integer
+from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, SHARE, Bound, check_integer
 from telejax.network import draws
 from telejax.network.tables import check_size, read_table
 from telejax.network.world import Moment, World
@@ -26,6 +26,8 @@ from telejax.state import STATIC, pytree
 
 MOST_BITS = 24
 """Of a tick of a trace, 2^-24 seconds: the rest of a clock is no finer."""
+WAIT = Bound(0.0, SECONDS.most, exclusive=True)
+"""With a trace, whose time would stand still."""
 LIMIT = 1000
 """Rounds without anybody, one after another, that a run stands."""
 
@@ -63,7 +65,7 @@ class Presence(ABC):
 class Epochs(Presence):
     """See :func:`epochs`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"away": SHARE, "wait": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"away": SHARE, "wait": SECONDS}
 
     away: float
     wait: float
@@ -80,7 +82,7 @@ class Epochs(Presence):
 class Markov(Presence):
     """See :func:`markov`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"leave": SHARE, "back": SHARE, "wait": NON_NEGATIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"leave": SHARE, "back": SHARE, "wait": SECONDS}
 
     leave: float
     back: float
@@ -112,7 +114,7 @@ class Markov(Presence):
 class Trace(Presence):
     """See :func:`trace`."""
 
-    bounds: ClassVar[Mapping[str, Bound]] = {"wait": POSITIVE}
+    bounds: ClassVar[Mapping[str, Bound]] = {"wait": WAIT}
 
     wait: float
     period: UInt[np.ndarray | Array, ""]
@@ -161,7 +163,7 @@ def epochs(away: float, length: int = 1, *, seed: int = 0, wait: float = 1.0, li
     """
     return Epochs(
         SHARE.check("away", away),
-        NON_NEGATIVE.check("wait", wait),
+        SECONDS.check("wait", wait),
         _seed(seed),
         check_integer("length", length, minimum=1, maximum=2**31 - 1),
         check_integer("limit", limit, minimum=1),
@@ -187,7 +189,7 @@ def markov(leave: float, back: float, *, seed: int = 0, wait: float = 1.0, limit
     return Markov(
         SHARE.check("leave", leave),
         SHARE.check("back", back),
-        NON_NEGATIVE.check("wait", wait),
+        SECONDS.check("wait", wait),
         _seed(seed),
         check_integer("limit", limit, minimum=1),
     )
@@ -237,7 +239,7 @@ def trace(path: str | os.PathLike[str], *, period: float | None = None, wait: fl
     times = np.zeros((2, longest, nodes), np.uint32)
     for node, own in spells.items():
         times[:, : len(own), node] = [[_at(one - first, bits) for one in side] for side in zip(*own, strict=True)]
-    wait, limit = POSITIVE.check("wait", wait), check_integer("limit", limit, minimum=1)
+    wait, limit = WAIT.check("wait", wait), check_integer("limit", limit, minimum=1)
     return Trace(wait, np.array(ticks, np.uint32), times[0], times[1], bits, limit)
 
 

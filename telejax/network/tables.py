@@ -12,6 +12,8 @@ import polars as pl
 from telejax.errors import Bound, check_path, short
 
 MAX_NODE = 2**31 - 2
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan)"
+"""Infinite ones too, which a bound refuses in its own words."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,12 @@ def _of_line(file: str, line: int, name: str, text: str | None, read: Callable[[
 
 
 def _node(name: str, text: str) -> int:
-    if not text.isdecimal() or int(text) > MAX_NODE:
+    if re.fullmatch(r"[0-9]{1,10}", text) is None or int(text) > MAX_NODE:
         raise ValueError(f"{name} is {short(text)}; give the number of a node, from 0")
     return int(text)
 
 
 def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{name} is {short(text)}; give a number") from None
+    if re.fullmatch(NUMBER, text, re.IGNORECASE) is None:  # Python takes 1_0 for 10, and the digits of other scripts
+        raise ValueError(f"{name} is {short(text)}; give a number")
+    return float(text)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from telejax.errors import check_flag, check_path
 
 MARKER = ".telejax"
@@ -51,7 +53,7 @@ class new_folder:
         self.aside = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))
         return self.aside
 
-    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, error: BaseException | None, *_: object) -> None:
         try:
             if failed is None:
                 names = {file.name for file in self.aside.iterdir()} | set(self.later)
@@ -61,6 +63,8 @@ class new_folder:
                 self._put_in_place()
         finally:
             shutil.rmtree(self.aside, ignore_errors=True)
+        if isinstance(error, pl.exceptions.PolarsError):  # so it tells that the disk is full
+            raise OSError(f"path is {str(self.path)!r}, which cannot be written: {error}; make room") from error
 
     def _put_in_place(self) -> None:
         """Move the folder before aside, the new one in, and only then remove the one before."""

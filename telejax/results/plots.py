@@ -182,12 +182,14 @@ def plot_bands(
     Args:
         table: the columns ``x``, ``mean``, ``low`` and ``high`` next to ``lines``.
         x: the column on the horizontal axis.
-        metric: the label of the vertical axis.
+        metric: the column that they are of, for the vertical axis.
         lines: the columns that tell one line from another.
         axes: where to draw; a new figure by default.
     """
     lines = _columns("lines", lines)
     metric = check_kind("metric", metric, str, "give a text")
+    if not metric or metric.strip() != metric:
+        raise ValueError(f"metric is {metric!r}; give the name of the column that the bands are of")
     check_kind("table", table, pl.DataFrame, "give a polars table")
     x, lines = check_name("x", x, table.columns), [check_name("lines", name, table.columns) for name in lines]
     _check_table("table", table, (), ("mean", "low", "high"))

@@ -61,10 +61,8 @@ def check_parts(history: pl.DataFrame, config: Mapping[str, Any]) -> None:
     """Raise a ValueError where a history, unless it is empty, or a config is none of a result."""
     if fault := _kinds_fault(config):
         raise ValueError(f"config {fault}; give that of simulate")
-    if history.width:
-        check_has("history", history.columns, ("seed", "round", "group", *tuned_columns(config)))
-        if not history.height:
-            raise ValueError("history has no rows; give that of simulate")
+    if history.width and (fault := _history_fault(history, tuned_columns(config))):
+        raise ValueError(f"history {fault}; give that of simulate")
 
 
 def check_saved(history: pl.DataFrame, config: Mapping[str, Any], params: Any, folder: Path) -> None:
@@ -101,8 +99,10 @@ def _history_fault(history: pl.DataFrame, tuned: list[str]) -> str:
         return f"has no {' and no '.join(sorted(missing))}"
     schema = history.schema
     numbers = all(schema[name].is_integer() for name in COUNTED) and schema.get("loss", pl.Null()).is_float()
-    if not history.height or not numbers:
-        return f"has no rows, or no numbers in {', '.join([*COUNTED, 'loss'])}"
+    if not history.height:
+        return "has no rows"
+    if not numbers:
+        return f"has no whole numbers in {', '.join(COUNTED)}, or no floats in loss"
     if schema["diverged"] != pl.Boolean:
         return "has no true or false in diverged"
     if gaps := [name for name in WHOLE if history[name].null_count()]:

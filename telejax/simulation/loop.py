@@ -12,6 +12,7 @@ from telejax.backend.bars import Bar, progress_bar
 from telejax.backend.threads import told_to_stop
 from telejax.errors import short
 from telejax.network import Network
+from telejax.network.clocks import LAST
 from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.profile import Profiler
 from telejax.simulation.program import Program
@@ -47,6 +48,16 @@ def check_stalls(network: Network, recorder: Recorder) -> None:
         raise ValueError(
             f"presence had too few nodes there in {recorder.stalled} rounds, one after another, up to round "
             f"{recorder.round}; make fewer nodes active, or more present, or raise its limit of {presence.limit}"
+        )
+
+
+def check_clocks(recorder: Recorder) -> None:
+    """Raise a ValueError where a clock is at its end, or what it added up is no number."""
+    time = recorder.latest.get("time")
+    if time is not None and not (time < LAST).all():
+        raise ValueError(
+            f"network has a time of {np.max(time):.3g} seconds by round {recorder.round}, and clocks count to 2^31 "
+            "seconds, 68 years; give times in seconds and bandwidths in bytes a second, or run fewer rounds"
         )
 
 
@@ -97,6 +108,7 @@ def run_rounds(
             program.check_holders(evaluation, recorder.round + rounds)
             rows = recorder.add(rounds, evaluation)
             check_stalls(program.members[0][2], recorder)
+            check_clocks(recorder)
             ended = stopping.after(rows, recorder)
             bar.update(rounds)
             last = ended or place == len(ahead) - 1

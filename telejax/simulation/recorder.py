@@ -114,7 +114,7 @@ class Recorder:
         self._gauges: dict[str, np.ndarray] = dict(before.gauges) if before else {}
         self.diverged = before.diverged.copy() if before else np.zeros(self.axes, bool)
         self.params: Params = None if before is None else before.params
-        self._columns: dict[str, np.ndarray] = {}
+        self.latest: dict[str, np.ndarray] = {}  # metrics of the last evaluation
         self._frames: list[pl.DataFrame] = []
         self._log: list[dict[str, Any]] = []
 
@@ -175,7 +175,7 @@ class Recorder:
 
     def reached(self, metric: str, target: float, higher_is_better: bool) -> bool:
         """Whether every run that is still finite has reached the target at the last evaluation."""
-        now = self._columns[metric]
+        now = self.latest[metric]
         there = np.isfinite(now) & (now >= target if higher_is_better else now <= target)
         return bool((there | self.diverged).all())
 
@@ -198,7 +198,7 @@ class Recorder:
         nobody = entry["judged"] == 0
         finite = np.all([np.isfinite(value) for value in entry["metrics"].values()], axis=0)
         self.diverged = self.diverged | ~(finite | nobody)
-        self._columns = entry["metrics"]
+        self.latest = entry["metrics"]
         rows = self._frame(nobody, entry.get("epsilon"))
         self._frames.append(rows)
         self._log.append(entry)
@@ -246,7 +246,7 @@ class Recorder:
                 "setting": setting,
                 "group": group,
                 "active": np.array(self.active, np.int64)[group],
-                **{name: flat(value) for name, value in self._columns.items()},
+                **{name: flat(value) for name, value in self.latest.items()},
                 "gradients": whole(counted["gradients"]),
                 "messages": whole(counted["messages_gossip"] + counted["messages_handoff"]),
                 "messages_gossip": whole(counted["messages_gossip"]),
@@ -263,7 +263,7 @@ class Recorder:
         if not nobody.any():
             return frame
         unknown = pl.Series(flat(nobody))
-        return frame.with_columns(pl.when(~unknown).then(pl.col(name)).alias(name) for name in self._columns)
+        return frame.with_columns(pl.when(~unknown).then(pl.col(name)).alias(name) for name in self.latest)
 
     def _last_finite(self, old: np.ndarray, new: np.ndarray) -> np.ndarray:
         gone = self.diverged.reshape(self.diverged.shape + (1,) * (new.ndim - 3))

@@ -14,7 +14,7 @@ from telejax.topology.drawn import RandomPeers
 from telejax.topology.matrices import Complete
 from telejax.topology.peers import PeerDistribution, UniformMatching, UniformPermutations
 from telejax.topology.sizes import ENTRY_BYTES, check_entries, check_nodes
-from telejax.topology.weights import Weights, adjacency, from_edges
+from telejax.topology.weights import Weights, adjacency, check_weights, from_edges
 
 NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
 RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
@@ -217,6 +217,7 @@ def first_connected(
 ) -> Topology:
     """The first connected graph among draws from the stream of ``seed``."""
     stream = np.random.default_rng(check_seed(seed))
+    weights = check_weights(weights)
     for _ in range(RANDOM_TRIES):
         i, j = draw(stream)
         if connected_components(adjacency(nodes, i, j), directed=False, return_labels=False) == 1:

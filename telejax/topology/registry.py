@@ -154,8 +154,10 @@ def _called(argument: str, function: Callable[[int], Topology], nodes: int) -> T
     """What a function makes of the number of nodes."""
     try:
         made = function(nodes)
-    except TypeError as error:
-        raise ValueError(f"{argument} is {short(function)}, which fails for {nodes} nodes: {error}; {GIVE}") from error
+    except Exception as error:  # of a user's function
+        raise ValueError(
+            f"{argument} is {short(function)}, which fails for {nodes} nodes: {error!r}; {GIVE}"
+        ) from error
     return check_kind(f"{argument}({nodes})", made, Topology, "let the function return a Topology")
 
 

@@ -51,7 +51,7 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
     check_kind("graph", graph, nx.Graph, remedy)
     name = check_kind("name", name, str, "give a text")
     nodes = check_integer("number of nodes in graph", graph.number_of_nodes(), minimum=1)
-    weights = check_name("weights", weights, get_args(Weights))
+    weights = check_weights(weights)
     if graph.is_directed():
         return _from_directed(graph, name)
     adjacency = nx.to_scipy_sparse_array(graph, weight=None, dtype=np.float64, format="csr")
@@ -59,9 +59,15 @@ def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "m
     return from_edges(nodes, i, j, name, weights)
 
 
+def check_weights(weights: Any) -> Weights:
+    """Return the name of a rule, or raise a ValueError."""
+    rule: Weights = check_name("weights", weights, get_args(Weights))
+    return rule
+
+
 def from_edges(nodes: int, i: np.ndarray, j: np.ndarray, name: str, weights: Weights = "metropolis") -> Topology:
     """The topology of the undirected edges i[e] - j[e]; repeated edges count once, self-loops not at all."""
-    weights = check_name("weights", weights, get_args(Weights))
+    weights = check_weights(weights)
     return Topology.build(name, [Sparse.build(mixing_matrix(adjacency(nodes, i, j), weights), name="graph")])
 
 
@@ -76,7 +82,7 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     [0.5, 0.25, 0.0, 0.0, 0.0, 0.25]
     """
     check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
-    weights = check_name("weights", weights, get_args(Weights))
+    weights = check_weights(weights)
     if topology.stochastic != "both":
         raise ValueError(f"topology {topology.name!r} is directed; only undirected edges take new weights")
     rounds = []

@@ -170,7 +170,7 @@ def test_honest_slots_alone_are_judged() -> None:
 def test_where_all_lie_the_row_is_empty() -> None:
     task = tj.tasks.quadratic(nodes=4, dim=3)
     algorithm = tj.decentralized_sgd(topology="ring", optimizer=SGD)
-    result = tj.simulate(algorithm, task, rounds=2, network=liars(nodes=range(4)), progress=False)
+    result = tj.simulate(algorithm, task, rounds=2, network=liars(share=0.999), progress=False)
     assert result.history["loss"].is_null().all()
     assert result.history["byzantine"][-1] == 8
 
@@ -287,6 +287,7 @@ BAD = {
     "both": (lambda: liars(share=0.1, nodes=[1]), "give one of the two"),
     "twice": (lambda: liars(nodes=[1, 1]), "nodes has 1 twice"),
     "negative": (lambda: liars(nodes=[-1]), "nodes has -1"),
+    "all": (lambda: liars(nodes=range(12)).bind(12), "nodes of the adversary has all 12 nodes of the task; leave one"),
     "floats": (lambda: liars(nodes=[1.5]), "give a list of nodes"),
     "no attack": (lambda: tj.adversary("sign_flip", share=0.1), "attack is 'sign_flip'; give one of telejax.attacks"),
     "no adversary": (lambda: tj.Network(adversary=0.1), "adversary is 0.1; give telejax.adversary("),

@@ -1,6 +1,7 @@
 """Clocks equal an event-driven reference, message by message, and numbers worked out by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -161,3 +162,21 @@ def compare(name: str, network: tj.Network) -> None:
 def test_clocks_equal_the_events(number: int) -> None:
     names = list(METHODS)
     compare(names[number % len(names)], random_network(number))
+
+
+CENTURIES = {
+    "rounds": {"machines": tj.network.machines.constant(6e8)},
+    "one round": {"links": tj.network.links.uniform(1e9), "machines": tj.network.machines.constant(2e9)},
+    "no number": {"machines": tj.network.machines.lognormal(2e9, 20.0, fixed=False)},
+}
+
+
+@pytest.mark.parametrize("waiting", ["barrier", "neighbours"])
+@pytest.mark.parametrize("every", [1, 40])
+@pytest.mark.parametrize("parts", CENTURIES.values(), ids=CENTURIES)
+def test_time_beyond_the_clocks_is_refused(parts: dict[str, Any], every: int, waiting: str) -> None:
+    algorithm, network = METHODS["dsgd ring"](), tj.Network(waiting=waiting, **parts)
+    with pytest.raises(
+        ValueError, match=r"network has a time of .*, and clocks count to 2\^31 seconds, 68 years; give"
+    ):
+        tj.simulate(algorithm, TASK, rounds=40, eval_every=every, network=network, progress=False)

@@ -19,7 +19,7 @@ HEADERS = {LINKS: "sender,receiver,latency,bandwidth\n", MACHINES: "node,seconds
 
 SPELLS = "".join(f"0,{2 * spell},{2 * spell + 1}\n" for spell in range(5000))
 """With as many for 2^31 nodes 86 TB."""
-NODE, NUMBER = "give the number of a node, from 0", "give a finite number of at least 0"
+NODE, NUMBER = "give the number of a node, from 0", "number of at least 0"
 BAD: list[tuple[Callable[[Any], Any], str, tuple[str, ...]]] = [
     # a node of a name, of another sign, of another kind, or of none
     *(
@@ -30,7 +30,7 @@ BAD: list[tuple[Callable[[Any], Any], str, tuple[str, ...]]] = [
             (MACHINES, "{},1\n", "node"),
             (TRACE, "{},0,1\n", "node"),
         )
-        for node in ("a", "-1", "0.0", "", "2147483647", "1e3")
+        for node in ("a", "-1", "0.0", "", "2147483647", "1e3", "1_0", "٣")
     ),
     # times that are negative, missing or none
     *(
@@ -48,6 +48,8 @@ BAD: list[tuple[Callable[[Any], Any], str, tuple[str, ...]]] = [
             ("inf", "inf", NUMBER),
             ("", "''", "give a number"),
             ("soon", "'soon'", "give a number"),
+            ("1_0", "'1_0'", "give a number"),
+            ("٣.5", "'٣.5'", "give a number"),
             ("1e39", "1e+39", "give a number of at most 3.4e+38"),
         )
     ),

@@ -266,9 +266,21 @@ def test_a_finished_run_is_printed_and_kept_whatever_fails_then(
     assert tree(tmp_path) == kept  # what was there before, and nothing aside
 
 
+def test_a_full_disk_that_polars_tells_of_is_an_error_of_the_system(tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise pl.exceptions.ComputeError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    history = pl.DataFrame({"round": [0], "seed": [0], "learning_rate": [0.1], "group": [0], "loss": [1.0]})
+    run = tj.Result(history.with_columns(diverged=False, active=8), {"algorithm": "A"}, params={})
+    with pytest.raises(OSError, match=r"path is .*, which cannot be written: No space left .*; make room"):
+        run.save(tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_saving_a_comparison_keeps_its_data_where_the_picture_fails(tmp_path: Path, monkeypatch) -> None:
     history = pl.DataFrame({"round": [0], "seed": [0], "learning_rate": [0.1], "group": [0], "loss_slots": [1.0]})
-    run = tj.Result(history.with_columns(diverged=False), {"algorithm": "A"}, params={})
+    run = tj.Result(history.with_columns(diverged=False, active=8, loss=1.0), {"algorithm": "A"}, params={})
     outcome = Comparison({"A": run}, {}, "loss", 1.0)
     monkeypatch.setattr(Comparison, "plot", broken)
     with pytest.warns(UserWarning, match="comparison.png was not written"):

@@ -2,8 +2,11 @@
 
 import os
 from abc import abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from telejax.errors import check_kind, short
 
 if TYPE_CHECKING:
     from telejax.results.report.subject import Subject
@@ -37,3 +40,13 @@ class Reported:
     @abstractmethod
     def _subject(self) -> "Subject":
         """What the report is about."""
+
+
+def check_fields(record: Any, kinds: Mapping[str, type[Any]], of: type[Any] = object) -> None:
+    """Raise a ValueError where a field of a record, or a value of a dictionary of records, is of another kind."""
+    for name, kind in kinds.items():
+        value = getattr(record, name)
+        check_kind(name, value, kind, f"give a {kind.__name__}, as telejax makes it")
+        if kind is dict and name != "config":
+            for key, one in value.items():
+                check_kind(f"{name}[{short(key)}]", one, of, f"give a {of.__name__}, as telejax makes it")

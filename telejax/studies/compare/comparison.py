@@ -14,7 +14,7 @@ from rich.table import Table
 
 from telejax.errors import check_list, check_name
 from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported
+from telejax.results.report.reported import Reported, check_fields
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
 
@@ -104,6 +104,11 @@ class Comparison(Compared):
     target: float
     chosen: dict[str, Result] | None = None
     """Method to the result of all seeds with its best step size, where fewer seeds tried them all."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"runs": dict, "config": dict, "target_metric": str, "target": float}, Result)
+        if self.chosen is not None:
+            check_fields(self, {"chosen": dict}, Result)
 
     @property
     def tuned(self) -> dict[str, Result]:

@@ -11,6 +11,7 @@ from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
 from telejax.errors import check_integer, check_list, short, takes
 from telejax.network import Network
+from telejax.results.report.reported import check_fields
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
 from telejax.simulation.tuning import Tune
@@ -36,6 +37,9 @@ class Scaling(Compared):
     """Nodes to the comparison of all methods there, in ascending order."""
     config: dict[str, Any]
     """What was compared, in plain values."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"comparisons": dict, "config": dict}, Comparison)
 
     @property
     def metrics(self) -> tuple[str, str]:

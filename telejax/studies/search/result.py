@@ -12,7 +12,7 @@ import rich.box
 from rich.table import Table
 
 from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported
+from telejax.results.report.reported import Reported, check_fields
 from telejax.results.spread import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
 
@@ -40,6 +40,9 @@ class SearchResult(Reported):
     rounds_used: int
     """Rounds of all passes together, as a deployment would spend them for one seed."""
     config: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"grid": pl.DataFrame, "histories": pl.DataFrame, "rounds_used": int, "config": dict})
 
     @property
     def tuned_columns(self) -> list[str]:

@@ -13,7 +13,17 @@ from telejax.algorithms import registry
 from telejax.backend import factories
 from telejax.backend.factories import WORDS, Factory, required
 from telejax.backend.toml_file import Where, named, read_toml
-from telejax.errors import LARGEST, check_integer, check_list, check_mapping, check_name, check_number, is_kind, short
+from telejax.errors import (
+    LARGEST,
+    check_integer,
+    check_list,
+    check_mapping,
+    check_name,
+    check_number,
+    check_path,
+    is_kind,
+    short,
+)
 from telejax.network import Network
 from telejax.network.from_file import from_toml
 from telejax.optimizers import BY_NAME, check_hyperparameter
@@ -107,6 +117,9 @@ class SweepSpec:
     def from_dict(tables: Mapping[str, Any], where: Where | None = None, folder: Path = Path()) -> "SweepSpec":
         """As :meth:`from_toml`, from the tables of the file; paths in it are relative to ``folder``."""
         tables = check_mapping("spec", tables, "give the tables of a TOML file as a dict")
+        if where is not None and not callable(where):
+            raise ValueError(f"where is {short(where)}; give a function of a section, a number and a key, or None")
+        folder = Path(check_path("folder", folder))
         where = where or (lambda section, number, key: named(section, key))
         known = ["rounds", "eval_every", "seeds", "task", "method", "optimizer", "network"]
         for key in tables:
@@ -252,6 +265,8 @@ def _full_name(name: str, network: Network) -> str:
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The values of tables in tables, by the keys that lead to them."""
     for key, value in table.items():
+        if is_kind(value, Mapping) and not value:
+            raise ValueError(f"{key} of the network is an empty table; give a number, or a list of them")
         inner = _flat(check_mapping(key, value, "give a table")) if is_kind(value, Mapping) else [((), value)]
         yield from (((key, *path), one) for path, one in inner)
 

@@ -20,7 +20,7 @@ from scipy import stats
 from telejax.backend.bars import progress_bar
 from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, plain, short
 from telejax.results.files import atomic_write, check_own_folder
-from telejax.results.report.reported import Reported
+from telejax.results.report.reported import Reported, check_fields
 from telejax.simulation.fingerprint import difference
 from telejax.studies.sweep.cells import run_cell
 from telejax.studies.sweep.sealed import read_sealed, write_sealed
@@ -46,6 +46,9 @@ class Sweep(Reported):
     """The columns that take several values in the sweep, the seed apart."""
     missing: int
     """Cells that are not finished yet, because they belong to other shards."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"table": pl.DataFrame, "axes": tuple, "missing": int})
 
     def final(self) -> pl.DataFrame:
         """The last row of every run."""
@@ -247,7 +250,8 @@ def _claim(folder: Path, spec: SweepSpec) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
         if before is None:
-            if others := sorted(path.name for path in folder.iterdir() if path.suffix in (".parquet", ".png")):
+            others = sorted(path.name for path in folder.glob("[!.]*"))
+            if others and not file.exists():  # another shard may have begun meanwhile
                 raise ValueError(
                     f"out is {str(folder)!r}, which holds {others[0]} and no spec.json; choose another folder"
                 )

@@ -11,7 +11,7 @@ import numpy as np
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference, leaves_of
-from telejax.errors import attribute, check_integer, check_number, short
+from telejax.errors import PROBABILITY, attribute, check_integer, check_number, short
 from telejax.simulation.task_checks import check_task, check_task_members
 from telejax.tasks.base import Task
 
@@ -39,10 +39,14 @@ class ProblemConstants:
 
     def averaging(self, noise_sq: float, workers: int, rounds: int) -> float:
         """sqrt(L r0 noise / (workers T)): the term that more workers shrink."""
+        noise_sq = check_number("noise_sq", noise_sq)
+        workers, rounds = check_integer("workers", workers, minimum=1), check_integer("rounds", rounds, minimum=1)
         return float(np.sqrt(self.smoothness * self.suboptimality * noise_sq / (workers * rounds)))
 
     def graph(self, drift: float, q: float, rounds: int) -> float:
         """(L^2 r0^2 drift (1 - q) / (q T^2))^(1/3) + L r0 / (q T): the terms that a slow graph grows."""
+        drift, q = check_number("drift", drift), PROBABILITY.check("q", q)
+        rounds = check_integer("rounds", rounds, minimum=1)
         scale = self.smoothness * self.suboptimality
         return float(np.cbrt(scale**2 * drift * (1 - q) / (q * rounds**2)) + scale / (q * rounds))
 
