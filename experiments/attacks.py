@@ -363,7 +363,7 @@ def failing(
 def draw(found: pl.DataFrame, options: Options) -> Any:
     """A heat map for each method: rules down, attacks and f across."""
     methods, names = found["method"].unique(maintain_order=True), found["rule"].unique(maintain_order=True).to_list()
-    figure, grid = plt.subplots(len(methods), 1, figsize=(11, 2.9 * len(methods)), layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(len(methods), 1, figsize=(11, 3.1 * len(methods)), layout="constrained", squeeze=False)
     columns = [
         (NOBODY, 0),
         *((attack, f) for attack in ATTACKS if attack in found["attack"] for f in options.attackers),
@@ -374,19 +374,12 @@ def draw(found: pl.DataFrame, options: Options) -> Any:
             values[names.index(row["rule"]), columns.index((row["attack"], row["f"]))] = row["accuracy"]
         image = axes.imshow(values, vmin=0, vmax=1, aspect="auto", cmap="viridis")
         for (down, across), value in np.ndenumerate(values):
-            axes.text(
-                across,
-                down,
-                f"{value:.2f}"[1:] if value < 1 else "1",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if value < 0.6 else "black",
-            )
+            if not np.isnan(value):  # else not run
+                style = {"ha": "center", "va": "center", "fontsize": 7, "color": "white" if value < 0.6 else "black"}
+                axes.text(across, down, f"{value:.2f}", **style)
         axes.set_yticks(range(len(names)), names, fontsize=8)
-        axes.set_xticks(
-            range(len(columns)), [f"{attack.replace('_', ' ')}\nf = {f}" for attack, f in columns], fontsize=6
-        )
+        labels = [attack.replace("_", "\n") + (f"\nf = {f}" if f else "") for attack, f in columns]
+        axes.set_xticks(range(len(columns)), labels, fontsize=6)
         axes.set_title(method, fontsize=9, loc="left")
     figure.colorbar(image, ax=grid[:, 0], label="accuracy of the honest slots at the end")
     return figure
