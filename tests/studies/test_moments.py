@@ -92,18 +92,18 @@ def test_all_nodes_on_a_complete_graph_are_gradient_descent():
 
 
 def test_the_exact_optimum_is_that_of_exact_curves():
-    task = tj.tasks.quadratic(nodes=64, heterogeneity=5.0, noise=5.0)
-    found = tj.theory.optimal_active(task, rounds=200, objective="slots", learning_rates=[0.01, 0.05])
+    task, tried = tj.tasks.quadratic(nodes=32, heterogeneity=5.0, noise=5.0), {"learning_rates": [0.01, 0.05]}
+    found = tj.theory.optimal_active(task, rounds=100, objective="slots", **tried)
     ends = {}
-    for k in (1, 2, 4, 8, 16, 32, 64):
+    for k in (1, 2, 4, 8, 16, 32):
         methods = [
             tj.teleportation(active=k, topology="ring", optimizer=SGD.with_learning_rate(rate)) for rate in (0.01, 0.05)
         ]
-        ends[k] = min(moments(task, one, 200)["loss_slots"][-1] for one in methods)
+        ends[k] = min(moments(task, one, 100)["loss_slots"][-1] for one in methods)
     assert found == min(k for k, end in ends.items() if end <= 1.05 * min(ends.values()))
-    bound = tj.theory.optimal_active(tj.theory.measure(task), nodes=64, rounds=200)
+    bound = tj.theory.optimal_active(tj.theory.measure(task), nodes=32, rounds=100)
     assert found > bound  # as searches measure it
-    mean = tj.theory.optimal_active(task, rounds=200, objective="mean", learning_rates=[0.01, 0.05])
+    mean = tj.theory.optimal_active(task, rounds=100, objective="mean", **tried)
     assert mean >= found  # of the mean, more is better
 
 
