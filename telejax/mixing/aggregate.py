@@ -56,7 +56,6 @@ def among_neighbours(
     Entries that name the slot itself, or have no weight, stand for what does not arrive: they count as its own, and so
     do vectors in which a number is not finite.
     """
-
     place = jnp.arange(kept.shape[0], dtype=jnp.int32)
     whole = jnp.all(jnp.isfinite(sent), axis=1)
     arrived = (indices != place[None]) & (weights != 0) & whole[indices]
