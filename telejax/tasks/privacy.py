@@ -130,6 +130,24 @@ class Private:
         noise = normal_like(jax.random.fold_in(key, NOISE), total)
         return jax.tree.map(lambda x, e: ((x + std * e) / batch).astype(x.dtype), total, noise)
 
+    @property
+    def nodes(self) -> int:
+        """Those of the task; a protocol asks for the members of a class, from Python 3.12 on."""
+        return int(self.task.nodes)
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """That of the task."""
+        return self.task.init(key)
+
+    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
+        """That of the task."""
+        value: Array = self.task.loss(params, node, key)
+        return value
+
+    def evaluate(self, params: Any) -> Any:
+        """That of the task."""
+        return self.task.evaluate(params)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("losses", "gradient_norms"):
             raise AttributeError(name)
