@@ -14,7 +14,7 @@ from telejax.errors import short
 from telejax.network import Network
 from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.accountant import package, spent
-from telejax.tasks.base import OptionalMembers, Task
+from telejax.tasks.base import OfTask, OptionalMembers, Task
 from telejax.tasks.privacy import Privacy, Private, batch_of
 
 
@@ -32,7 +32,7 @@ class Spent:
 
 @pytree
 @dataclass(frozen=True)
-class Sealed:
+class Sealed(OfTask):
     """A private task that refuses to tell a loss, for a look at what a method asks for."""
 
     task: Any

@@ -71,6 +71,30 @@ class OptionalMembers:
         return OptionalMembers(**{"name": type(task).__name__, **given})
 
 
+class OfTask:
+    """The four members of a task that is made of another; from Python 3.12 on a protocol asks the class for them."""
+
+    task: Any
+
+    @property
+    def nodes(self) -> int:
+        """Those of the task."""
+        return int(self.task.nodes)
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """That of the task."""
+        return self.task.init(key)
+
+    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
+        """That of the task."""
+        value: Array = self.task.loss(params, node, key)
+        return value
+
+    def evaluate(self, params: Any) -> Any:
+        """That of the task."""
+        return self.task.evaluate(params)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class OnMesh:

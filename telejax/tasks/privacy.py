@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from telejax.errors import Bound, check_kind, check_name, short
 from telejax.models.sample_norms import tree_norm
-from telejax.tasks.base import OptionalMembers, Task, gradient_of
+from telejax.tasks.base import OfTask, OptionalMembers, Task, gradient_of
 
 Level = Literal["sample", "node"]
 
@@ -112,7 +112,7 @@ def check_delta(delta: Any) -> float:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Private:
+class Private(OfTask):
     """A task whose gradients are private; all else is the task's own."""
 
     task: Any
@@ -129,24 +129,6 @@ class Private:
         std = self.privacy.noise_multiplier * self.privacy.clip
         noise = normal_like(jax.random.fold_in(key, NOISE), total)
         return jax.tree.map(lambda x, e: ((x + std * e) / batch).astype(x.dtype), total, noise)
-
-    @property
-    def nodes(self) -> int:
-        """Those of the task; a protocol asks for the members of a class, from Python 3.12 on."""
-        return int(self.task.nodes)
-
-    def init(self, key: Key[Array, ""]) -> Any:
-        """That of the task."""
-        return self.task.init(key)
-
-    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
-        """That of the task."""
-        value: Array = self.task.loss(params, node, key)
-        return value
-
-    def evaluate(self, params: Any) -> Any:
-        """That of the task."""
-        return self.task.evaluate(params)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in ("losses", "gradient_norms"):
