@@ -1,5 +1,6 @@
 """A robust rule in the place of a round's average: on neighbour lists slot by slot, on a mean once for all."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -38,10 +39,10 @@ def aggregate(
         server: leaves (slots, ...), the model of a server, the same at every slot: what the rule takes for its own.
     """
     with scope("mixing"):
-        given = _flat(kept), _flat(kept if sent is None else sent), None if server is None else _flat(server)[0]
+        own, back = flat(kept)
+        given = own, own if sent is None else flat(sent)[0], None if server is None else flat(server)[0][0]
         mixed = of_stored(lambda given: mixing.aggregate(rule, given[0], given[1], round, given[2]), given, round)
-        back = ravel_pytree(jax.tree.map(lambda x: x[0], kept))[1]
-        return jax.vmap(back)(mixed)
+        return back(mixed)
 
 
 def among_neighbours(
@@ -87,6 +88,8 @@ def at_server(
     return rule.of(x, own, jnp.full(len(sent), 1 / len(sent), sent.dtype))
 
 
-def _flat(tree: Tree) -> Float[Array, "slots d"]:
+def flat(tree: Tree) -> tuple[Float[Array, "slots d"], Callable[[Array], Tree]]:
+    """All numbers of each slot in one row, and the way back to trees like it."""
     rows: Array = jax.vmap(lambda row: ravel_pytree(row)[0])(tree)
-    return jnp.asarray(rows)
+    back = ravel_pytree(jax.tree.map(lambda x: x[0], tree))[1]
+    return jnp.asarray(rows), jax.vmap(back)

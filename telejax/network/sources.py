@@ -5,14 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Int
 
 from telejax.errors import check_integer, is_kind, plain, short
 from telejax.mixing import robust
-from telejax.mixing.aggregate import among_neighbours, at_server
+from telejax.mixing.aggregate import among_neighbours, at_server, flat
 from telejax.mixing.compression import Compressor, check_compressor
 from telejax.mixing.rules import Rule
+from telejax.network.recovery import chosen
 from telejax.state import STATIC, Params, State, pytree
 
 AS = 'give a rule and how many sources, as in "median:sources=3" or "trimmed_mean:f=1,sources=5"'
@@ -51,16 +51,14 @@ class Sources:
         floats = [place for place, x in enumerate(leaves) if jnp.issubdtype(x.dtype, jnp.floating)]
         kept = state.params, [leaves[place] for place in floats]
         given = sent, kept[1]
-        x = jax.vmap(lambda row: ravel_pytree(row)[0])(given)
+        x, back = flat(given)
         if self.count == len(moved) and not self.rule.needs_own:  # all fetch the same
             fetched = jnp.broadcast_to(at_server(self.rule, x, jnp.ones(len(x), bool), None)[None], x.shape)
         else:
             x = jnp.where(jnp.all(jnp.isfinite(x), axis=1)[:, None], x, jnp.roll(x, -1, axis=0))  # or there is no own
             places = self._places(len(moved))
             fetched = among_neighbours(self.rule, places, jnp.full(places.shape, 1 / self.count), x, x)
-        rows = jax.vmap(ravel_pytree(jax.tree.map(lambda x: x[0], given))[1])(fetched)
-        there = lambda new, old: jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
-        params, own = jax.tree.map(there, rows, kept)
+        params, own = jax.tree.map(chosen(moved), back(fetched), kept)
         if not self.state_travels:
             return state.replace(params=params)
         for place, leaf in zip(floats, own, strict=True):

@@ -15,13 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from telejax.errors import Bound, check_kind, check_name, short
+from telejax.errors import POSITIVE, Bound, check_kind, check_name, short
 from telejax.models.sample_norms import tree_norm
 from telejax.tasks.base import OfTask, OptionalMembers, Task, gradient_of
 
 Level = Literal["sample", "node"]
 
-POSITIVE = Bound(0.0, exclusive=True)
 DELTA = Bound(0.0, most=1.0, exclusive=True, below=True)
 NOISE = np.uint32(2**31 + 2**23)
 """Folded into the key of a gradient for its noise, as nothing else is: see ``telejax.network.draws``."""
