@@ -20,6 +20,7 @@ from .algorithms.graphs import node_mixing as node_mixing
 from .algorithms.joint import joint_teleportation as joint_teleportation
 from .algorithms.k_gt import k_gt as k_gt
 from .algorithms.local_exact_diffusion import local_exact_diffusion as local_exact_diffusion
+from .algorithms.local_training import local_training as local_training
 from .algorithms.nids import nids as nids
 from .algorithms.parts import apply_gradients as apply_gradients
 from .algorithms.parts import gradients as gradients
@@ -51,7 +52,9 @@ from .state import Info as Info
 from .state import Memory as Memory
 from .state import Metric as Metric
 from .state import State as State
+from .studies import advice as advice
 from .studies import theory as theory
+from .studies.advice.advise import advise as advise
 from .studies.compare.compare import compare as compare
 from .studies.compare.comparison import Comparison as Comparison
 from .studies.compare.scaling import Scaling as Scaling

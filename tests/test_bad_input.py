@@ -35,7 +35,7 @@ from refusals import ReachedCompilation, check
 from scipy import sparse
 
 import telejax as tj
-from telejax import data, models, plots, tasks, theory, topology
+from telejax import advice, data, models, plots, tasks, theory, topology
 from telejax import network as net
 from telejax.algorithms.joint import joint_teleportation
 from telejax.algorithms.local import corrected
@@ -348,6 +348,21 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {"partition": (["x", RAGGED, [["a"]], 3, [[0.5]]], "give integers of shape (nodes, samples")},
     ),
     (data.digits, {"seed": (SEEDS, SEED)}),
+    (
+        partial(data.synthetic, 10),
+        {
+            "classes": ([*COUNTS, 1], "give an integer from 2 to"),
+            "features": (COUNTS, COUNT),
+            "clusters": (COUNTS, COUNT),
+            "spread": ([*NUMBERS, 0], POSITIVE),
+            "seed": (SEEDS, SEED),
+        },
+    ),
+    (
+        data.synthetic,
+        {"samples": ([0, 2.5, "8", True], COUNT), "labels": ([3, [0.5], [[1]], ["a"]], "from 0 to 9")},
+    ),
+    (partial(data.synthetic, 10), {"test_labels": ([3, [0.5], []], "from 0 to 9")}),
     (data.fashion_mnist, {"data_dir": ([3, True, ["a"], ""], FOLDER)}),
     (data.cifar10, {"data_dir": ([3, ""], FOLDER)}),
     (
@@ -817,7 +832,16 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "limit": (COUNTS, COUNT),
         },
     ),
-    (net.presence.epochs, {"away": (FRACTIONS, WHOLE_SHARE)}),
+    (net.presence.epochs, {"away": ([one for one in FRACTIONS if one != [0.1]], WHOLE_SHARE)}),
+    (net.presence.epochs, {"away": ([[[0.1]], ["x"], []], "give a probability from 0 to 1, or one for each node")}),
+    (
+        partial(net.links.access, [0.1, 0.2], [1e6, 1e6]),
+        {"server": ([3, "x", net.links.server()], GIVE_LINKS)},
+    ),
+    (
+        partial(net.links.access, bandwidth=[1e6]),
+        {"latency": ([None, 3, "x", [], ["a"], [[1.0]]], "give a number for")},
+    ),
     (partial(net.presence.markov, back=0.1), {"leave": (FRACTIONS, WHOLE_SHARE)}),
     (
         partial(net.presence.markov, 0.1),
@@ -861,9 +885,94 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
 ]
 
 
+SITE = {"count": 3, "latency": 0.1, "bandwidth": 1e6, "seconds": 0.2, "samples": 10}
+AIM = advice.Aim(accuracy=0.9)
+ADVICE = [
+    (
+        partial(advice.Group, **{**SITE, "count": 3}),
+        {"spread": ([*NUMBERS, 21], SPREAD), "away": ([*FRACTIONS, 1.0], "below 1")},
+    ),
+    (
+        partial(advice.Group, **SITE),
+        {"labels": ([3, "ab", [], [1, 1], [-1], [0.5]], "give"), "name": ([3, None], "a text")},
+    ),
+    (partial(advice.Group, **SITE), {"data": (["a.csv", 3], "give the number of labelled samples")}),
+    *(
+        (partial(advice.Group, **SITE), {name: (values, remedy)})
+        for name, (values, remedy) in {
+            "count": (COUNTS, "give an integer from 1 to"),
+            "latency": (NUMBERS, DURATION),
+            "bandwidth": ([*NUMBERS, 0], POSITIVE),
+            "seconds": (NUMBERS, DURATION),
+            "samples": ([0, 2.5, "8", True, [8]], "give the labelled samples of each site, at least 1"),
+        }.items()
+    ),
+    (
+        advice.Data,
+        {
+            "kind": ([3, None, "mnist"], "give one of"),
+            "alpha": ([*NUMBERS, 0], POSITIVE),
+            "classes": ([*COUNTS, 1], "give an integer from 2 to"),
+            "features": (COUNTS, "give an integer from 1 to"),
+            "spread": ([*NUMBERS, 0], POSITIVE),
+            "seed": (SEEDS, "give an integer from 0 to"),
+        },
+    ),
+    (advice.Learner, {"batch": (COUNTS, "give an integer from 1 to"), "bytes": ([*NUMBERS, 0], POSITIVE)}),
+    (
+        advice.Aim,
+        {
+            "accuracy": ([*NUMBERS, 0, 1.1], "number above 0 and at most 1"),
+            "worst": ([*NUMBERS, 0, 1.1], "number above 0 and at most 1"),
+        },
+    ),
+    (
+        partial(advice.Aim, 0.9),
+        {
+            "hours": ([*NUMBERS, 0], POSITIVE),
+            "gigabytes_a_day": ([*NUMBERS, 0], POSITIVE),
+            "cost": (NUMBERS, NUMBER),
+            "least": ([3, "money"], "give one of: bytes, cost, load, time"),
+        },
+    ),
+    (
+        advice.Prices,
+        {
+            "site_hour": (NUMBERS, NUMBER),
+            "gigabyte": (NUMBERS, NUMBER),
+            "server": (NUMBERS, NUMBER),
+            "currency": ([3, None, ""], "give a text"),
+        },
+    ),
+    (
+        partial(advice.Sites, [advice.Group(**SITE)], AIM),
+        {
+            "data": ([3, None, "digits"], "give a Data"),
+            "model": ([3, "mlp"], "give a Learner"),
+            "prices": ([3, {}], "advice.Prices(...), or None"),
+            "server": ([3, net.links.server()], "or None"),
+            "world": ([3, None], "give a Network"),
+        },
+    ),
+    (partial(advice.Sites, aim=AIM), {"groups": ([3, None, advice.Group(**SITE)], "advice.Group(...)")}),
+    (partial(advice.Sites, [advice.Group(**SITE)]), {"aim": ([0.9, None], "give a Aim")}),
+    (tj.advise, {"sites": ([3, None, AIM], "or the path of a site file")}),
+    (
+        partial(tj.advise, advice.Sites([advice.Group(**SITE)], AIM)),
+        {
+            "seeds": ([*COUNTS, 1, 65], "give an integer from 2 to"),
+            "seed": (SEEDS, "give an integer from 0 to"),
+            "progress": (FLAGS, FLAG),
+            "methods": ([3, "dsgd/ring", {}], "give texts, such as"),
+        },
+    ),
+]
+"""Of advice, of which nothing is compiled before all is known."""
+
+
 def rows() -> Iterator[Any]:
     """Each value of each argument."""
-    for function, refused in ARGUMENTS:
+    for function, refused in [*ARGUMENTS, *ADVICE]:
         called = getattr(getattr(function, "func", function), "__name__", "")
         for argument, (values, remedy) in refused.items():
             for value in values:
@@ -1161,6 +1270,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.block_diagonal([RING]), ("parts[0] is Topology", "give a list of at least one mixing")),
     (lambda: tj.bind_mixing(MIXING, 5), ("topology 'ring' has 4 nodes", "build the topology with 5 nodes")),
     # networks
+    (lambda: net.links.access([-1.0], [1e6]), ("latency of node 0 is -1.0", DURATION)),
+    (lambda: net.links.access([0.1, NAN], [1e6, 1e6]), ("latency of node 1 is nan", DURATION)),
+    (lambda: net.links.access([0.1], [0.0]), ("bandwidth of node 0 is 0.0", POSITIVE)),
+    (lambda: net.links.access([0.1], [1e6, 1e6]), ("bandwidth is of 2 nodes and latency of 1", "give both alike")),
+    (lambda: net.presence.epochs([0.1, 2.0]), ("away of node 1 is 2.0", WHOLE_SHARE)),
     (lambda: net.links.sites([]), "sizes is empty; give the nodes of each site, such as [12, 30]"),
     (lambda: net.links.sites([3, 0]), ("sizes[1] is 0", COUNT)),
     (lambda: net.links.sites([3, -2]), ("sizes[1] is -2", COUNT)),

@@ -96,6 +96,7 @@ METHODS = (
         exact=True,
         source="Alghunaim 2024",
     ),
+    Method("local_training", "local_training", aliases={"alone": {}}, source="Mohri 2019"),
     Method("nids", "nids", graphs="nodes", fixed=True, exact=True, source="Li 2019"),
     Method("prox_skip", "prox_skip", graphs="nodes", fixed=True, exact=True, source="Mishchenko 2022"),
     Method("push_sum", "push_sum", graphs="nodes", stochastic="column", source="Assran 2019"),

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tyro
 
+from telejax.cli.advise import Advise
 from telejax.cli.compare import Compare
 from telejax.cli.doctor import Doctor
 from telejax.cli.interrupt import INTERRUPTED, Command, end, interruptible
@@ -25,6 +26,7 @@ from telejax.version import __version__
 SUBCOMMANDS: dict[str, Callable[..., Command]] = {
     "compare": Compare,
     "search": Search,
+    "advise": Advise,
     "sweep": Sweep,
     "report": Report,
     "topologies": Topologies,

@@ -177,7 +177,7 @@ def measure(made: "network.Network") -> Measured:
             pairs[name] = np.array(numbers, np.float64)
             np.fill_diagonal(pairs[name], np.nan)
         if (server := made.links.serving) is not None:
-            each["1 MB to the server, s"] = np.atleast_1d(np.asarray(server.reached(MESSAGE), np.float64))
+            each["1 MB to the server, s"] = np.asarray(server.reached(MESSAGE, jnp.asarray(timed)), np.float64)
     if made.machines is not None:
         each[GRADIENT_ROW] = np.asarray(made.machines.of(jax.random.key(0), jnp.asarray(timed)), np.float64)
     if made.presence is not None:
@@ -187,11 +187,15 @@ def measure(made: "network.Network") -> Measured:
 
 def known_nodes(part: Any) -> int | None:
     """Of how many nodes a part is, where it is of nodes one by one."""
+    import numpy as np
+
     from telejax.network import activation, link_kinds, machines, presence
 
     match part:
         case link_kinds.Sites():
             return int(part.ends[-1])
+        case link_kinds.Access():
+            return len(part.latencies)
         case link_kinds.Table():
             return len(part.uplinks)
         case link_kinds.Server():
@@ -200,6 +204,8 @@ def known_nodes(part: Any) -> int | None:
             return len(part.seconds)
         case presence.Trace():
             return int(part.begins.shape[1])
+        case presence.Epochs() if np.ndim(part.away):
+            return int(np.size(part.away))
         case activation.Weighted():
             return None if part.weights is None else len(part.weights)
     return None
@@ -215,7 +221,7 @@ def _present(part: Any, nodes: "np.ndarray") -> "np.ndarray":
         case presence.Trace():
             return part.availability()[nodes]
         case presence.Epochs():
-            return np.array([1 - part.away])
+            return 1 - (np.array([part.away]) if np.ndim(part.away) == 0 else np.asarray(part.away)[nodes])
     either = part.leave + part.back  # of a Markov chain; one that never changes stays where all begin
     return np.array([part.back / either if either > 0 else 1.0])
 

@@ -5,6 +5,7 @@ from telejax.data.cifar import cifar10
 from telejax.data.datasets import Dataset, Split, digits, from_arrays
 from telejax.data.idx import fashion_mnist, mnist
 from telejax.data.partition import by_assignment, dirichlet, dirichlet_free, iid, label_counts, shards
+from telejax.data.synthetic import synthetic
 
 __all__ = [
     "Dataset",
@@ -23,4 +24,5 @@ __all__ = [
     "random_crop",
     "random_flip",
     "shards",
+    "synthetic",
 ]

@@ -38,7 +38,7 @@ class Transit(ABC):
 
     @abstractmethod
     def served(self) -> Times:
-        """How long a message to the server is under way."""
+        """How long a message from each slot to the server is under way."""
 
 
 def arrivals(

@@ -63,9 +63,9 @@ class OnTheWay(Transit):
         assert self.links is not None, "contention is refused without links"
         return np.float32(self.size) / self.links.uplink(self.holders[sender])
 
-    def served(self) -> Float[Array, ""]:
+    def served(self) -> Float[Array, "..."]:
         server = None if self.links is None else self.links.serving
-        return jnp.zeros((), jnp.float32) if server is None else server.reached(self.size)
+        return jnp.zeros((), jnp.float32) if server is None else server.reached(self.size, self.holders)
 
 
 @pytree
@@ -114,10 +114,10 @@ class Clocks:
         takes = jnp.zeros_like(waits)
         if served and self.links is not None:
             assert self.links.serving is not None
-            takes = takes + self.links.serving.reached(size)
+            takes = takes + self.links.serving.reached(size, holders)
             if self.contention:
                 queue = jnp.arange(len(holders), dtype=jnp.float32)
-                takes += queue * (np.float32(size) / self.links.serving.bandwidth)
+                takes += queue * (np.float32(size) / self.links.serving.throughput)
         elif self.links is not None:
             slowest = jnp.max(self.links.takes(jnp.maximum(sources, 0), holders[None], size), axis=0)
             takes = jnp.where(moved, slowest, 0)

@@ -6,7 +6,7 @@ Whatever is wrong is a ValueError that names the file, the line and the key.
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -60,19 +60,45 @@ def from_toml(kind: type[Any], path: str | os.PathLike[str], argument: str = "pa
         argument: what the path was given as, for errors.
     """
     tables, where = read_toml(argument, path)
+    check_tables(tables, where, ["network", *FACTORIES], "a network")
+    return from_tables(kind, tables, where, Path(path).parent)
+
+
+def check_tables(tables: Mapping[str, Any], where: Where, known: Sequence[str], of: str) -> None:
+    """Raise a ValueError where a file has a table that is none of those that are known."""
     for key, given in tables.items():
-        table, key_of = (key, "") if isinstance(given, Mapping) else ("", key)
-        with _located(where, table, [], key_of):
-            check_name("table of a network", key, ["network", *FACTORIES])
-    own = _table(where, "network", tables.get("network", {}))
+        table, key_of = (key, "") if isinstance(given, Mapping | list) else ("", key)
+        with located(where, table, [], key_of):
+            check_name(f"table of {of}", key, known)
+
+
+def from_tables(
+    kind: type[Any],
+    tables: Mapping[str, Any],
+    where: Where,
+    folder: Path,
+    parts: Sequence[str] = tuple(FACTORIES),
+    **given: Any,
+) -> Any:
+    """The network of the tables of a file.
+
+    Args:
+        kind: the class of networks.
+        tables: of the file, those of other things among them.
+        where: they stand.
+        folder: to which the paths in it are relative.
+        parts: the tables that are read, beside that of the network.
+        given: parts that are not in the file.
+    """
+    own = table_of(where, "network", tables.get("network", {}))
     known = [one.name for one in fields(kind) if one.name not in FACTORIES and one.name not in OF_A_RUN]
     for key in own:
-        with _located(where, "network", [], key):
+        with located(where, "network", [], key):
             check_name("key of [network]", key, known)
-    file = _File(where, Path(path).parent)
-    parts = {name: file.part(name, tables[name], FACTORIES[name]) for name in FACTORIES if name in tables}
-    with _located(where, "network", own, tables=parts):
-        made = kind(**own, **parts)
+    file = _File(where, folder)
+    made_of = {name: file.part(name, tables[name], FACTORIES[name]) for name in parts if name in tables}
+    with located(where, "network", own, tables=made_of):
+        made = kind(**given, **own, **made_of)
         made.check()
     return made
 
@@ -92,20 +118,20 @@ class _File:
             kinds: that it may be of.
             usual: the kind where it has none.
         """
-        table = dict(_table(self.where, name, given, kinds))
+        table = dict(table_of(self.where, name, given, kinds))
         if usual is None and "kind" not in table:
             raise ValueError(f"{self.where(name, 0, '')} has no kind; give kind = one of {', '.join(kinds)}")
         kind = table.pop("kind", usual)
-        with _located(self.where, name, [], "kind"):
+        with located(self.where, name, [], "kind"):
             factory = kinds[check_name(f"kind of {name}", kind, kinds)]
         parameters = inspect.signature(factory).parameters
         for key in table:
-            with _located(self.where, name, [], key):
+            with located(self.where, name, [], key):
                 check_name(f"key of {name} of kind {kind!r}", key, ["kind", *parameters])
         if missing := [key for key in required(factory) if key not in table]:
             raise ValueError(f"{self.where(name, 0, '')} of kind {kind!r} needs {' and '.join(missing)}; give it")
         values = {key: self._value(f"{name}.{key}", value, parameters[key]) for key, value in table.items()}
-        with _located(self.where, name, values):
+        with located(self.where, name, values):
             if "path" in values:
                 values["path"] = self.folder / check_path("path", values["path"], "give the path of a CSV file")
             return factory(**values)
@@ -120,7 +146,8 @@ class _File:
         return given
 
 
-def _table(where: Where, name: str, given: Any, kinds: Iterable[str] = ()) -> Mapping[str, Any]:
+def table_of(where: Where, name: str, given: Any, kinds: Iterable[str] = ()) -> Mapping[str, Any]:
+    """A table of a file, or a ValueError where something else stands in its place."""
     if not isinstance(given, Mapping):
         example = "".join(f" with kind = {kind!r}" for kind in list(kinds)[:1]).replace("'", '"')
         place = where(name, 0, "")
@@ -129,8 +156,8 @@ def _table(where: Where, name: str, given: Any, kinds: Iterable[str] = ()) -> Ma
 
 
 @contextmanager
-def _located(
-    where: Where, table: str, keys: Iterable[str], key: str = "", tables: Iterable[str] = ()
+def located(
+    where: Where, table: str, keys: Iterable[str], key: str = "", tables: Iterable[str] = (), number: int = 0
 ) -> Iterator[None]:
     """Say of an error where in the file its cause is: at a key, or at that which its first words name.
 
@@ -140,6 +167,7 @@ def _located(
         keys: that the error may be about;
         key: or the one that it is about.
         tables: other tables that it may be about.
+        number: of the table, among those of its name.
     """
     try:
         yield
@@ -147,7 +175,7 @@ def _located(
         keys, words = list(keys), re.findall(r"\w+", str(error))[:2]
         other = next((word for word in words if word in tables), None)
         about = key or next((word for word in words if word in keys), "path" if "path" in keys else "")
-        place = where(table, 0, about) if other is None else where(other, 0, "")
+        place = where(table, number, about) if other is None else where(other, 0, "")
         if isinstance(error, OSError):
             raise ValueError(f"{place}: {_unread(error)}; give a file that can be read") from error
         raise ValueError(f"{place}: {error}") from error

@@ -7,7 +7,7 @@ uplink sends one message after another, each of which occupies it for ``b / upli
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import jax
 import jax.numpy as jnp
@@ -52,13 +52,24 @@ class Links(ABC):
         return self.delay(sender, receiver) + np.float32(size) / self.rate(sender, receiver)
 
     @property
-    def serving(self) -> "Server | None":
+    def serving(self) -> "Serving | None":
         """The server, where there is one."""
         return None
 
     def bind(self, nodes: int) -> Self:
         """The links among so many nodes, or a ValueError where there are fewer."""
         return self
+
+
+class Serving(Protocol):
+    """A server that every node reaches."""
+
+    @property
+    def throughput(self) -> Numbers:
+        """Bytes a second that it sends to all nodes together."""
+
+    def reached(self, size: float, node: Nodes) -> Numbers:
+        """Seconds of a message between each node and the server, either way."""
 
 
 @pytree
@@ -158,6 +169,48 @@ class Sites(Links):
 
 @pytree
 @dataclass(frozen=True)
+class Access(Links):
+    """See :func:`access`."""
+
+    bounds: ClassVar[Mapping[str, Bound]] = {}
+
+    latencies: Float[np.ndarray | Array, " nodes"]
+    bandwidths: Float[np.ndarray | Array, " nodes"]
+    server: Uniform | None
+
+    def delay(self, sender: Nodes, receiver: Nodes) -> Numbers:
+        return self._at(self.latencies, sender) + self._at(self.latencies, receiver)
+
+    def rate(self, sender: Nodes, receiver: Nodes) -> Numbers:
+        return jnp.minimum(self._at(self.bandwidths, sender), self._at(self.bandwidths, receiver))
+
+    def uplink(self, sender: Nodes) -> Numbers:
+        return self._at(self.bandwidths, sender)
+
+    def reached(self, size: float, node: Nodes) -> Numbers:
+        assert self.server is not None
+        slowest = jnp.minimum(self._at(self.bandwidths, node), self.server.bandwidth)
+        return self._at(self.latencies, node) + self.server.latency + np.float32(size) / slowest
+
+    @property
+    def throughput(self) -> Numbers:
+        assert self.server is not None
+        return jnp.asarray(self.server.bandwidth, jnp.float32)
+
+    @property
+    def serving(self) -> "Access | None":
+        return None if self.server is None else self
+
+    def bind(self, nodes: int) -> Self:
+        check_size("links", len(self.latencies), nodes)
+        return self
+
+    def _at(self, table: Float[np.ndarray | Array, " nodes"], node: Nodes) -> Numbers:
+        return jnp.asarray(table)[node]
+
+
+@pytree
+@dataclass(frozen=True)
 class Plane(Links):
     """See :func:`plane`."""
 
@@ -230,9 +283,12 @@ class Server(Links):
     def uplink(self, sender: Nodes) -> Numbers:
         return _like(self.bandwidth, sender) if self.peers is None else self.peers.uplink(sender)
 
-    def reached(self, size: float) -> Numbers:
-        """Seconds of a message between any node and the server, either way."""
-        return jnp.asarray(self.latency + np.float32(size) / self.bandwidth, jnp.float32)
+    def reached(self, size: float, node: Nodes) -> Numbers:
+        return _like(self.latency + np.float32(size) / self.bandwidth, node)
+
+    @property
+    def throughput(self) -> Numbers:
+        return jnp.asarray(self.bandwidth, jnp.float32)
 
     @property
     def serving(self) -> "Server":

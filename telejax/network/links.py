@@ -22,7 +22,7 @@ from telejax.errors import (
     check_numbers,
     short,
 )
-from telejax.network.link_kinds import Links, Plane, Preferred, Server, Sites, Table, Uniform
+from telejax.network.link_kinds import Access, Links, Plane, Preferred, Server, Sites, Table, Uniform
 from telejax.network.tables import read_table
 from telejax.topology import TopologyLike, check_topology
 
@@ -110,6 +110,39 @@ def sites(
     if (total := sum(counts)) > 2**31 - 1:
         raise ValueError(f"sizes adds up to {short(total)}; give at most {2**31 - 1} nodes")
     return Sites(np.cumsum(counts).astype(np.int32), by_radio, **parts)
+
+
+def access(
+    latency: Sequence[float] | np.ndarray | Array,
+    bandwidth: Sequence[float] | np.ndarray | Array,
+    *,
+    server: Uniform | None = None,
+) -> Access:
+    """Every node behind a line of its own, which leads to all others and to a server, where there is one.
+
+    A message takes the latencies of both ends, at the bandwidth of the slower one.
+
+    Args:
+        latency: seconds, of each node's line, (nodes,);
+        bandwidth: bytes a second, likewise.
+        server: :func:`uniform`, the line of a server, as ``fedavg`` and ``scaffold`` need it; by default there is none.
+
+    Raises:
+        ValueError: arrays of other shapes, a latency below 0, a bandwidth of 0 or less, a server that is not uniform.
+
+    >>> import jax.numpy as jnp
+    >>> links = access([0.01, 0.2], [1e7, 1e5])
+    >>> round(float(links.takes(jnp.int32(0), jnp.int32(1), size=1e5)), 2)
+    1.21
+    """
+    remedy = "give a number for each node, (nodes,)"
+    latencies = check_numbers("latency", latency, SECONDS, f"{remedy}, finite and at least 0")
+    bandwidths = check_numbers("bandwidth", bandwidth, POSITIVE, f"{remedy}, finite and above 0")
+    if len(latencies) != len(bandwidths):
+        raise ValueError(f"bandwidth is of {len(bandwidths)} nodes and latency of {len(latencies)}; give both alike")
+    if server is not None:
+        check_kind("server", server, Uniform, "give telejax.network.links.uniform(latency, bandwidth)")
+    return Access(latencies.astype(np.float32), bandwidths.astype(np.float32), server)
 
 
 def plane(latency: float = 0.0, pace: float = 0.1, bandwidth: float = 1e7, seed: int = 0) -> Plane:

@@ -251,12 +251,13 @@ class Network(Parts):
             world = world.with_slot(surplus=surplus)
         return state.replace(world=world), mixed, delivered
 
-    def work(self, key: Key[Array, ""], state: State, steps: int = 1) -> State:
-        """Each slot has computed, in a round without gossip; a node that holds several slots, one after another."""
+    def work(self, key: Key[Array, ""], state: State, *, several: bool = True) -> State:
+        """Each slot has computed, in a round without gossip; a node that holds ``several`` slots, in their order."""
         if self.ideal:
             return state
-        world, _ = self._worked(key, state, steps)
-        return state.replace(world=self.clocks.one_by_one(world, state.holders) if self.timed else world)
+        world, _ = self._worked(key, state, 1)
+        timed = self.timed and several
+        return state.replace(world=self.clocks.one_by_one(world, state.holders) if timed else world)
 
     def report(
         self, state: State, groups: tuple[int, ...] | None = None, *, steps: Slots | None = None, **counts: Events

@@ -8,7 +8,7 @@ that does nothing else for ``limit`` rounds ends.
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from telejax.backend.host import check_host_memory
-from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, SHARE, Bound, check_integer
+from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, SHARE, Bound, check_integer, check_numbers, is_kind
 from telejax.network import draws
 from telejax.network.tables import check_size, read_table
 from telejax.network.world import Moment, World
@@ -67,14 +67,21 @@ class Epochs(Presence):
 
     bounds: ClassVar[Mapping[str, Bound]] = {"away": SHARE, "wait": SECONDS}
 
-    away: float
+    away: float | Float[np.ndarray | Array, " nodes"]
     wait: float
     seed: UInt[np.ndarray | Array, ""]
     length: int = field(metadata=STATIC)
     limit: int = field(metadata=STATIC)
 
     def present(self, world: World, node: Nodes, now: Moment) -> Bool[Array, "..."]:
-        return ~draws.happens(jax.random.key(self.seed), draws.PRESENCE, self.away, node, now.round // self.length)
+        away = jnp.asarray(self.away)
+        away = away[node] if away.ndim else away
+        return ~draws.happens(jax.random.key(self.seed), draws.PRESENCE, away, node, now.round // self.length)
+
+    def bind(self, nodes: int) -> Self:
+        if np.ndim(self.away):
+            check_size("presence", len(self.away), nodes)  # type: ignore[arg-type]
+        return self
 
 
 @pytree
@@ -143,11 +150,18 @@ class Trace(Presence):
         return self
 
 
-def epochs(away: float, length: int = 1, *, seed: int = 0, wait: float = 1.0, limit: int = LIMIT) -> Epochs:
-    """Every node is away for whole epochs, each with the same probability, independently; O(1) at any number of nodes.
+def epochs(
+    away: float | Sequence[float] | np.ndarray | Array,
+    length: int = 1,
+    *,
+    seed: int = 0,
+    wait: float = 1.0,
+    limit: int = LIMIT,
+) -> Epochs:
+    """Every node is away for whole epochs, independently of the others; O(1) a node at any number of them.
 
     Args:
-        away: probability that a node is away in an epoch; may be tuned.
+        away: probability that a node is away in an epoch, which may be tuned; or that of each node, (nodes,).
         length: rounds of an epoch.
         seed: of who is away when.
         wait: seconds of a round in which too few are present, on a network with clocks.
@@ -161,8 +175,10 @@ def epochs(away: float, length: int = 1, *, seed: int = 0, wait: float = 1.0, li
     >>> 0.7 < float(there.mean()) < 0.8
     True
     """
+    remedy = "give a probability from 0 to 1, or one for each node, (nodes,)"
+    each = is_kind(away, Sequence | np.ndarray | jax.Array) and not is_kind(away, str | bytes) and np.ndim(away) > 0
     return Epochs(
-        SHARE.check("away", away),
+        check_numbers("away", away, SHARE, remedy).astype(np.float32) if each else SHARE.check("away", away),
         SECONDS.check("wait", wait),
         _seed(seed),
         check_integer("length", length, minimum=1, maximum=2**31 - 1),

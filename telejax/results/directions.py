@@ -11,6 +11,7 @@ HIGHER_IS_BETTER = {
     "lost": False,
     "epsilon": False,
     "accuracy": True,
+    "accuracy_local": True,
     "validation_accuracy": True,
 }
 

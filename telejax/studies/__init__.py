@@ -1,5 +1,8 @@
-"""What one asks of many simulations: comparisons, searches, sweeps, theory."""
+"""What one asks of many simulations: comparisons, searches, sweeps, theory, advice.
 
-from telejax.studies import theory
+Its parts are imported when they are first used.
+"""
 
-__all__ = ["theory"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 from numpy.typing import ArrayLike, NDArray
 
-from telejax.backend.batched_map import measured_batch, sum_over_batches
+from telejax.backend.batched_map import batched_map, measured_batch, sum_over_batches
 from telejax.backend.host import check_memory
 from telejax.backend.memory import free_bytes
 from telejax.data import datasets, partition
@@ -23,6 +23,7 @@ from telejax.errors import check_integer, check_kind, check_list, is_kind, plain
 from telejax.models.network import Network, as_network, check_fits
 from telejax.models.sample_norms import sample_norms, tree_norm
 from telejax.random.sampling import sample_subset
+from telejax.tasks.evaluation_subset import EvaluationSubset, evaluation_subset, owners_of
 
 Model = str | nn.Module | Callable[..., Any]
 
@@ -36,15 +37,6 @@ class Samples:
 
     inputs: Array
     labels: Int[Array, " samples"]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class EvaluationSubset:
-    """Which samples judge a model, and what each counts in each split."""
-
-    rows: Int[Array, " samples"]
-    weights: Float[Array, "samples 3"]
 
 
 @jax.tree_util.register_dataclass
@@ -69,6 +61,8 @@ class Classification:
     samples: Samples
     """Training, validation and test samples, one after the other, so that one pass judges a model on all."""
     subset: EvaluationSubset
+    test_owners: Int[Array, " tests"] | None
+    """Of each test sample that judges a model, the node whose own it is."""
 
     @property
     def samples_per_node(self) -> Int[Array | np.ndarray, " nodes"]:
@@ -130,6 +124,46 @@ class Classification:
             "validation_accuracy": validation_accuracy,
         }
 
+    def accuracy_at(
+        self, models: Any, slots: Int[Array | np.ndarray, " some"], nodes: Int[Array | np.ndarray, " some"]
+    ) -> Float[Array, " some"]:
+        """The accuracy of the model of a slot on data like a node's own, see :func:`telejax.tasks.local_accuracy`.
+
+        Args:
+            models: leaves (slots, ...);
+            slots: whose models are judged,
+            nodes: each on the data of one of these.
+        """
+        rows = self.subset.rows[-self.subset.tests :]
+        labels = self.samples.labels[rows]
+        part = labels if self.test_owners is None else self.test_owners
+        parts = self._outputs if self.test_owners is None else self.nodes
+        count = jnp.zeros(parts).at[part].add(1)
+
+        def right(tested: tuple[Array, ...], model: Any) -> Float[Array, " parts"]:
+            rows, labels, part, weight = tested
+            logits = self.network.apply(model, self._read(self.samples.inputs[rows]))
+            return jnp.zeros(parts).at[part].add(weight * (jnp.argmax(logits, axis=-1) == labels))
+
+        tested = rows, labels, part, jnp.ones(len(rows))
+        share = lambda model: sum_over_batches(partial(right, model=model), tested) / jnp.maximum(count, 1)
+        right_share = batched_map(share, models)[slots]
+        if self.test_owners is not None:
+            return right_share[jnp.arange(len(nodes)), nodes]
+        held = self.table[nodes]
+        own = self.samples.labels[held]
+        counted = jnp.zeros(right_share.shape).at[jnp.arange(len(nodes))[:, None], own].add(held >= 0)
+        known = counted * (count > 0)[None]
+        total = jnp.sum(known, axis=1)
+        return jnp.sum(known * right_share, axis=1) / jnp.where(total > 0, total, jnp.nan)
+
+    @property
+    def _outputs(self) -> int:
+        """Of the model: the number of classes."""
+        model = jax.eval_shape(self.init, jax.random.key(0))
+        logits = lambda model: self.network.apply(model, self._read(self.samples.inputs[:1]))
+        return int(jax.eval_shape(logits, model).shape[-1])
+
     def label_flipped(self, nodes: NDArray[np.integer]) -> "Classification":
         """See :func:`telejax.tasks.label_flipped`."""
         held = np.asarray(self.table)[nodes]
@@ -166,6 +200,7 @@ def classification(
     batch: int = 8,
     augment: str | Augmentation | None = None,
     evaluated: int | Sequence[int] | None = None,
+    test_owners: ArrayLike | None = None,
     node_batch: int | Literal["measure"] | None = None,
     seed: int = 0,
 ) -> Classification:
@@ -186,13 +221,15 @@ def classification(
         evaluated: at most so many samples of each split judge a model, drawn once with ``seed``, or three such numbers
             (training, validation, test); by default 10 000, which is all of the usual test sets, and of training
             sets up to that size. Evaluation then is exact.
+        test_owners: of each test sample the node whose own it is, (samples,), at least one for each node; read by
+            :func:`telejax.tasks.local_accuracy`. By default all nodes share the test samples.
         node_batch: nodes whose gradients are computed side by side; by default the backend's choice, "measure" times
             it now (about a minute for a network on a CPU).
         seed: of the split over nodes and of the samples evaluated.
 
     Raises:
         ValueError: alpha not above 0, more nodes than samples, an unknown model, inputs that the model does not take,
-            a table that deals a sample out twice; before anything is compiled.
+            a table that deals a sample out twice, a node that owns no test sample; before anything is compiled.
 
     >>> import telejax as tj
     >>> task = tj.tasks.classification(tj.data.digits(), nodes=100, alpha=0.1)
@@ -214,6 +251,7 @@ def classification(
     table = _partitioned(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
     real = jnp.result_type(float)
+    subset = evaluation_subset(data, table, most, seed)
     task = Classification(
         nodes=len(table),
         batch=batch,
@@ -226,7 +264,8 @@ def classification(
         mean=jnp.asarray(data.mean, real),
         std=jnp.asarray(data.std, real),
         samples=_on_device(data),
-        subset=_evaluation_subset(data, table, most, seed),
+        subset=subset,
+        test_owners=None if test_owners is None else owners_of(test_owners, len(table), data, subset),
     )
     return replace(task, node_batch=_measured_batch(task)) if measure else task
 
@@ -276,30 +315,6 @@ def _partitioned(
     else:
         table = partition.dirichlet(labels, nodes, alpha, seed)
     return partition.place(table, labels, placement)
-
-
-def _evaluation_subset(data: Dataset, table: partition.Table, most: Sequence[int], seed: int) -> EvaluationSubset:
-    """All samples that nodes hold, or ``most`` of each split, drawn without replacement."""
-    random = np.random.default_rng([seed, 1])
-    held = table >= 0
-    size = held.sum(axis=1, keepdims=True)
-    share = np.where(held, size.max() / size, 0.0)[held]  # every node counts the same
-    validation, test = len(data.validation), len(data.test)
-    splits: list[tuple[NDArray[np.integer], NDArray[np.float64]]] = [
-        (table[held], share),
-        (len(data.train) + np.arange(validation), np.ones(validation)),
-        (len(data.train) + validation + np.arange(test), np.ones(test)),
-    ]
-    rows, weights = [], []
-    for split, (candidates, counts) in enumerate(splits):
-        if most[split] < len(candidates):
-            chosen = np.sort(random.choice(len(candidates), most[split], replace=False))
-            candidates, counts = candidates[chosen], counts[chosen]
-        rows.append(candidates)
-        weights.append(np.outer(counts, np.eye(3)[split]))
-    return EvaluationSubset(
-        jnp.asarray(np.concatenate(rows), jnp.int32), jnp.asarray(np.concatenate(weights), jnp.result_type(float))
-    )
 
 
 def _on_device(data: Dataset) -> Samples:

@@ -47,12 +47,13 @@ def random_network(seed: int) -> tj.Network:
         tj.network.links.preferred("ring", cost=0.5, tau=4.0),
         tj.network.links.sites([5, 4, 3], wireless=[1]),
         tj.network.links.plane(pace=2.0, bandwidth=30.0, seed=seed),
-    ][seed % 5]
+        tj.network.links.access(stream.uniform(0, 1, NODES), stream.uniform(5, 50, NODES)),
+    ][seed % 6]
     machines = [
         tj.network.machines.lognormal(1.0, 0.7, fixed=False),
         tj.network.machines.stragglers(share=0.3),
         tj.network.machines.table(stream.uniform(0, 3, NODES)),
-    ][seed % 3]
+    ][seed // 2 % 3]
     failure, fetch = chance(0.3), chance(0.6)
     faults = tj.network.faults.independent(hand_off=fetch, failure=failure, retries=1, timeout=0.7)
     return tj.Network(

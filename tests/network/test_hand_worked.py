@@ -66,6 +66,31 @@ def test_fedavg_goes_over_its_server(contention: bool) -> None:
     assert rows["busy"].to_list() == about([6 / (20 if contention else 14)] * 3)
 
 
+@pytest.mark.parametrize("contention", [False, True])
+def test_lines_of_its_own_bring_each_client_to_the_server(contention: bool) -> None:
+    lines = links.access([0.5, 1.0, 2.0], [12.0, 4.0, 2.0], server=links.uniform(0.5, 6.0))
+    network = tj.Network(links=lines, machines=machines.constant(3.0), contention=contention)
+    rows = times(tj.fedavg(clients=3, optimizer=SGD), 3, network)
+    # Node 2: 2 + 0.5 latency, 12 / min(2, 6) = 6: down 8.5, a gradient, up 8.5. Where the server sends one copy after
+    # another, it starts after two of 12 / 6 = 2 seconds each.
+    assert rows["time"].to_list() == about([24.0, 48.0, 72.0] if contention else [20.0, 40.0, 60.0])
+
+
+def test_lines_of_its_own_join_each_pair() -> None:
+    network = tj.Network(links=links.access([0.5, 1.0, 2.0], [12.0, 4.0, 2.0]), machines=machines.constant(0.0))
+    rows = times(tj.decentralized_sgd(topology="path", optimizer=SGD), 3, network)
+    assert rows["time"].to_list() == about([9.0, 18.0, 27.0])  # from 1 to 2: 1 + 2, and 12 / min(4, 2)
+    with pytest.raises(ValueError, match="without a server, which FedAvg"):
+        times(tj.fedavg(clients=2, optimizer=SGD), 3, network)
+
+
+def test_local_training_waits_for_nobody_and_sends_nothing() -> None:
+    network = tj.Network(links=links.uniform(9.0), machines=machines.table([1.0, 4.0]), waiting="neighbours")
+    rows = times(tj.local_training(optimizer=SGD), 2, network)
+    assert rows["time"].to_list() == about([4.0, 8.0, 12.0]) and rows["busy"].to_list() == about([2.5 / 4] * 3)
+    assert rows["waiting"].to_list() == [0.0] * 3 and rows["bytes"].to_list() == [0] * 3
+
+
 @pytest.mark.fast_cases("barrier")
 @pytest.mark.parametrize("waiting", ["barrier", "neighbours"])
 def test_a_pair_waits_for_the_one_that_computes(waiting: Any) -> None:

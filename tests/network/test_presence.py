@@ -27,6 +27,25 @@ SIDE = 400
 ROUNDS = jnp.arange(SIDE, dtype=jnp.int32)
 
 
+def test_each_node_has_a_probability_of_its_own() -> None:
+    rule = presence.epochs([0.0, 0.5, 1.0])
+    seen = np.asarray(epochs_there(rule, jnp.arange(3, dtype=jnp.int32), ROUNDS)).mean(axis=0)
+    assert seen[0] == 1 and seen[2] == 0 and 0.4 < seen[1] < 0.6
+    alike = np.asarray(epochs_there(presence.epochs(0.5), jnp.arange(3, dtype=jnp.int32), ROUNDS))
+    assert (alike[:, 1] == np.asarray(epochs_there(rule, jnp.arange(3, dtype=jnp.int32), ROUNDS))[:, 1]).all()
+    run = tj.simulate(
+        TELEPORTATION,
+        TASK,
+        rounds=20,
+        network=tj.Network(presence=presence.epochs([0.0] * 6 + [1.0] * 6)),
+        record=20,
+        progress=False,
+    )
+    assert run.timeline()["node"].drop_nulls().max() < 6
+    with pytest.raises(ValueError, match="presence is of 3 nodes, and the task has 12"):
+        tj.simulate(TELEPORTATION, TASK, rounds=2, network=tj.Network(presence=rule), progress=False)
+
+
 @jax.jit
 def epochs_there(rule: presence.Epochs, nodes: jax.Array, rounds: jax.Array) -> jax.Array:
     return jax.vmap(lambda round: rule.present(World(), nodes, Moment(round)))(rounds)

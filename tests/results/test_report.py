@@ -12,13 +12,15 @@ from pathlib import Path
 import optax
 import polars as pl
 import pytest
-from report_history import CONFIG, history
+from report_history import CONFIG, advised, history
 
 import telejax as tj
+from telejax.results.report import advised as advised_words
 from telejax.results.report import page
+from telejax.results.report.folder import read_folder
 from telejax.results.report.numbers import MOST_ROWS, along_runs, finals
 from telejax.results.report.page import content, render
-from telejax.results.report.subject import Subject, of_comparison, of_result, of_search, of_sweep
+from telejax.results.report.subject import Subject, of_advice, of_comparison, of_result, of_search, of_sweep
 from telejax.results.report.words import TEXTS, Words
 from telejax.studies.sweep.sweep import Sweep
 
@@ -74,10 +76,11 @@ def subjects(compiled_fast, comparison, found, tmp_path_factory) -> dict[str, Su
         "search": found._subject(),
         "sweep": swept._subject(),
         "result": result._subject(),
+        "advice": of_advice(*advised()),
     }
 
 
-KINDS = ("comparison", "growth", "search", "sweep", "result")
+KINDS = ("comparison", "growth", "search", "sweep", "result", "advice")
 
 
 class Page(HTMLParser):
@@ -117,6 +120,7 @@ def test_the_languages_have_the_same_texts_with_the_same_names():
 def test_every_text_is_said_somewhere():
     sources = "".join(one.read_text() for one in Path(page.__file__).parent.glob("*") if one.suffix in (".py", ".html"))
     stems = ("column.", "quality.", "measure.", "chart_", "kind_", "line_", "section_", "word_", "fact_")
+    stems += ("should_", "many_", "wrong_", "advice_least_", "miss_", "aim_", "least_", "price_", "doubt_")
     unsaid = [key for key in TEXTS["en"] if not key.startswith(stems) and sources.count(f"{key!r}") < 1]
     unsaid = [key for key in unsaid if sources.count(f'"{key}"') < 3]  # once in each language
     assert unsaid == []
@@ -355,3 +359,42 @@ def test_searches_are_told_apart_by_their_history():
     ).with_columns(loss_slots="loss", diverged=pl.lit(False), bytes="round", gradients="round", messages="round")
     config = {"task": "Quadratic", "nodes": 4, "objective": "mean", "best": 1, "tuned": ["learning_rate"]}
     assert of_search(table, config).metric == "loss"
+
+
+def cards(words: Words, **changes) -> str:
+    _, config = advised(**changes)
+    told = advised_words.decision(config["advice"], 300, words)
+    return " ".join(" ".join([one["question"], one["answer"], *one["more"]]) for one in told)
+
+
+def test_the_first_screen_of_an_advice_answers_four_questions():
+    words = Words("en")
+    text = cards(words)
+    for told in (
+        "Should we? Yes, a few sites at a time",
+        "Each site alone: 60.0%",
+        "With how many? 4 of 300 sites at a time",
+        "Begin with 30 sites: expect 90.0% to 90.0% within 2 hours",
+        "At what cost? 3 EUR, 2 hours, 6 GB",
+        "For comparison, b: 250 EUR",
+        "What could go wrong? One site of twenty sends wrong models: down to 10.0%",
+        "A fifth more sites away: still 89.0%",
+        "robust averages",
+    ):
+        assert told in text
+    rows = advised()[1]["advice"]["table"]
+    assert "No: each site alone is enough" in cards(words, recommended="c", table=rows[::-1], pilot=None, stress={})
+    unreached = cards(words, recommended=None, table=[{**rows[0], "meets": False, "misses": ["hours"]}, *rows[1:]])
+    assert "Not for this aim" in unreached and "misses the deadline" in unreached
+    assert "Together, but with a server" in cards(words, recommended="b", table=rows[1:])
+
+
+def test_a_folder_of_another_advice_is_refused(tmp_path):
+    history, config = advised()
+    history.write_parquet(tmp_path / "history.parquet")
+    for wrong in (3, {}, {**config["advice"], "table": []}, {**config["advice"], "table": [{"name": "a"}]}):
+        (tmp_path / "config.json").write_text(json.dumps({**config, "advice": wrong}))
+        with pytest.raises(ValueError, match="run telejax advise again"):
+            read_folder(str(tmp_path))
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert read_folder(str(tmp_path)).kind == "advice"

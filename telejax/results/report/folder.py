@@ -9,9 +9,19 @@ from typing import Any
 import polars as pl
 
 from telejax.errors import check_path, short
-from telejax.results.report.subject import FIRST, X_AXES, Subject, of_comparison, of_result, of_search, of_sweep
+from telejax.results.report.advised import check_advice
+from telejax.results.report.subject import (
+    FIRST,
+    X_AXES,
+    Subject,
+    of_advice,
+    of_comparison,
+    of_result,
+    of_search,
+    of_sweep,
+)
 
-REMEDY = "give a folder of telejax compare, search or sweep, or of result.save(...)"
+REMEDY = "give a folder of telejax compare, search, sweep or advise, or of result.save(...)"
 NEEDED = {
     "comparison": ("method", "tuned", "seed", "round", "diverged"),
     "search": ("active", "learning_rate", "loss", "loss_slots", "seed", "round", "diverged"),
@@ -49,6 +59,9 @@ def read_folder(path: str, argument: str = "path") -> Subject:
     _check_nodes(config, told)
     kind = "comparison" if "method" in history.columns else "search"
     _check_columns(history, kind, f"{told}, whose history.parquet")
+    if "advice" in config:
+        check_advice(config["advice"], f"{told}, whose config.json")
+        return _made(of_advice, history, config, told)
     if kind == "search" and not {"objective", "best", "tuned"} <= config.keys():
         raise ValueError(f"{told}, whose config.json is neither that of a comparison nor of a search; {REMEDY}")
     return _made(of_comparison if kind == "comparison" else of_search, history, config, told)

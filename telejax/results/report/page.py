@@ -11,6 +11,7 @@ from typing import Any
 
 from telejax.errors import check_flag, check_path
 from telejax.results.files import add_to_marker, atomic_write
+from telejax.results.report import advised
 from telejax.results.report.answer import answer, headline, title
 from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
 from telejax.results.report.doubts import doubts
@@ -129,20 +130,45 @@ def content(subject: Subject, words: Words) -> dict[str, Any]:
         "texts": {key: words.raw(key) for key in SCRIPT_TEXTS},
     }
     answers = answer(subject, rows, words)
-    return {
-        "subject": subject,
+    said = {
         "title": title(subject, words),
+        "decision": [],
         "answers": answers,
         "headline": headline(subject, answers),
         "facts": facts(subject, words),
+        "results": result_table(subject, rows, words),
+        "results_lead": words("results_lead"),
+        "costs": cost_table(subject, rows, words),
+        "costs_lead": words("costs_lead"),
+        "doubts": doubts(subject, rows, words),
+    }
+    if subject.kind == "advice":
+        said = _advised(subject, words)
+    return {
+        **said,
+        "subject": subject,
         "panels": made,
         "legend": [{"name": name, "shown": name in at_first, **style(at)} for at, name in enumerate(lines)],
-        "results": result_table(subject, rows, words),
-        "costs": cost_table(subject, rows, words),
-        "doubts": doubts(subject, rows, words),
         "config": config_text(subject.config),
         "versions": versions(subject.config),
         "data": embedded(data),
+    }
+
+
+def _advised(subject: Subject, words: Words) -> dict[str, Any]:
+    """What only a report of an advice says, in place of what the others say."""
+    advice, nodes = subject.config["advice"], subject.config["nodes"]
+    return {
+        "title": advised.title(nodes, words),
+        "decision": advised.decision(advice, nodes, words),
+        "answers": advised.sentences(advice, nodes, words),
+        "headline": 1,
+        "facts": advised.facts(advice, nodes, subject.config.get("seeds"), words),
+        "results": advised.result_table(advice, words),
+        "results_lead": words("advice_results_lead"),
+        "costs": advised.cost_table(advice, words),
+        "costs_lead": words("advice_costs_lead"),
+        "doubts": advised.doubts(advice, words),
     }
 
 

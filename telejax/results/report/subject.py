@@ -38,7 +38,7 @@ class Subject:
     """What was run, in the one form that a report reads."""
 
     kind: str
-    """``comparison``, ``search``, ``sweep`` or ``result``."""
+    """``comparison``, ``search``, ``sweep``, ``advice`` or ``result``."""
     title: str
     """The task, and what else all runs have in common; without the number of nodes."""
     runs: pl.DataFrame
@@ -83,6 +83,8 @@ class Subject:
     @property
     def metric(self) -> str:
         """The column that the answer is about: how good the models are that the nodes really have."""
+        if self.kind == "advice":
+            return "accuracy_local"
         if self.kind == "search" and self.config.get("objective") == "mean" and "loss" in self.metrics:
             return "loss"
         return self.metrics[0] if self.metrics else "loss"
@@ -90,7 +92,7 @@ class Subject:
     @property
     def worst(self) -> str | None:
         """The column of the worst node, where it was measured."""
-        name = self.metric.replace("_slots", "_worst")
+        name = "accuracy_local_worst" if self.kind == "advice" else self.metric.replace("_slots", "_worst")
         return name if name != self.metric and name in self.metrics else None
 
     def higher(self, column: str) -> bool:
@@ -159,6 +161,13 @@ def of_sweep(table: pl.DataFrame, config: dict[str, Any], axes: Sequence[str] | 
     runs = table.with_columns(line.alias("line"), pl.lit(True).alias("chosen"))
     named = [", ".join(map(str, table[one].unique(maintain_order=True).drop_nulls())) for one in ("task", "method")]
     return Subject("sweep", ": ".join(named), runs, config, (), tuple(axes), code=_code_of_sweep(config))
+
+
+def of_advice(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
+    """What sites might do: the finalists with all seeds, the others with those that chose their step sizes."""
+    runs = history.with_columns(pl.col("method").alias("line"), pl.col("tuned").alias("chosen"))
+    code = str(config.get("command") or "import telejax as tj\n\nadvice = tj.advise('SITES.TOML')")
+    return Subject("advice", str(config.get("title", "")), runs, config, (), code=code)
 
 
 def of_result(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
