@@ -21,7 +21,7 @@ from telejax.studies.advice.site_file import read_sites
 from telejax.studies.advice.sites import Sites
 
 FINALISTS = 4
-"""Candidates that are simulated with all seeds, beside training alone and the best with a server."""
+"""Candidates that are simulated with all seeds, beside training alone and the best of each other kind."""
 LONGER = 2.5
 """Rounds of a finalist by those that it needed."""
 FIRST_SEED = 100
@@ -74,6 +74,7 @@ def advise(
     check_flag("progress", progress)
     asked, left_out = candidates(sites.nodes, sites.server is not None, methods)
     trials, numbers = Trials(sites), range(FIRST_SEED + seed, FIRST_SEED + seed + seeds)
+    _ = trials.whole  # so that data are read once, and refused before anything is simulated
     work = len(asked) + FINALISTS + 4
     with progress_bar(total=work, desc="advise", unit="simulation", show=progress, delay=2.0) as bar:
         tried = _each(trials.tried, asked, bar)
@@ -105,7 +106,7 @@ def _each(function: Callable[[Any], Outcome], items: Sequence[Any], bar: Any) ->
 
 
 def _finalists(tried: Sequence[Outcome], first: Decision) -> list[Outcome]:
-    """Those that may be recommended, training alone, and the best with a server to compare with."""
+    """Those that may be recommended, training alone, and the best of each other kind to compare with."""
     names = first.table["name"].to_list()
     kinds = dict(zip(names, first.table["kind"].to_list(), strict=True))
     best = names[:FINALISTS]

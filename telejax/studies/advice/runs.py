@@ -109,14 +109,14 @@ class Trials:
         """
         chosen = self.of(candidate) if chosen is None else chosen
         network = self.sites.network(chosen, self.scale) if network is None else network
-        alone, nodes = candidate.kind == "alone", len(chosen)
+        task, alone, nodes = self.task(chosen), candidate.kind == "alone", len(chosen)
         parts = [list(seeds)[first : first + TOGETHER] for first in range(0, len(seeds), TOGETHER)]
 
         def at_rate(rate: float) -> Outcome:
             results = [
                 _simulated(
                     candidate.method,
-                    self.task(chosen),
+                    task,
                     seeds=part,
                     tune=[rate],
                     network=network,
