@@ -25,7 +25,7 @@ RUNS = ("jit", "vmap", "traces", "resumes", "batch_axes", "mesh", "checkpoint", 
 
 LIGHT = (
     *("all_reduce_sgd", "choco_sgd", "exact_diffusion", "extra", "gossip_pairs", "gradient_tracking", "k_gt"),
-    *("local_exact_diffusion", "nids", "push_sum", "quasi_global_momentum", "relay_sgd"),
+    *("local_exact_diffusion", "local_training", "nids", "push_sum", "quasi_global_momentum", "relay_sgd"),
 )
 """Methods whose rounds are those of others in another order: what the engine does with them is tried on those."""
 ON_NESTED = ("structure", "models", "consensus")

@@ -22,7 +22,7 @@ features = 6
 [aim]
 accuracy = {accuracy}
 """
-METHOD = ("--methods", "teleportation:active=3/ring", "--seeds", "2", "--no-cache", "--no-progress")
+METHOD = ("--methods", "local_training", "--seeds", "2", "--no-cache", "--no-progress")
 
 
 def advise(tmp_path, accuracy: float, *options: str) -> int:

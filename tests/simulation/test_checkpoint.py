@@ -77,25 +77,23 @@ def same(folder, other):
 
 @pytest.mark.slow
 def test_killed_and_interrupted_runs_go_on_bit_for_bit(tmp_path):
-    finish(script(tmp_path / "whole"))
-
-    killed = script(tmp_path / "killed", "slow")
-    wait_for(killed, "round 20")
+    whole, killed, interrupted = (tmp_path / name for name in ("whole", "killed", "interrupted"))
+    at_once = {killed: script(killed, "slow"), interrupted: script(interrupted, "slow"), whole: script(whole)}
+    wait_for(at_once[killed], "round 20")
     time.sleep(0.15)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert 0 < max(int(step.name.partition("_")[2]) for step in (tmp_path / "killed").glob("round_*")) < 63
-    finish(script(tmp_path / "killed"))
-    same(tmp_path / "killed", tmp_path / "whole")
-
-    interrupted = script(tmp_path / "interrupted", "slow")
-    wait_for(interrupted, "round 20")
-    interrupted.send_signal(signal.SIGINT)
-    _, error = interrupted.communicate(timeout=60)
-    assert "KeyboardInterrupt" in error and interrupted.returncode != 0
-    assert (tmp_path / "interrupted" / "round_20").is_dir()
-    finish(script(tmp_path / "interrupted"))
-    same(tmp_path / "interrupted", tmp_path / "whole")
+    at_once[killed].send_signal(signal.SIGKILL)
+    at_once[killed].wait()
+    assert 0 < max(int(step.name.partition("_")[2]) for step in killed.glob("round_*")) < 63
+    wait_for(at_once[interrupted], "round 20")
+    at_once[interrupted].send_signal(signal.SIGINT)
+    _, error = at_once[interrupted].communicate(timeout=60)
+    assert "KeyboardInterrupt" in error and at_once[interrupted].returncode != 0
+    assert (interrupted / "round_20").is_dir()
+    finish(at_once[whole])
+    for process in [script(killed), script(interrupted)]:
+        finish(process)
+    for folder in (killed, interrupted):
+        same(folder, whole)
 
 
 def run(folder, rate=0.1, **options):

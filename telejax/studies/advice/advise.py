@@ -63,7 +63,7 @@ def advise(
     >>> from telejax import advice
     >>> shops = advice.Group(count=8, samples=40, latency=0.02, bandwidth=1e6, seconds=0.1, labels=[0, 1, 2])
     >>> sites = advice.Sites([shops], advice.Aim(accuracy=0.5))
-    >>> advise(sites, methods=["teleportation:active=4/ring"], seeds=2, progress=False).recommended
+    >>> advise(sites, methods=["local_training"], seeds=2, progress=False).recommended
     'local training'
     """
     if is_kind(sites, str | os.PathLike):
