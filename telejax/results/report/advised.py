@@ -66,8 +66,8 @@ def sentences(advice: Row, nodes: int, words: Words) -> list[str]:
             told[-1] = words("advice_alone")
     alone = next((one for one in rows if one["kind"] == "alone"), None)
     if alone is not None and alone is not row:
-        gain = words.value("accuracy", row["accuracy"] - alone["accuracy"])
-        told.append(words("advice_gain", gain=gain, worst=words.value("accuracy", row["worst"] - alone["worst"])))
+        points = {name: f"{100 * (row[name] - alone[name]):.1f}" for name in ACCURACIES}
+        told.append(words("advice_gain", gain=points["accuracy"], worst=points["worst"]))
     return told
 
 
@@ -115,7 +115,7 @@ def result_table(advice: Row, words: Words) -> dict[str, Any]:
     for row in advice["table"]:
         cells = [words.value("active", row["active"]), words.value("round", row["rounds"]), f"{row['learning_rate']:g}"]
         cells += [words.spread("accuracy", row[name], row[f"{name}_std"]) for name in ACCURACIES]
-        cells.append(words("advice_meets") if row["meets"] else _misses(row, words))
+        cells.append(words("advice_meets") if row["meets"] else words("advice_missed", misses=_misses(row, words)))
         body.append(_named(advice, row, cells))
     return {"header": [words("line_advice"), *map(words, titles)], "rows": body, "bar": None}
 

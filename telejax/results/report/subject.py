@@ -29,6 +29,8 @@ NAMING = (
 HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff")
 FIRST = ("accuracy_slots", "accuracy_worst", "accuracy", "loss_slots", "loss", "consensus")
 """Measured columns in the order in which they matter to a reader; the others follow."""
+OF_SITES = ("accuracy_local", "accuracy_local_worst")
+"""Those that an advice is about."""
 LAST_QUARTER = 0.75
 """A search judges a candidate by the mean from this share of its rounds on."""
 
@@ -74,7 +76,8 @@ class Subject:
         known = [name for name, kind in schema.items() if kind.is_numeric() and name not in aside]
         known = [name for name in known if self.kind != "sweep" or name in FIRST or not self._is_given(name)]
         known = [name for name in known if self.runs[name].null_count() < self.runs.height]
-        return [*(name for name in FIRST if name in known), *(name for name in known if name not in FIRST)]
+        first = (*OF_SITES, *FIRST) if self.kind == "advice" else FIRST
+        return [*(name for name in first if name in known), *(name for name in known if name not in first)]
 
     def _is_given(self, name: str) -> bool:
         """Whether a column of a sweep is a number of its spec: those stand left of the rounds."""
@@ -84,7 +87,7 @@ class Subject:
     def metric(self) -> str:
         """The column that the answer is about: how good the models are that the nodes really have."""
         if self.kind == "advice":
-            return "accuracy_local"
+            return OF_SITES[0]
         if self.kind == "search" and self.config.get("objective") == "mean" and "loss" in self.metrics:
             return "loss"
         return self.metrics[0] if self.metrics else "loss"
@@ -92,7 +95,7 @@ class Subject:
     @property
     def worst(self) -> str | None:
         """The column of the worst node, where it was measured."""
-        name = "accuracy_local_worst" if self.kind == "advice" else self.metric.replace("_slots", "_worst")
+        name = OF_SITES[1] if self.kind == "advice" else self.metric.replace("_slots", "_worst")
         return name if name != self.metric and name in self.metrics else None
 
     def higher(self, column: str) -> bool:

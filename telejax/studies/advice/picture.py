@@ -39,10 +39,12 @@ def plot_advice(
             axes.axhline(aim.accuracy, color="black", linestyle=":", linewidth=1)
         if limit is not None and getattr(aim, limit) is not None:
             axes.axvline(getattr(aim, limit), color="black", linestyle=":", linewidth=1)
-        positive = table[name].filter(table[name] > 0)
-        least = float(positive.min() or 1.0)  # type: ignore[arg-type]
-        axes.set_xscale("symlog", linthresh=least, linscale=0.3)
-        axes.set_xlim(left=-0.2 * least)
+        values = table[name].to_numpy()
+        if (values > 0).all():
+            axes.set_xscale("log")
+        else:  # training alone sends nothing
+            axes.set_xscale("symlog", linthresh=min(values[values > 0], default=1.0), linscale=0.6)
+        axes.margins(x=0.12)
         axes.set_xlabel(f"{called} ({currency})" if name == "cost" and currency else called)
         axes.grid(alpha=0.3)
     grid[0].set_ylabel("accuracy on the sites' own data")
