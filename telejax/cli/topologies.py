@@ -57,8 +57,17 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
 
         output = Output()
         output.write(write, self.out)  # before printing, for a reader such as head may end early
-        shown = Table(title=f"{self.nodes} nodes", title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False)
-        columns = ("period", "degree", "messages\na round", "p", "rounds\nto 1e-6", "finite\ntime")
+        look: dict[str, Any] = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
+        shown = Table(title=f"{self.nodes} nodes", title_justify="left", **look)
+        columns = (
+            "period",
+            "degree",
+            "messages\na round",
+            "p",
+            "rounds\nto 1e-6",
+            "worth\nnodes",
+            "finite\ntime",
+        )
         shown.add_column("topology", min_width=max(map(len, names)))
         for column in columns:
             shown.add_column(column, justify="right")
@@ -66,7 +75,10 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
             if row["note"] is None:
                 shown.add_row(row["topology"], *_cells(row))
         output.print(shown)
-        output.say("p: share of the squared consensus distance that a period loses; * drawn anew every round")
+        output.say(
+            "p: share of the squared consensus distance that a period loses; worth: as many nodes as gossip averages "
+            "noise over before it is forgotten (decay 0.95); * drawn anew every round"
+        )
         for name, note in left_out:
             output.say(f"{name} left out: {note}")
         output.print_written(self.out, ["topologies.csv", "topologies.png"])
@@ -93,5 +105,6 @@ def _cells(row: dict[str, Any]) -> list[str]:
         f"{row['messages']:,.6g}",
         rate,
         f"{row['rounds_to_consensus']:,.0f}",
+        "-" if row["effective_neighbours"] is None else f"{row['effective_neighbours']:.1f}",
         "yes" if row["finite_time"] else "no",
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.sparse
 
 from telejax.errors import (
+    Bound,
     check_array,
     check_flag,
     check_integer,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import networkx
 
     from telejax.mixing.forms import Mixing
+
+OPEN_SHARE = Bound(0.0, 1.0, exclusive=True, below=True)
 
 
 def check_tolerance(tolerance: float) -> float:
@@ -172,6 +175,34 @@ class Topology:
         Bounds(low=1.0, high=1.0)
         """
         return spectrum.consensus_bounds(self.rounds)
+
+    def effective_neighbours(self, decay: float = 0.95) -> float | None:
+        """How many nodes the graph averages over as well as all of them would: from 1 (nobody) to n (complete).
+
+        The variance of a random walk that forgets, ``z <- sqrt(decay) z + noise`` at every node, by what is left of it
+        where every step is followed by gossip: ``1 / (1 - decay)`` by the mean of ``l^2 / (1 - decay l^2)`` over the
+        eigenvalues l of W; of several rounds, a mean over the period. The nearer ``decay`` is to 1 (the smaller the
+        step size), the farther noise spreads before it is forgotten.
+
+        Args:
+            decay: above 0 and below 1.
+
+        Returns:
+            None where rounds are drawn or the graph is too large: 1024 nodes, 128 where there are several rounds or
+            directions; circulant graphs may have 4 million, complete ones any number.
+
+        Raises:
+            ValueError: ``decay`` out of its range.
+
+        Source: T. Vogels, H. Hendrikx, M. Jaggi 2022 (arXiv 2206.03093), definition A.
+
+        >>> import telejax as tj
+        >>> [round(tj.topology.from_spec(name, 16).effective_neighbours(), 1) for name in ("ring", "complete")]
+        [8.5, 16.0]
+        """
+        from telejax.topology.effective import effective_neighbours
+
+        return effective_neighbours(self.rounds, OPEN_SHARE.check("decay", decay))
 
     @property
     def is_symmetric(self) -> bool:

@@ -19,6 +19,7 @@ SCHEMA = {
     "consensus_rate": pl.Float64,
     "consensus_rate_low": pl.Float64,
     "rounds_to_consensus": pl.Float64,
+    "effective_neighbours": pl.Float64,
     "finite_time": pl.Boolean,
     "drawn": pl.Boolean,
     "note": pl.String,
@@ -38,7 +39,8 @@ def table(nodes: int, names: Sequence[str] = tuple(NAMES), seed: int = 0, tolera
         ``topology`` (as given), ``nodes``, ``period`` (rounds), ``max_degree``, ``messages`` (parameter copies a
         round, on average), ``consensus_rate`` (p over the period) and ``consensus_rate_low``, a smaller lower
         bound where p is only known to lie between the two; ``rounds_to_consensus`` (rounds until the consensus
-        distance is at most ``tolerance`` of its start, whatever the start), ``finite_time`` (a period ends in
+        distance is at most ``tolerance`` of its start, whatever the start), ``effective_neighbours`` (as many as a
+        node averages with, null where that is not known), ``finite_time`` (a period ends in
         exact consensus), ``drawn`` (every round anew), and ``note``: why a graph does not exist at this size, the
         other columns being null then.
 
@@ -71,6 +73,7 @@ def _measure(topology: Topology, tolerance: float) -> dict[str, object]:
         "consensus_rate": bounds.high,
         "consensus_rate_low": bounds.low,
         "rounds_to_consensus": topology.rounds_to_consensus(tolerance),
+        "effective_neighbours": topology.effective_neighbours(),
         "finite_time": topology.is_finite_time(),
         "drawn": topology.is_drawn,
     }

@@ -11,7 +11,18 @@ SHORT = ["compare", "--dataset", "fashion-mnist", "--model", "lenet", "--nodes",
 @pytest.mark.slow
 def test_runs_on_files(tmp_path, capsys):
     folder, out = write_mnist(tmp_path / "data"), tmp_path / "out"
-    more = ["--model", "mlp", "--methods", "teleportation/ring", "--learning-rates", "0.1", "--seeds", "1", "--eval-every", "2"]
+    more = [
+        "--model",
+        "mlp",
+        "--methods",
+        "teleportation/ring",
+        "--learning-rates",
+        "0.1",
+        "--seeds",
+        "1",
+        "--eval-every",
+        "2",
+    ]
     assert main([*SHORT, *more, "--data-dir", str(folder), "--out", str(out), "--no-progress"]) == 0
     assert "fashion-mnist, 6 nodes" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {

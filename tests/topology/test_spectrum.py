@@ -26,13 +26,13 @@ def dense_rate(topology: tj.Topology) -> float:
 @pytest.mark.parametrize("nodes", [24, 57, 200])
 @pytest.mark.parametrize("spec", SPECS)
 def test_against_dense_svd(spec, nodes):
-    topology = T.from_spec(spec, nodes)
+    topology = tj.topology.from_spec(spec, nodes)
     assert topology.consensus_rate() == pytest.approx(dense_rate(topology), rel=1e-6, abs=1e-15)
 
 
 @pytest.mark.parametrize("spec", SPECS)
 def test_lanczos_against_dense(spec):
-    topology = T.from_spec(spec, 150)
+    topology = tj.topology.from_spec(spec, 150)
     matrices = [one.at(0).sparse() for one in topology.rounds]
     low, high = lanczos.bounds(matrices)
     assert low == high
@@ -148,3 +148,27 @@ def test_samples_of_a_spectrum_find_the_slowest_mode(seed, monkeypatch):
 def test_a_large_ring_is_answered_at_once(power):
     nodes = 2**power  # 1 - (1 - 4/3 sin^2(pi / n))^2
     assert T.ring(nodes).consensus_rate() == pytest.approx(8 / 3 * (np.pi / nodes) ** 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["ring", "star", "one_peer_exponential", "base:degree=2", "directed_exponential", "barbell"])
+@pytest.mark.parametrize("decay", [0.5, 0.95])
+def test_effective_neighbours_are_the_variance_of_a_walk_that_forgets(name, decay):
+    topology = tj.topology.from_spec(name, 9)
+    matrices, covariance = [topology.matrix(t) for t in range(topology.period)], np.zeros((9, 9))
+    for _ in range(800):
+        kept = []
+        for matrix in matrices:
+            covariance = matrix @ (decay * covariance + np.eye(9)) @ matrix.T
+            kept.append(np.trace(covariance) / 9)
+    assert topology.effective_neighbours(decay) == pytest.approx(1 / (1 - decay) / np.mean(kept), rel=1e-6)
+
+
+def test_effective_neighbours_lie_between_nobody_and_all():
+    assert tj.topology.complete(10**6).effective_neighbours() == pytest.approx(10**6)
+    assert tj.topology.ring(1).effective_neighbours() == pytest.approx(1.0)
+    far = [T.ring(10**5).effective_neighbours(decay) for decay in (0.5, 0.9, 0.99)]
+    assert far == sorted(far) and far[0] > 1 and far[2] < 100
+    assert tj.topology.from_spec("star", 2000).effective_neighbours() is None
+    assert tj.topology.from_spec("random_matching", 8).effective_neighbours() is None
+    with pytest.raises(ValueError, match="decay is 1; give a number above 0 and below 1"):
+        T.ring(8).effective_neighbours(1)
