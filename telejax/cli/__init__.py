@@ -4,6 +4,7 @@ Nothing here imports jax before a subcommand runs, so that ``--help`` and mistyp
 """
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ SUBCOMMANDS: dict[str, Callable[..., Command]] = {
 
 
 NARROWEST_HELP = 20  # columns
+PATHS = ("--out", "--data-dir")
+"""Options whose values may be any letters."""
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE | re.ASCII)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,9 +65,13 @@ def command() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    if list(sys.argv[1:] if arguments is None else arguments) == ["--version"]:
+    given = [*(sys.argv[1:] if arguments is None else arguments)]
+    if given == ["--version"]:
         print(__version__)
         return 0
+    if (loose := _loose_number(given)) is not None:
+        tell(f"{loose[0]} is {loose[1]!r}; write numbers in plain digits, such as {float(loose[1]):g}")
+        return 2
     try:
         options = tyro.extras.subcommand_cli_from_dict(
             SUBCOMMANDS,
@@ -77,7 +85,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 0
     except SystemExit as stop:
         if stop.code:
-            named = [one for one in (sys.argv[1:] if arguments is None else arguments)[:1] if one in SUBCOMMANDS]
+            named = [one for one in given[:1] if one in SUBCOMMANDS]
             tell(f"run {' '.join(['telejax', *named])} --help, which lists what may be given")
         raise
     try:
@@ -89,9 +97,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         tell(str(error))
         return 2
     except SystemExit as stop:  # of a function of the user's, for none of ours ends a command so
-        given = [one for one in (sys.argv[1:] if arguments is None else arguments) if ":" in one]
+        named = [one for one in given if ":" in one]
         told = f"a function that was called ended the program with {stop!r}"
-        tell(f"{told}, of {' or '.join(given) or 'those that the files name'}; let it return, or raise an error")
+        tell(f"{told}, of {' or '.join(named) or 'those that the files name'}; let it return, or raise an error")
         return 2
     except MemoryError as error:
         tell(f"there is not enough memory: {error}; make the problem smaller, as with fewer nodes")
@@ -99,3 +107,26 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         tell(f"interrupted; {options.kept()}")
         return INTERRUPTED
+
+
+def _loose_number(given: Sequence[str]) -> tuple[str, str] | None:
+    """An option, and a value of it that Python alone reads as a number: 1_0, or digits of another script.
+
+    >>> _loose_number(["compare", "--nodes", "25", "1_0"]), _loose_number(["report", "1_0"])
+    (('--nodes', '1_0'), None)
+    """
+    option = ""
+    for text in given:
+        if text.startswith("--"):
+            option = text
+        elif option and option not in PATHS and NUMBER.fullmatch(text) is None and _is_number(text):
+            return option, text
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -133,3 +133,10 @@ def test_help_and_early_errors_answer_without_jax(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == ("False 2" if "0" in arguments else "False 0")
     assert ("compare" in done.stdout and "usage" in done.stdout) == ("--help" in arguments)
+
+
+@pytest.mark.parametrize("value", ["1_0", "１２", "1_0.5", " 25"])
+def test_numbers_that_only_python_reads_are_refused(value, tmp_path, capsys):
+    assert main(["compare", "--nodes", value, "--out", str(tmp_path / "out")]) == 2
+    assert f"--nodes is {value!r}; write numbers in plain digits" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -150,7 +150,9 @@ def test_a_large_ring_is_answered_at_once(power):
     assert T.ring(nodes).consensus_rate() == pytest.approx(8 / 3 * (np.pi / nodes) ** 2, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["ring", "star", "one_peer_exponential", "base:degree=2", "directed_exponential", "barbell"])
+@pytest.mark.parametrize(
+    "name", ["ring", "star", "one_peer_exponential", "base:degree=2", "directed_exponential", "barbell"]
+)
 @pytest.mark.parametrize("decay", [0.5, 0.95])
 def test_effective_neighbours_are_the_variance_of_a_walk_that_forgets(name, decay):
     topology = tj.topology.from_spec(name, 9)
