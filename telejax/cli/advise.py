@@ -40,7 +40,7 @@ class Advise(Compiling):
         from telejax.algorithms import registry
 
         check_integer("--seeds", self.seeds, minimum=2, maximum=64)
-        check_integer("--seed", self.seed, minimum=0)
+        check_integer("--seed", self.seed, minimum=0, maximum=2**31)
         for one in self.methods:
             registry.check_spec(one)
 
@@ -52,8 +52,8 @@ class Advise(Compiling):
         from telejax.studies.advice.site_file import read_sites
 
         check_platform()
-        check_free(self.out, self.force, argument="--out")
         sites = read_sites(self.sites, argument="SITES.TOML")
+        check_free(self.out, self.force, argument="--out")
         found = advise(sites, methods=self.methods or None, seeds=self.seeds, seed=self.seed, progress=self.progress)
         found.command.update(self._recorded())
         output = Output()
@@ -64,7 +64,10 @@ class Advise(Compiling):
         if not output.lost:
             try:
                 found.report(report, language=self.language)
-            except (ValueError, OSError) as error:
+            except ValueError as error:  # a package is missing
+                tell(f"no report was written: {error}")
+            except OSError as error:
+                output.failed = True
                 tell(f"no report was written: {error}")
         names = ["table.csv", "history.parquet", "config.json", "advice.png", report.name]
         output.print_written(self.out, names)

@@ -8,6 +8,7 @@ from telejax.data.datasets import MAX_LABEL, Dataset, Split
 from telejax.errors import check_array, check_integer, check_number, short
 
 HELD_OUT = 2000
+MOST_LABELS = 2**27
 
 
 def synthetic(
@@ -54,7 +55,8 @@ def synthetic(
         count = check_integer("samples", samples, minimum=1)
     else:
         count = len(own := _labels("labels", labels, classes))
-    check_host_memory(f"synthetic data of {count} samples", 4 * features * (count + 3 * HELD_OUT), "give fewer samples")
+    of = f"synthetic data of {short(count)} samples with {short(features)} features"
+    check_host_memory(of, 4 * features * (count + 3 * HELD_OUT), "give fewer of either")
     check_host_memory(f"{classes} classes of {clusters} clusters", 4 * features * classes * clusters, "give fewer")
     held, drawn = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
     centres = held.standard_normal((classes, clusters, features), np.float32)
@@ -75,6 +77,12 @@ def synthetic(
 
 def _labels(name: str, given: object, classes: int) -> NDArray[np.int32]:
     remedy = f"give an integer from 0 to {classes - 1} for each sample"
+    try:
+        count = len(given)  # type: ignore[arg-type]
+    except Exception:  # it has none, or a user's class fails
+        count = 0
+    if count > MOST_LABELS:
+        raise ValueError(f"{name} has {count} entries; give at most {MOST_LABELS}")
     labels = check_array(name, given, remedy)
     if labels.ndim != 1 or not len(labels) or labels.dtype.kind not in "iu":
         raise ValueError(f"{name} is {short(given)}; {remedy}")

@@ -176,7 +176,7 @@ def epochs(
     True
     """
     remedy = "give a probability from 0 to 1, or one for each node, (nodes,)"
-    each = is_kind(away, Sequence | np.ndarray | jax.Array) and not is_kind(away, str | bytes) and np.ndim(away) > 0
+    each = is_kind(away, list | tuple) or (is_kind(away, np.ndarray | jax.Array) and away.ndim > 0)
     return Epochs(
         check_numbers("away", away, SHARE, remedy).astype(np.float32) if each else SHARE.check("away", away),
         SECONDS.check("wait", wait),

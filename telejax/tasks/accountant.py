@@ -21,6 +21,8 @@ SENSITIVITY = 2.0
 """Of a sum of vectors of norm 1, one of which is replaced by another."""
 HOPELESS = 1e6
 """An epsilon beyond which it is not looked at whether sampling makes it smaller."""
+MOST_NOISE = 1e8
+"""Beyond it divergences are below all floats; what is spent is no more than there."""
 WITHIN = 1e-4
 """How far above the least noise that does the found one is at most, in proportion."""
 
@@ -60,6 +62,7 @@ def spent(
     accounting, meaning = package(), statement(level, delta)
     if uses == 0:
         return Epsilon(0.0, meaning)
+    noise_multiplier = min(noise_multiplier, MOST_NOISE)
     told = lambda orders, rdp: float(accounting.rdp.compute_epsilon(orders, uses * rdp, delta)[0])
     whole = told(*_of_one_use(noise_multiplier, 1, 1))
     if level == "node" or batch == samples or whole > HOPELESS:

@@ -39,7 +39,7 @@ def test_labels_are_those_given_and_held_out_samples_do_not_depend_on_them():
         ({"labels": [0.5]}, "give an integer from 0 to 9"),
         ({"samples": 3, "spread": 0}, "spread is 0"),
         ({"samples": 3, "classes": 1}, "classes is 1"),
-        ({"samples": 10**13}, "give fewer samples"),
+        ({"samples": 10**13}, "give fewer of either"),
         ({"samples": 3, "test_labels": [-1]}, "test_labels has the label -1"),
     ],
 )

@@ -134,8 +134,10 @@ def test_own_files_are_the_sites_and_test_them(tmp_path):
         ),
         ("hot,label\n" + "1,a\n" * 3, "with 3 rows; give at least 5"),
         ("hot,label\n" + "1,a\n" * 5 + ",b\n", "whose column hot has no value in line 7; fill it"),
-        ("hot,label\n" + "x,a\n" * 6, "whose column hot holds 'x', no number"),
-        ("hot,label\n" + "inf,a\n" * 6, "whose column hot has a number that is not finite"),
+        ("hot,label\n" + "1,a\n" * 6 + "x,a\n", "whose column hot holds 'x' in line 8, no number"),
+        ("hot,label\n" + "1,a\n" * 6 + "1,nan\n", "whose column label has no value in line 8; fill it"),
+        ("hot,label\n" + "1e39,a\n" * 6, "whose column hot holds 1e+39 in line 2; give finite numbers"),
+        ("hot,label\n" + "inf,a\n" * 6, "whose column hot holds inf in line 2; give finite numbers"),
         ("wet,label\n" + "1,a\n" * 6, "has the columns ['wet', 'label'], and"),
         ("", "which cannot be read"),
     ],
@@ -146,3 +148,33 @@ def test_files_that_are_no_data_are_refused(text, words, tmp_path):
     sites = read(tmp_path, SITE.replace("samples = 10", "data = 'site_{}.csv'") + AIM)
     with pytest.raises(ValueError, match=re.escape(words)):
         data_of(sites)
+
+
+def test_labels_are_the_same_however_numbers_are_written(tmp_path):
+    rows = {"site_1.csv": "{}", "site_2.csv": "{}.0", "site_3.csv": " {}"}
+    for name, written in rows.items():
+        lines = [f"0.{i},{i},{written.format(i % 3)}" for i in range(20)]
+        (tmp_path / name).write_bytes("\r\n".join(["hot,wet,label", *lines, "", ""]).encode())
+    held = data_of(read(tmp_path, SITE.replace("samples = 10", "data = 'site_{}.csv'") + AIM))
+    assert held.dataset.classes == 3 and held.table.shape == (3, 14)
+
+
+def test_a_tiny_alpha_leaves_each_site_one_class():
+    group = advice.Group(200, 0.1, 1e6, 0.2, samples=30)
+    for alpha in (1e-3, 1e-5, 1e-300):
+        sites = advice.Sites([group], advice.Aim(accuracy=0.5), advice.Data(alpha=alpha))
+        held = data_of(sites)
+        classes = [len(np.unique(held.dataset.train.labels[row])) for row in held.table]
+        assert np.mean(np.array(classes) == 1) > 0.9
+        assert len(np.unique(held.dataset.train.labels)) == 10  # not all sites the same one
+
+
+def test_what_stands_in_is_not_said_of_sites_with_data_of_their_own(tmp_path):
+    write(tmp_path, 3)
+    text = SITE.replace("samples = 10", "data = 'site_{}.csv'") + AIM
+    assert read(tmp_path, text + "[data]\nseed = 3\n").data.seed == 3
+    with pytest.raises(ValueError, match="the sites have their own; leave out all but seed"):
+        read(tmp_path, text + "[data]\nclasses = 2\n")
+    twice = text.replace("count = 3", "count = 1") + text.replace(AIM, "").replace("count = 3", "count = 1")
+    with pytest.raises(ValueError, match="for two sites; give each a file of its own"):
+        read(tmp_path, twice)

@@ -12,6 +12,8 @@ NUMBERS = (
     *(f"{name}{end}" for name in ACCURACIES for end in ("", "_std", "_low", "_high")),
 )
 """Of a row of the table of candidates, what must be numbers."""
+TOLD = {"name": str, "kind": str, "misses": list, "meets": bool, "diverged": bool}
+KINDS = ("alone", "server", "together", "representatives")
 PARTS = {
     "table": list,
     "stress": dict,
@@ -35,7 +37,9 @@ def check_advice(given: Any, told: str) -> None:
         raise ValueError(f"{told} has the advice {short(given)}; {remedy}")
     rows = given["table"]
     is_number = lambda value: isinstance(value, int | float) and not isinstance(value, bool)
-    if not rows or not all(isinstance(row, dict) and all(is_number(row.get(name)) for name in NUMBERS) for row in rows):
+    of_kind = lambda row: all(isinstance(row.get(name), kind) for name, kind in TOLD.items()) and row["kind"] in KINDS
+    whole = lambda row: isinstance(row, dict) and of_kind(row) and all(is_number(row.get(name)) for name in NUMBERS)
+    if not rows or not all(map(whole, rows)):
         raise ValueError(f"{told} has a table of candidates without their numbers; {remedy}")
 
 

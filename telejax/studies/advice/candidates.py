@@ -9,7 +9,7 @@ import optax
 
 from telejax.algorithms import registry
 from telejax.algorithms.base import Algorithm
-from telejax.errors import check_list
+from telejax.errors import check_list, is_kind, is_text, short
 from telejax.optimizers import optimizer
 
 Kind = Literal["alone", "server", "together", "representatives"]
@@ -57,7 +57,10 @@ def candidates(
     """
     sgd = optimizer(optax.sgd, learning_rate=RATES[0])
     if methods is not None:
-        texts = check_list("methods", methods, "give texts, such as ['teleportation:active=4/ring']")
+        remedy = "give texts, such as ['teleportation:active=4/ring']"
+        texts: list[str] = check_list("methods", methods, remedy) if is_kind(methods, list | tuple) else [""]
+        if not all(is_text(text) and text for text in texts):
+            raise ValueError(f"methods is {short(methods)}; {remedy}")
         asked = ["local_training", *(text for text in texts if text != "local_training")]
     else:
         asked = _usual(nodes, server)

@@ -19,6 +19,8 @@ from telejax.tasks.classification import Classification, classification
 LABEL = "label"
 """The column of a site's file that is to be predicted; the others are numbers, the inputs."""
 LEAST_ROWS = 5
+MOST_NUMBER = 1e18
+"""Of an input, whose square float32 still holds."""
 EVALUATED = (50, 250, 600)
 """Samples that judge a model, of those that nodes hold, to tune with and to test."""
 
@@ -78,12 +80,20 @@ def _dealt_labels(sites: Sites) -> NDArray[np.int64]:
         if data.alpha is None:
             shares = np.full((group.count, len(own)), 1 / len(own))
         else:
-            drawn = np.maximum(stream.standard_gamma(data.alpha, (group.count, len(own))), 1e-300)
-            shares = drawn / drawn.sum(axis=1, keepdims=True)
+            shares = _dirichlet(stream, data.alpha, (group.count, len(own)))
         counts = np.zeros((group.count, classes), np.int64)
         counts[:, own] = stream.multinomial(group.samples or 0, shares)
         found.append(counts)
     return np.concatenate(found)
+
+
+def _dirichlet(stream: np.random.Generator, alpha: float, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Rows of shares; where all gamma variables of a row are below all floats (a tiny alpha), one class has all."""
+    drawn = stream.standard_gamma(alpha, shape)
+    gone = np.flatnonzero(drawn.sum(axis=1) < np.finfo(float).tiny)
+    drawn[gone] = np.eye(shape[1])[stream.integers(shape[1], size=len(gone))]
+    shares: NDArray[np.float64] = drawn / drawn.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _synthetic(data: Data, counts: NDArray[np.int64]) -> SiteData:
@@ -151,12 +161,18 @@ def _of_files(groups: Sequence[Group], seed: int) -> SiteData:
         if table.columns != columns:
             raise ValueError(f"data of {str(file)!r} has the columns {short(table.columns)}, and {str(files[0])!r} "
                              f"has {short(columns)}; give all files the same columns")  # fmt: skip
-    texts = pl.concat([table[LABEL].cast(pl.String) for table in tables])
-    classes = {text: place for place, text in enumerate(sorted(texts.unique().to_list(), key=_in_order))}
+    texts = pl.concat([table[LABEL] for table in tables])
+    numbers = texts.cast(pl.Float64, strict=False)
+    if not numbers.null_count():  # 1 and 1.0 are the same class
+        called = numbers.cast(pl.String)
+        tables = [table.with_columns(pl.col(LABEL).cast(pl.Float64).cast(pl.String)) for table in tables]
+    else:
+        called = texts
+    classes = {text: place for place, text in enumerate(sorted(called.unique().to_list(), key=_in_order))}
     if len(classes) < 2:
         raise ValueError(f"data of all sites has one label, {short(texts[0])}; give at least two classes")
     inputs = [table.drop(LABEL).to_numpy().astype(np.float32) for table in tables]
-    labels = [np.array([classes[one] for one in table[LABEL].cast(pl.String)], np.int32) for table in tables]
+    labels = [np.array([classes[one] for one in table[LABEL]], np.int32) for table in tables]
     stream = np.random.default_rng([seed, 5])
     parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
     first = 0
@@ -175,8 +191,8 @@ def _of_files(groups: Sequence[Group], seed: int) -> SiteData:
     held = pad_rows([np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)])
     mean, std = split["train"].inputs.mean(axis=0), split["train"].inputs.std(axis=0)
     std = np.where(std > 0, std, 1)
-    numbers = tuple(map(float, mean)), tuple(map(float, std))
-    dataset = Dataset("the sites' own data", split["train"], split["validation"], split["test"], *numbers)
+    moments = tuple(map(float, mean)), tuple(map(float, std))
+    dataset = Dataset("the sites' own data", split["train"], split["validation"], split["test"], *moments)
     owners = np.repeat(np.arange(len(files)), [len(rows) for rows in parts["test"]]).astype(np.int32)
     return SiteData(dataset, held, owners)
 
@@ -188,22 +204,39 @@ def _read(file: Path) -> pl.DataFrame:
     if not file.is_file():
         raise ValueError(f"{told}, which is no file; {remedy}")
     try:
-        table = pl.read_csv(file.read_bytes(), infer_schema_length=None)
+        text = file.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip() + b"\n"
+        table = pl.read_csv(text, infer_schema=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ValueError(f"{told}, which cannot be read: {str(error).splitlines()[0]}; {remedy}") from error
     if LABEL not in table.columns or table.width < 2:
         raise ValueError(f"{told}, with the columns {short(table.columns)}; {remedy}")
     if table.height < LEAST_ROWS:
         raise ValueError(f"{told}, with {table.height} rows; give at least {LEAST_ROWS}, of which some test the site")
-    for name, column in zip(table.columns, table.get_columns(), strict=True):
-        if column.null_count():
-            line = 2 + int(column.is_null().arg_max() or 0)
-            raise ValueError(f"{told}, whose column {name} has no value in line {line}; fill it")
-        if name != LABEL and not column.dtype.is_numeric():
-            raise ValueError(f"{told}, whose column {name} holds {short(column[0])}, no number; {remedy}")
-        if name != LABEL and not column.is_finite().all():
-            raise ValueError(f"{told}, whose column {name} has a number that is not finite; clean it")
-    return table
+    return table.select(_column(told, column.str.strip_chars(), remedy) for column in table.get_columns())
+
+
+def _column(told: str, column: pl.Series, remedy: str) -> pl.Series:
+    """The labels as texts, the other columns as numbers that float32 holds."""
+    missing = (column.is_null() | column.str.to_lowercase().is_in(["", "nan", "null", "na"])).fill_null(True)
+    if missing.any():
+        raise ValueError(f"{told}, whose column {column.name} has no value in line {_line(missing)}; fill it")
+    if column.name == LABEL:
+        return column
+    numbers = column.cast(pl.Float64, strict=False)
+    if (strange := numbers.is_null()).any():
+        found = short(column.filter(strange)[0])
+        raise ValueError(
+            f"{told}, whose column {column.name} holds {found} in line {_line(strange)}, no number; {remedy}"
+        )
+    if (wild := ~numbers.is_finite() | (numbers.abs() > MOST_NUMBER)).any():
+        where = f"{told}, whose column {column.name} holds {numbers.filter(wild)[0]:g} in line {_line(wild)}"
+        raise ValueError(f"{where}; give finite numbers, at most {MOST_NUMBER:g}")
+    return numbers
+
+
+def _line(rows: pl.Series) -> int:
+    """Of the file, of the first row that is marked."""
+    return 2 + int(rows.arg_max() or 0)
 
 
 def _in_order(text: str) -> tuple[int, float, str]:

@@ -254,6 +254,8 @@ class Sites:
             )
         if len({one.data is None for one in groups}) > 1:
             raise ValueError("data is given for some groups and not for others; give the files of all, or of none")
+        if groups[0].data is not None and self.data != Data(seed=self.data.seed):
+            raise ValueError("data says what stands in for data, and the sites have their own; leave out all but seed")
         if self.nodes < 2:
             raise ValueError("count adds up to 1 site; give at least 2, for one has nobody to train with")
         if self.nodes > MAX_SITES:

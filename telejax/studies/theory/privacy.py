@@ -51,13 +51,13 @@ def epsilon(
     >>> epsilon(5.0, uses=100, batch=8, samples=500)
     0.545 (delta 1e-05, one sample of a node replaced, observer of all messages who knows who is active)
     """
-    POSITIVE.check("noise_multiplier", noise_multiplier)
+    noise_multiplier = POSITIVE.check("noise_multiplier", noise_multiplier)
     given = _checked(uses, batch, samples, level, delta)
     if active is None and nodes is None:
         return accountant.spent(float(noise_multiplier), **given)
     active, nodes = _drawn(active, nodes, level)
     hidden = {**given, "level": "sample", "batch": active, "samples": nodes}
-    return Epsilon(accountant.spent(float(noise_multiplier) * active**0.5, **hidden), HIDDEN.format(delta))
+    return Epsilon(accountant.spent(float(noise_multiplier) * active**0.5, **hidden), HIDDEN.format(given["delta"]))
 
 
 def noise_for(
@@ -81,6 +81,8 @@ def noise_for(
     """
     target = POSITIVE.check("epsilon", epsilon)
     given = _checked(uses, batch, samples, level, delta)
+    if given["uses"] == 0:
+        raise ValueError("uses is 0, which spends nothing at any noise; give an integer of at least 1")
     return accountant.noise(target, **given)
 
 
@@ -106,7 +108,7 @@ def most_uses(rounds: int, *, nodes: int, active: int, local_steps: int = 1, pro
     rounds = check_integer("rounds", rounds, minimum=1, maximum=MOST)
     active, nodes = _drawn(active, nodes, "node")
     local_steps = check_integer("local_steps", local_steps, minimum=1, maximum=MOST)
-    PROBABILITY.check("probability", probability)
+    probability = PROBABILITY.check("probability", probability)
     if active == nodes:
         return rounds * local_steps
     return int(scipy.stats.binom.isf(probability / nodes, rounds, active / nodes)) * local_steps
