@@ -12,7 +12,7 @@ from typing import Any, get_args
 import jax
 
 from telejax.backend import factories
-from telejax.errors import NON_NEGATIVE, POSITIVE, check_integer, check_kind, check_name, is_kind, plain
+from telejax.errors import NON_NEGATIVE, POSITIVE, check_integer, check_kind, check_name, is_kind, plain, short
 from telejax.mixing.forms import MAX_ENTRIES, Mixing
 from telejax.mixing.means import Mean
 from telejax.mixing.rules import (
@@ -239,7 +239,11 @@ def from_spec(argument: str, spec: str) -> Rule:
         raise ValueError(
             f"{argument} is {spec!r}, and {name} needs {' and '.join(missing)}; write {name}:{missing[0]}=1"
         )
-    return make(**factories.read(argument, name, texts, make))
+    values = factories.read(argument, name, texts, make)
+    try:
+        return make(**values)
+    except ValueError as error:
+        raise ValueError(f"{argument} is {short(spec)}: {error}") from error
 
 
 def check_rule(name: str, given: Any) -> Rule:

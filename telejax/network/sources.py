@@ -102,7 +102,8 @@ def check_sources(
         raise ValueError(f"hand_off is {hand_off!r}, without its number of sources; {AS}")
     rule = robust.from_spec("hand_off", f"{name}:{','.join(items)}")
     remedy = f"give from 2 to {active}, the active slots"
-    count = check_integer("sources", int(asked[0]), minimum=2, maximum=max(2, active), remedy=remedy)
+    called = f"hand_off is {short(hand_off)}: sources"
+    count = check_integer(called, int(asked[0]), minimum=2, maximum=max(2, active), remedy=remedy)
     if count > active:
         raise ValueError(f"hand_off is {hand_off!r}, and there is {active} active slot; leave it out")
     rule.check(f"hand_off of {count} sources", count)

@@ -362,7 +362,8 @@ BAD = {
 }
 HAND_OFF = {
     "median:sources=9": "sources is 9; give from 2 to 8, the active slots",
-    "median:sources=1": "sources is 1",
+    "median:sources=1": "hand_off is 'median:sources=1': sources is 1",
+    "geometric_median:floor=-1,sources=3": "hand_off is 'geometric_median:floor=-1': floor is -1.0",
     "median": "sources",
     "median:sources=x": "sources",
     "mean:sources=3": "unknown rule in hand_off 'mean'; did you mean 'median'?",

@@ -54,16 +54,16 @@ class Outcome:
     name: str
     kind: Kind
     active: int
-    """Sites at work at a time, of
-    sites: those that took part."""
+    """Sites at work at a time."""
     sites: int
+    """Those that took part."""
     learning_rate: float
     history: pl.DataFrame
     """A row for each seed and evaluation."""
     load: float
-    """Bytes that the busiest site sent and received until the end, and
-    load_mean: those of a site on average."""
+    """Bytes that the busiest site sent and received until the end."""
     load_mean: float
+    """Those of a site on average."""
     seconds: float
     """Of a gradient, on average over sites."""
     bytes_scale: float = 1.0
