@@ -4,13 +4,13 @@ Nothing here imports jax before a subcommand runs, so that ``--help`` and mistyp
 """
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 
 import tyro
 
+from telejax.backend.plain_numbers import is_plain_number
 from telejax.cli.advise import Advise
 from telejax.cli.compare import Compare
 from telejax.cli.doctor import Doctor
@@ -40,7 +40,6 @@ SUBCOMMANDS: dict[str, Callable[..., Command]] = {
 NARROWEST_HELP = 20  # columns
 PATHS = ("--out", "--data-dir")
 """Options whose values may be any letters."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|infinity|nan)", re.IGNORECASE | re.ASCII)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +118,7 @@ def _loose_number(given: Sequence[str]) -> tuple[str, str] | None:
     for text in given:
         if text.startswith("--"):
             option = text
-        elif option and option not in PATHS and NUMBER.fullmatch(text) is None and _is_number(text):
+        elif option and option not in PATHS and _is_number(text) and not is_plain_number(text):
             return option, text
     return None
 

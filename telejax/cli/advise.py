@@ -47,6 +47,7 @@ class Advise(Compiling):
     def run(self) -> int:
         from telejax.backend.sharding import check_platform
         from telejax.cli.output import Output, tell
+        from telejax.cli.recorded import recorded
         from telejax.results.files import check_free
         from telejax.studies.advice.advise import advise
         from telejax.studies.advice.site_file import read_sites
@@ -55,7 +56,7 @@ class Advise(Compiling):
         sites = read_sites(self.sites, argument="SITES.TOML")
         check_free(self.out, self.force, argument="--out")
         found = advise(sites, methods=self.methods or None, seeds=self.seeds, seed=self.seed, progress=self.progress)
-        found.command.update(self._recorded())
+        found.command.update(recorded(self))
         output = Output()
         output.print(found)
         output.say(found.sentence())
@@ -75,8 +76,3 @@ class Advise(Compiling):
             tell(f"{self.sites}: no candidate reaches the aim, {found.shortfall()}")
             return 2
         return 1 if output.failed else 0
-
-    def _recorded(self) -> dict[str, object]:
-        from telejax.cli.recorded import recorded
-
-        return recorded(self)

@@ -26,20 +26,11 @@ class Methods(Compiling):
         check_integer("--active", self.active, minimum=1, maximum=self.nodes)
 
     def run(self) -> int:
-        import rich.box
-        from rich.table import Table
-
         from telejax.backend.bars import progress_bar
         from telejax.cli.output import Output
+        from telejax.results.kept import tight_table
 
-        table = Table(
-            title=f"{self.nodes} nodes, {self.active} of them active where a method draws them",
-            title_justify="left",
-            box=rich.box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = tight_table(f"{self.nodes} nodes, {self.active} of them active where a method draws them")
         table.add_column("method", min_width=max(len(one.name) for one in registry.METHODS))
         table.add_column("graph")
         for column in ("mes-\nsages", "gra-\ndients", "mem-\nory"):

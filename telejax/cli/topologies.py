@@ -36,11 +36,9 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
         check_integer("--seed", self.seed, minimum=0)
 
     def run(self) -> int:
-        import rich.box
-        from rich.table import Table
-
         from telejax.cli.output import Output
         from telejax.results.files import check_free, new_folder, write_picture
+        from telejax.results.kept import tight_table
         from telejax.topology import NAMES, table
 
         check_free(self.out, self.force, argument="--out")
@@ -57,8 +55,7 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
 
         output = Output()
         output.write(write, self.out)  # before printing, for a reader such as head may end early
-        look: dict[str, Any] = {"box": rich.box.SIMPLE_HEAD, "show_edge": False, "padding": (0, 1, 0, 0)}
-        shown = Table(title=f"{self.nodes} nodes", title_justify="left", **look)
+        shown = tight_table(f"{self.nodes} nodes")
         columns = (
             "period",
             "degree",

@@ -9,11 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from telejax.backend.plain_numbers import is_plain_number
 from telejax.errors import Bound, check_path, short
 
 MAX_NODE = 2**31 - 2
-NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?(inf|infinity|nan)"
-"""Infinite ones too, which a bound refuses in its own words."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,6 @@ def _node(name: str, text: str) -> int:
 
 
 def _number(name: str, text: str) -> float:
-    if re.fullmatch(NUMBER, text, re.IGNORECASE) is None:  # Python takes 1_0 for 10, and the digits of other scripts
+    if not is_plain_number(text):
         raise ValueError(f"{name} is {short(text)}; give a number")
     return float(text)

@@ -25,7 +25,8 @@ def local_accuracy() -> tuple[Metric, Metric]:
     says so (``classification(test_owners=...)``), or else all test samples, weighted so that labels are as frequent as
     among its training samples. ``accuracy_local`` is the mean over nodes, ``accuracy_local_worst`` that over the tenth
     of them with the lowest accuracy, as in Li et al. 2020 (arXiv 1905.10497). Of more than 10 000 nodes, as many at
-    equal distances are looked at; where some nodes lie, the honest ones.
+    equal distances are looked at; where some nodes lie, the honest ones. A task needs a member ``accuracy_at``, as that
+    of :func:`telejax.tasks.classification`; any other is refused.
 
     >>> import optax, telejax as tj
     >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.5)

@@ -19,7 +19,7 @@ from telejax.errors import (
     check_number,
     short,
 )
-from telejax.topology import spectrum
+from telejax.topology import effective, spectrum
 from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 from telejax.topology.sizes import check_entries
 
@@ -200,9 +200,7 @@ class Topology:
         >>> [round(tj.topology.from_spec(name, 16).effective_neighbours(), 1) for name in ("ring", "complete")]
         [8.5, 16.0]
         """
-        from telejax.topology.effective import effective_neighbours
-
-        return effective_neighbours(self.rounds, OPEN_SHARE.check("decay", decay))
+        return effective.effective_neighbours(self.rounds, OPEN_SHARE.check("decay", decay))
 
     @property
     def is_symmetric(self) -> bool:

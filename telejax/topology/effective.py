@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix
-from telejax.topology.spectrum import apply
+from telejax.topology.spectrum import apply, circulant_row
 
 MOST_NODES, DENSE_NODES = 2**22, 1024
 """Nodes up to which all eigenvalues of a circulant matrix are known, and of any symmetric one."""
@@ -44,9 +44,7 @@ def effective_neighbours(rounds: Sequence[MixingMatrix], decay: float) -> float 
 
 def _spectrum(one: Circulant) -> np.ndarray:
     """Squared moduli of the eigenvalues."""
-    row = np.zeros(one.nodes)
-    np.add.at(row, np.asarray(one.offsets) % one.nodes, one.weights)
-    kept: np.ndarray = np.abs(np.fft.fft(row)) ** 2
+    kept: np.ndarray = np.abs(np.fft.fft(circulant_row(one))) ** 2
     return kept
 
 

@@ -207,14 +207,19 @@ def _dense_rate(rounds: Sequence[FixedMatrix]) -> float:
     return float(np.clip(scipy.linalg.eigvalsh(laplacian, subset_by_index=[1, 1])[0], 0, 1))
 
 
+def circulant_row(one: Circulant) -> np.ndarray:
+    """The first row, float64 (nodes,), whose Fourier transform is the eigenvalues."""
+    row = np.zeros(one.nodes)
+    row[one.offsets] = one.weights
+    return row
+
+
 def least_eigenvalue(one: FixedMatrix) -> float:
     """Of a symmetric matrix: by FFT, by dense eigenvalues, or by Lanczos iteration."""
     if isinstance(one, Complete):
         return one.kept if one.nodes > 1 else 1.0
     if isinstance(one, Circulant):
-        row = np.zeros(one.nodes)
-        row[one.offsets] = one.weights
-        return float(np.fft.rfft(row).real.min())
+        return float(np.fft.rfft(circulant_row(one)).real.min())
     matrix = one.sparse()
     if one.nodes <= DENSE_NODES:
         return float(scipy.linalg.eigvalsh(matrix.toarray(), subset_by_index=[0, 0])[0])

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -15,7 +16,7 @@ from telejax.results.report import advised
 from telejax.results.report.answer import answer, headline, title
 from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
 from telejax.results.report.doubts import doubts
-from telejax.results.report.numbers import MOST_LINES, best_first, finals
+from telejax.results.report.numbers import MOST_LINES, Row, best_first, finals
 from telejax.results.report.subject import Subject, in_words
 from telejax.results.report.tables import config_text, cost_table, facts, result_table
 from telejax.results.report.words import Words
@@ -129,21 +130,7 @@ def content(subject: Subject, words: Words) -> dict[str, Any]:
         "specs": {"along": specification(len(lines), False), "whiskers": specification(len(lines), True)},
         "texts": {key: words.raw(key) for key in SCRIPT_TEXTS},
     }
-    answers = answer(subject, rows, words)
-    said = {
-        "title": title(subject, words),
-        "decision": [],
-        "answers": answers,
-        "headline": headline(subject, answers),
-        "facts": facts(subject, words),
-        "results": result_table(subject, rows, words),
-        "results_lead": words("results_lead"),
-        "costs": cost_table(subject, rows, words),
-        "costs_lead": words("costs_lead"),
-        "doubts": doubts(subject, rows, words),
-    }
-    if subject.kind == "advice":
-        said = _advised(subject, words)
+    said = _advised(subject, words) if subject.kind == "advice" else _compared(subject, rows, words)
     return {
         **said,
         "subject": subject,
@@ -155,8 +142,25 @@ def content(subject: Subject, words: Words) -> dict[str, Any]:
     }
 
 
+def _compared(subject: Subject, rows: Sequence[Row], words: Words) -> dict[str, Any]:
+    """What a report says of runs side by side."""
+    answers = answer(subject, rows, words)
+    return {
+        "title": title(subject, words),
+        "decision": [],
+        "answers": answers,
+        "headline": headline(subject, answers),
+        "facts": facts(subject, words),
+        "results": result_table(subject, rows, words),
+        "results_lead": words("results_lead"),
+        "costs": cost_table(subject, rows, words),
+        "costs_lead": words("costs_lead"),
+        "doubts": doubts(subject, rows, words),
+    }
+
+
 def _advised(subject: Subject, words: Words) -> dict[str, Any]:
-    """What only a report of an advice says, in place of what the others say."""
+    """What a report says of an advice."""
     advice, nodes = subject.config["advice"], subject.config["nodes"]
     return {
         "title": advised.title(nodes, words),

@@ -1,22 +1,17 @@
 """The advice: what was simulated, what is recommended, how it prints, is drawn, saved and reported."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-import rich.box
 from rich.table import Table
 
 from telejax.errors import check_integer, check_kind
-from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported
+from telejax.results.kept import Kept, tight_table
 from telejax.results.spread import mean_and_spread
 from telejax.studies.advice.candidates import Candidate
-from telejax.studies.advice.decide import Decision, decide
+from telejax.studies.advice.decide import Decision, decide, exceeded
 from telejax.studies.advice.outcome import ACCURACIES, Outcome
 from telejax.studies.advice.runs import Trials
 from telejax.studies.advice.sites import Aim, Prices
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
 
     from telejax.results.report.subject import Subject
 
-PICTURE = "advice.png"
 SAID = {
     "server": "A server is better",
     "together": "Train together, all at once",
@@ -37,8 +31,10 @@ CHECKED_FROM = 1000
 
 
 @dataclass(frozen=True, repr=False)
-class Advice(Reported):
+class Advice(Kept):
     """The outcome of :func:`telejax.advise`."""
+
+    picture: ClassVar[str] = "advice.png"
 
     trials: Trials
     """The sites."""
@@ -107,7 +103,8 @@ class Advice(Reported):
         """What is recommended, simulated anew with seeds that had no part in it.
 
         Returns:
-            A row a seed: ``seed``, ``accuracy``, ``worst``, ``hours`` and whether it ``meets`` the aim.
+            A row a seed: ``seed``, ``accuracy``, ``worst``, ``hours``, ``gigabytes`` and ``load`` (gigabytes),
+            ``cost`` and whether it ``meets`` the aim.
 
         Raises:
             ValueError: fewer than one seed, or nothing is recommended.
@@ -125,9 +122,8 @@ class Advice(Reported):
             at = own.at(row["rounds"])
             costs = own.costs(at, aim, prices)
             there = all(getattr(aim, name) is None or at[name] >= getattr(aim, name) for name in ACCURACIES)
-            limits = ((costs["hours"], aim.hours), (costs["cost"], aim.cost))
-            within = all(most is None or cost is None or cost <= most for cost, most in limits)
-            rows.append({"seed": seed, **{name: at[name] for name in ACCURACIES}, **costs, "meets": there and within})
+            meets = there and not exceeded(costs, aim)
+            rows.append({"seed": seed, **{name: at[name] for name in ACCURACIES}, **costs, "meets": meets})
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def history(self) -> pl.DataFrame:
@@ -179,22 +175,6 @@ class Advice(Reported):
         costs = outcome.costs(at, self.trials.sites.aim, self.trials.sites.prices)
         return {"name": outcome.name, "active": outcome.active, "sites": outcome.sites, **at, **costs}
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet, table.csv and config.json into a new folder, all or nothing, then the picture.
-
-        Raises:
-            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
-            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
-                the path is a file or a symbolic link.
-            OSError: the folder cannot be written; what was there before is kept.
-        """
-        with new_folder(path, overwrite, later=[PICTURE]) as folder:
-            self.history().write_parquet(folder / "history.parquet")
-            self.table.with_columns(pl.col("misses").list.join(" ")).write_csv(folder / "table.csv")
-            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
-        write_picture(Path(path) / PICTURE, self._picture, kept=["history.parquet", "table.csv", "config.json"])
-        return Path(path)
-
     def plot(self) -> "matplotlib.figure.Figure":
         """The accuracy on the sites' own data against hours, gigabytes and cost."""
         from telejax.studies.advice.picture import plot_advice
@@ -202,6 +182,13 @@ class Advice(Reported):
         prices = self.trials.sites.prices
         currency = "" if prices is None else prices.currency
         return plot_advice(self.table, self.trials.sites.aim, self.recommended, currency)
+
+    def _tables(self) -> dict[str, pl.DataFrame]:
+        table = self.table.with_columns(pl.col("misses").list.join(" "))
+        return {"history.parquet": self.history(), "table.csv": table}
+
+    def _saved_config(self) -> dict[str, Any]:
+        return self.config
 
     def _picture(self) -> bytes:
         from telejax.results.plots import figure_png
@@ -244,25 +231,15 @@ class Advice(Reported):
     def __rich__(self) -> Table:
         sites = self.trials.sites
         seeds = self.outcomes[0].history["seed"].n_unique()
-        table = Table(
-            title=f"{sites.nodes:,} sites, {sites.describe_data()}, {seeds} seeds: accuracy on own data",
-            title_justify="left",
-            box=rich.box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = tight_table(f"{sites.nodes:,} sites, {sites.describe_data()}, {seeds} seeds: accuracy on own data")
         table.add_column("> recommended\n* beaten by nothing", min_width=22, overflow="fold")
         priced = [] if sites.prices is None else [sites.prices.currency]
         for title in ("rounds", "accu-\nracy", "worst\ntenth", "hours", "GB", "GB of\nbusiest", *priced):
             table.add_column(title, justify="right", no_wrap=True)
         for row in self.table.iter_rows(named=True):
             mark = "> " if row["name"] == self.recommended else "* " if row["pareto"] else "  "
-            what = (
-                "diverged"
-                if row["diverged"]
-                else f"misses {' and '.join(row['misses'])}".replace("safely", "it at times")
-            )
+            missed = " and ".join("it at times" if name == "safely" else name for name in row["misses"])
+            what = "diverged" if row["diverged"] else f"misses {missed}"
             table.add_row(
                 mark + row["name"] + ("" if row["meets"] else f"\n  {what}"),
                 f"{row['rounds']}",

@@ -9,6 +9,9 @@ import optax
 
 from telejax.algorithms import registry
 from telejax.algorithms.base import Algorithm
+from telejax.algorithms.fedavg import FedAvg
+from telejax.algorithms.local_training import LocalTraining
+from telejax.algorithms.scaffold import Scaffold
 from telejax.errors import check_list, is_kind, is_text, short
 from telejax.optimizers import optimizer
 
@@ -38,9 +41,9 @@ class Candidate:
 
 def kind_of(method: Algorithm, nodes: int) -> Kind:
     """What a method asks of the sites."""
-    if method.gossip_messages(nodes) == ((0,),) and type(method).__name__ == "LocalTraining":
+    if isinstance(method, LocalTraining):
         return "alone"
-    if type(method).__name__ in ("FedAvg", "Scaffold"):
+    if isinstance(method, FedAvg | Scaffold):
         return "server"
     return "together" if method.slots(nodes) == nodes else "representatives"
 

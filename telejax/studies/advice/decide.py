@@ -1,6 +1,6 @@
 """The decision: what reaches the aim, what nothing else beats, what is recommended."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +77,7 @@ def _row(outcome: Outcome, aim: Aim, prices: Prices | None) -> dict[str, Any]:
         wanted = {name: getattr(aim, name) for name in ACCURACIES if getattr(aim, name) is not None}
         misses = {name: max(0.0, 1 - at[f"{name}_low"] / goal) for name, goal in wanted.items() if at[name] < goal}
         misses = misses or {"safely": 0.0}  # on average it is there
-    for name, most in (("hours", aim.hours), ("cost", aim.cost)):
-        if most is not None and (cost := costs[name]) is not None and cost > most:
-            misses[name] = cost / most - 1 if most else 1.0
+    misses |= exceeded(costs, aim)
     return {
         "name": outcome.name,
         "kind": outcome.kind,
@@ -92,6 +90,17 @@ def _row(outcome: Outcome, aim: Aim, prices: Prices | None) -> dict[str, Any]:
         "misses": list(misses),
         "diverged": at["diverged"],
         "short": sum(misses.values()) + (1e9 if at["diverged"] else 0.0),
+    }
+
+
+def exceeded(costs: Mapping[str, float | None], aim: Aim) -> dict[str, float]:
+    """Which limits of an aim are exceeded, and by what share of them."""
+    limits = {"hours": aim.hours, "cost": aim.cost}
+    known = {name: (costs[name], most) for name, most in limits.items()}
+    return {
+        name: cost / most - 1 if most else 1.0
+        for name, (cost, most) in known.items()
+        if cost is not None and most is not None and cost > most
     }
 
 

@@ -159,8 +159,8 @@ def _of_files(groups: Sequence[Group], seed: int) -> SiteData:
     columns = tables[0].columns
     for file, table in zip(files, tables, strict=True):
         if table.columns != columns:
-            raise ValueError(f"data of {str(file)!r} has the columns {short(table.columns)}, and {str(files[0])!r} "
-                             f"has {short(columns)}; give all files the same columns")  # fmt: skip
+            told = f"data of {str(file)!r} has the columns {short(table.columns)}"
+            raise ValueError(f"{told}, and {str(files[0])!r} has {short(columns)}; give all files the same columns")
     texts = pl.concat([table[LABEL] for table in tables])
     numbers = texts.cast(pl.Float64, strict=False)
     if not numbers.null_count():  # 1 and 1.0 are the same class

@@ -38,6 +38,13 @@ def read_sites(path: str | os.PathLike[str], argument: str = "path") -> Sites:
     Raises:
         ValueError: no file, no TOML, an unknown table or key, a value out of its range, a site without a line, without
             samples, or whose data file is absent; with file, line and key.
+
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "sites.toml")
+    >>> site = "[[site]]\\ncount = 3\\nsamples = 40\\nlatency = 0.02\\nbandwidth = 1e6\\nseconds = 0.5\\n"
+    >>> written = file.write_text(site + "[aim]\\naccuracy = 0.9")
+    >>> read_sites(file).nodes
+    3
     """
     tables, where = read_toml(argument, path)
     folder = Path(path).parent

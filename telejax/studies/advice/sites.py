@@ -260,17 +260,13 @@ class Sites:
             raise ValueError("count adds up to 1 site; give at least 2, for one has nobody to train with")
         if self.nodes > MAX_SITES:
             raise ValueError(f"count adds up to {self.nodes} sites; give at most {MAX_SITES}")
-        self.check_aim(self.aim, self.prices)
+        if self.prices is None and (self.aim.cost is not None or self.aim.least == "cost"):
+            told = "least is 'cost'" if self.aim.cost is None else f"cost is {self.aim.cost}"
+            raise ValueError(f"{told}, and there are no prices; give prices, or leave it out")
         for one in groups:
             known = self.data.classes if self.data.kind == "synthetic" else 10
             if one.labels and max(one.labels) >= known:
                 raise ValueError(f"labels has {max(one.labels)}, and data has {known} classes; give less")
-
-    def check_aim(self, aim: Aim, prices: Prices | None) -> None:
-        """Raise a ValueError where an aim speaks of a cost and nobody knows what things cost."""
-        if prices is None and (aim.cost is not None or aim.least == "cost"):
-            told = f"cost is {aim.cost}" if aim.cost is not None else "least is 'cost'"
-            raise ValueError(f"{told}, and there are no prices; give prices, or leave it out")
 
     @property
     def nodes(self) -> int:

@@ -1,20 +1,16 @@
 """What a comparison of several methods on one task found: a table, a picture, a folder."""
 
-import json
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-import rich.box
 from rich.table import Table
 
 from telejax.errors import check_list, check_name
-from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported, check_fields
+from telejax.results.kept import Kept, tight_table
+from telejax.results.report.reported import check_fields
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
 
@@ -26,11 +22,9 @@ if TYPE_CHECKING:
 COLUMNS = "give a list of columns, such as ['loss']"
 
 
-class Compared(Reported):
+class Compared(Kept):
     """What is saved, reported and shown of methods side by side, at one number of nodes or at several."""
 
-    picture: ClassVar[str]
-    """The file of what :meth:`plot` draws."""
     config: dict[str, Any]
 
     @abstractmethod
@@ -45,22 +39,11 @@ class Compared(Reported):
     def plot(self) -> "matplotlib.figure.Figure":
         """The tuned runs."""
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write history.parquet and config.json into a new folder, all or nothing, then the picture.
+    def _tables(self) -> dict[str, pl.DataFrame]:
+        return {"history.parquet": self.history()}
 
-        A picture that cannot be drawn or written is a warning; the data are kept.
-
-        Raises:
-            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
-            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
-                the path is a file or a symbolic link.
-            OSError: the folder cannot be written; what was there before is kept.
-        """
-        with new_folder(path, overwrite, later=[self.picture]) as folder:
-            self.history().write_parquet(folder / "history.parquet")
-            (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n")
-        write_picture(Path(path) / self.picture, self._picture, kept=["history.parquet", "config.json"])
-        return Path(path)
+    def _saved_config(self) -> dict[str, Any]:
+        return self.config
 
     def _subject(self) -> "Subject":
         from telejax.results.report.subject import of_comparison
@@ -75,14 +58,7 @@ class Compared(Reported):
     def _titled(self, told: str) -> Table:
         """A table to print, with the methods as its first column."""
         seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
-        table = Table(
-            title=f"{self.config['title']}, {seeds}: {told}",
-            title_justify="left",
-            box=rich.box.SIMPLE_HEAD,
-            pad_edge=False,
-            show_edge=False,
-            padding=(0, 1, 0, 0),
-        )
+        table = tight_table(f"{self.config['title']}, {seeds}: {told}")
         table.add_column("method", min_width=9, overflow="fold")
         return table
 

@@ -1,18 +1,15 @@
 """What a search returns: which candidate to take, why, and the table it was read from."""
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 import rich.box
 from rich.table import Table
 
-from telejax.results.files import new_folder, write_picture
-from telejax.results.report.reported import Reported, check_fields
+from telejax.results.kept import Kept
+from telejax.results.report.reported import check_fields
 from telejax.results.spread import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
 
@@ -30,8 +27,10 @@ LAST = 0.75  # rows from this share of a candidate's rounds on make its final ob
 
 
 @dataclass(frozen=True, repr=False)
-class SearchResult(Reported):
+class SearchResult(Kept):
     """The outcome of :func:`telejax.search`."""
+
+    picture: ClassVar[str] = "search.png"
 
     grid: pl.DataFrame
     """One row a candidate and step size: final objectives with their standard errors over seeds, and costs."""
@@ -114,24 +113,8 @@ class SearchResult(Reported):
 
         return plots.plot_search(self, axes)
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
-        """Write table.csv, history.parquet and config.json into a new folder, all or nothing, then search.png.
-
-        A picture that cannot be drawn or written is a warning; the data are kept.
-
-        Raises:
-            ValueError: a path that is never replaced: empty, the working or home directory, a parent of these.
-            FileExistsError: the folder exists and ``overwrite`` is False or it holds what telejax did not write; or
-                the path is a file or a symbolic link.
-            OSError: the folder cannot be written; what was there before is kept.
-        """
-        with new_folder(path, overwrite, later=["search.png"]) as folder:
-            self.table.write_csv(folder / "table.csv")
-            self.histories.write_parquet(folder / "history.parquet")
-            (folder / "config.json").write_text(json.dumps(self._saved_config(), indent=2) + "\n")
-        kept = ["table.csv", "history.parquet", "config.json"]
-        write_picture(Path(path) / "search.png", self._picture, kept)
-        return Path(path)
+    def _tables(self) -> dict[str, pl.DataFrame]:
+        return {"table.csv": self.table, "history.parquet": self.histories}
 
     def _subject(self) -> "Subject":
         from telejax.results.report.subject import of_search
@@ -139,7 +122,6 @@ class SearchResult(Reported):
         return of_search(self.histories, self._saved_config())
 
     def _saved_config(self) -> dict[str, Any]:
-        """The config as files and reports have it."""
         return {**self.config, "best": self.best, "rounds_used": self.rounds_used}
 
     def _picture(self) -> bytes:
