@@ -43,7 +43,7 @@ class Settings(Options):
     parts: tuple[str, ...] = ("nodes", "sorted", "active", "help", "gossip", "tokens", "rounds")
     largest: int = 20
     """log2 of the most nodes of TELEPORTATION."""
-    dsgd: int = 9
+    dsgd: int = 8
     """log2 of the most nodes of DSGD, whose covariance has n^2 numbers."""
 
     @classmethod
