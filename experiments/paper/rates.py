@@ -7,7 +7,7 @@ Quadratics with heterogeneity 5 and noise 5, shuffled nodes. Each row is the bes
 each column on its own: ``theorem`` is what the bounds speak of, the mean over rounds of E ||grad f(mean x_t)||^2, and
 ``loss`` and ``loss_slots`` are those after the last round, of the mean model and of the slots' own. The parts:
 
-- ``nodes``: does the rate degrade with n? TELEPORTATION with k = 16 on a ring to n = 2^20, and DSGD on a ring;
+- ``nodes``: does the rate degrade with n? TELEPORTATION with k = 16 on a ring to n = 2^18, and DSGD on a ring;
 - ``sorted``: the same where neighbours of DSGD have alike data;
 - ``active``: does it improve with k, as 1 / k (n = 4096)?
 - ``help``: do more nodes help? For each n the best k of all powers of two up to n and 256;
@@ -41,7 +41,7 @@ class Settings(Options):
     """What to run."""
 
     parts: tuple[str, ...] = ("nodes", "sorted", "active", "help", "gossip", "tokens", "rounds")
-    largest: int = 20
+    largest: int = 19
     """log2 of the most nodes of TELEPORTATION."""
     dsgd: int = 8
     """log2 of the most nodes of DSGD, whose covariance has n^2 numbers."""
