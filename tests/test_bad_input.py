@@ -1150,6 +1150,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         for name in TIMELINE.columns
     ),
     # networks
+    (lambda: net.machines.from_csv("no/such.csv"), ("path is 'no/such.csv', which cannot be read", "give the path of")),
+    (lambda: tj.robust.from_spec("aggregation", 3), ("aggregation is 3", 'give a rule, such as "median"')),
+    (lambda: tj.robust.from_spec(None, "median"), ("argument is None", "give the name of an argument")),
     (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),
     (lambda: tj.topology.ring(Dead()), ("nodes is", "Dead", "give an integer of at least 1")),
     (lambda: simulate(progress=Dead()), ("progress is", "Dead", "give True or False")),

@@ -1,4 +1,4 @@
-"""Writes experiments/CLAIMS.md: every claim of the paper and of its neighbours, where it stands, by committed tables.
+"""Writes experiments/CLAIMS.md and its pictures: every claim of the paper and its neighbours, by committed tables.
 
 python experiments/paper/claims.py              # seconds: reads experiments/results/paper/*.csv
 python experiments/paper/claims.py --check      # says whether the file is that of the tables
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import draw
 import polars as pl
 import tyro
 from tables import COMMITTED, hours, read
@@ -29,7 +30,8 @@ first. `python experiments/paper/claims.py` writes this file from the tables in 
 is that of the script named beside it, whose docstring says what was run, and which goes on where it was stopped.
 
 "Equal epochs" means the same number of gradients for every method, "equal rounds" the same number of rounds. "Slots"
-are the active nodes' own models, "mean" is their mean, which a deployment gets with one more all-reduce.
+are the active nodes' own models, "mean" is their mean, which a deployment gets with one more all-reduce. Minutes are of
+two shared cores, beside other work. "So far" stands where some cells of a script are still to be computed.
 """
 
 
@@ -43,6 +45,13 @@ class Claim:
     found: tuple[str, ...]
     """Sentences with the numbers."""
     script: str
+    complete: bool = True
+    """Whether all of the script's cells are computed."""
+
+    @property
+    def stands(self) -> str:
+        """The standing, for the file."""
+        return self.standing if self.complete else f"{self.standing}, so far"
 
 
 def committed(script: str) -> pl.DataFrame:
@@ -82,9 +91,10 @@ def written(claims: list[Claim]) -> str:
     """The file: what does not hold first."""
     ordered = sorted(claims, key=lambda one: ORDER.index(one.standing))
     lines = [HEAD, "| claim | source | stands |", "|---|---|---|"]
-    lines += [f"| {one.text} | {one.source} | {one.standing} |" for one in ordered]
+    lines += [f"| {one.text} | {one.source} | {one.stands} |" for one in ordered]
+    lines += ["", *(f"![{words}](figures/{file}.png)" for file, (words, *_) in draw.PICTURES.items())]
     for one in ordered:
-        lines += ["", f"## {one.standing.capitalize()}: {one.text}", ""]
+        lines += ["", f"## {one.stands.capitalize()}: {one.text}", ""]
         lines += [f"- {sentence}" for sentence in one.found]
         lines += [f"- {one.source}. `python experiments/paper/{one.script}.py` ({minutes(one.script)})."]
     return "\n".join(lines) + "\n"
@@ -106,6 +116,7 @@ def main(check: bool = False, out: Path = FILE) -> None:
         raise ValueError(f"{out} is not that of the tables; run python experiments/paper/claims.py")
     if not check:
         atomic_write(out, lambda path: path.write_text(text))
+        draw.draw_all(committed, out.parent / "figures")
         print(f"written: {out}")
 
 

@@ -3,12 +3,13 @@
     python experiments/paper/graphs_consensus.py --quick
     python experiments/paper/graphs_consensus.py
 
-Nodes hold normal numbers and gossip alone. One row a graph and number of nodes: its largest degree, the first round at
-which the consensus distance is under 1e-20 of the start (``exact``; null: not within 60 rounds), and the share of it
-that a round leaves: measured (``left``, a geometric mean over the rounds until it is under 1e-12, and over ten draws
-where the graph or its rounds are drawn, with its standard error) and as ``Topology.consensus_rate`` says (``promised``;
-the largest share that any start can keep). Base graphs promise exact consensus in finitely many rounds at any n,
-EquiTopo a share that does not grow with n at a degree of one (equidyn) or of about log n (equistatic).
+Nodes hold normal numbers and gossip alone. One row a graph and number of nodes: its largest degree, the round after
+which the consensus distance is rounding alone (``exact``, under 1e-24 of the start, of graphs whose period promises
+it), and the share of it that a round leaves: measured (``left``, a geometric mean over the rounds until it is under
+1e-12, and over ten draws where the graph or its rounds are drawn, with its standard error) and as
+``Topology.consensus_rate`` says (``promised``, the largest share that any start can keep). Base graphs promise exact
+consensus in finitely many rounds at any n, EquiTopo a share that does not grow with n at a degree of one (equidyn) or
+of about log n (equistatic).
 """
 
 import math
@@ -21,10 +22,10 @@ from tables import Options, command, hours, show, table_of
 
 import telejax as tj
 
-VERSION = 1
+VERSION = 2
 KEYS = ["graph", "nodes"]
 ROUNDS, DIM, DRAWS = 60, 64, 10
-EXACT, FLOOR = 1e-20, 1e-12
+EXACT, FLOOR = 1e-24, 1e-12
 GRAPHS = (
     "ring",
     "torus",
@@ -76,7 +77,7 @@ def judge(graph: str, nodes: int) -> dict[str, Any]:
     promised = (1 - topology.consensus_rate()) ** (1 / topology.period)
     return {
         "degree": topology.max_degree,
-        "exact": int(under[0]) if len(under) else None,
+        "exact": int(under[0]) if len(under) and promised < FLOOR else None,
         "left": float(np.mean(shares)),
         "left_se": spread,
         "promised": promised,

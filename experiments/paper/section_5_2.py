@@ -3,6 +3,7 @@
     python experiments/paper/section_5_2.py --quick              # n = 25, alpha = 0.1, some rounds
     python experiments/paper/section_5_2.py                      # n = 25 and 100, alpha = 0.1, 1 and 10: hours; resumes
     python experiments/paper/section_5_2.py --data cifar10 --data-dir FOLDER --out runs/paper/cifar10.csv
+    python experiments/paper/section_5_2.py --data digits --out runs/paper/digits.csv    # an MLP: minutes
 
 LeNet, momentum 0.9, batch 32, step sizes 0.1, 0.01 and 0.001. Two budgets: equal rounds (those in which a method of n
 slots sees its data ``epochs`` times), and equal epochs, for which k slots take n / k times as many rounds. For each
@@ -42,6 +43,11 @@ CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 SHOWN = ("loss", "validation_loss_slots", "accuracy", "accuracy_slots", "accuracy_worst", "consensus")
 COSTS = ("gradients", "bytes", "diverged")
 KEYS = ["nodes", "alpha", "method", "learning_rate", "seed", "horizon"]
+MODELS: dict[str, dict[str, str]] = {
+    "fashion_mnist": {"model": "lenet"},
+    "cifar10": {"model": "vgg", "augment": "crop+flip"},
+    "digits": {"model": "mlp"},
+}
 Key = dict[str, Any]
 
 
@@ -50,7 +56,7 @@ class Settings(Options):
     """What to run; nodes, alphas, methods and seeds choose cells, the others are of the whole table."""
 
     data: str = "fashion_mnist"
-    """fashion_mnist (LeNet) or cifar10 (a small VGG)."""
+    """fashion_mnist (LeNet), cifar10 (a small VGG) or digits (an MLP)."""
     data_dir: Path | None = None
     nodes: tuple[int, ...] = (25, 100)
     alphas: tuple[float, ...] = (0.1, 1.0, 10.0)
@@ -72,12 +78,12 @@ class Settings(Options):
 
 
 def main(settings: Settings) -> None:
-    check_name("data", settings.data, ("fashion_mnist", "cifar10"))
+    check_name("data", settings.data, tuple(MODELS))
     for method in settings.methods:
         check_name("method", method, METHODS)
     whole = ("data", "epochs", "learning_rates", "batch", "evaluated", "search_rounds", "search_seeds")
     table = table_of(settings, __file__, VERSION, {name: getattr(settings, name) for name in whole})
-    data = getattr(tj.data, settings.data)(settings.data_dir)
+    data = getattr(tj.data, settings.data)(*[settings.data_dir] * (settings.data != "digits"))
     for nodes in settings.nodes:
         rounds = max(ROWS, -(-settings.epochs * len(data.train) // (nodes * settings.batch)))
         for alpha in settings.alphas:
@@ -88,9 +94,14 @@ def main(settings: Settings) -> None:
 
 
 def task_of(data: Any, nodes: int, alpha: float, settings: Settings) -> tj.tasks.Classification:
-    more = {"model": "lenet"} if settings.data == "fashion_mnist" else {"model": "vgg", "augment": "crop+flip"}
     return tj.tasks.classification(
-        data, nodes=nodes, alpha=alpha, batch=settings.batch, evaluated=settings.evaluated, seed=0, **more
+        data,
+        nodes=nodes,
+        alpha=alpha,
+        batch=settings.batch,
+        evaluated=settings.evaluated,
+        seed=0,
+        **MODELS[settings.data],
     )
 
 

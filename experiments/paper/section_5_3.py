@@ -11,7 +11,6 @@ depend on tau: the times of the rounds come from a run of the same draws on a ti
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -64,8 +63,6 @@ class Settings(Options):
     """Concentration of the Dirichlet split over labels: nearly homogeneous, and heterogeneous."""
     learning_rates: tuple[float, ...] = ()
     """Step sizes instead of the usual grid of each data set."""
-    figure: Path = Path("runs/paper")
-    """The folder of the pictures, section_5_3_DATA.png."""
 
     @classmethod
     def quickly(cls) -> dict[str, Any]:
@@ -79,10 +76,6 @@ def main(settings: Settings) -> None:
     for name in settings.data:
         for alpha in settings.alphas:
             run_all(table, name, alpha, settings)
-        picture = draw(table.rows.filter(data=name), settings.alphas)
-        settings.figure.mkdir(parents=True, exist_ok=True)
-        picture.savefig(settings.figure / f"section_5_3_{name}.png", dpi=110)
-        plt.close(picture)
     show(verdicts(table.rows))
     print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
 
@@ -192,8 +185,9 @@ def verdicts(rows: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns((pl.col("time") == least).fill_null(False).alias("first"))
 
 
-def draw(rows: pl.DataFrame, alphas: tuple[float, ...]) -> Any:
+def draw(rows: pl.DataFrame) -> Any:
     """The slots' accuracy against simulated time, a row an alpha and a column a tau; the range over seeds is shaded."""
+    alphas = rows["alpha"].unique().sort(descending=True).to_list()
     size = (4.2 * len(TAUS) + 3, 3.4 * len(alphas))
     figure, grid = plt.subplots(len(alphas), len(TAUS), figsize=size, layout="constrained", squeeze=False)
     for row, alpha in zip(grid, alphas, strict=True):

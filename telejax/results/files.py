@@ -107,6 +107,8 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     check_flag("overwrite", overwrite)
     try:
         given = Path(path)
+        if given.parts[:1] and given.parts[0].startswith("~"):  # which a shell expands, and Python does not
+            raise ValueError(f"{told}, in which {given.parts[0]} stands for no home; give str(Path(...).expanduser())")
         target = given.resolve()
         check_path(argument, str(target), "give the path of a new folder")  # the working directory may be any letters
         if reason := _never_replaced(target):

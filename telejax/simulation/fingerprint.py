@@ -5,13 +5,19 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import sys
 import types
 from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
 import jax
 import numpy as np
 
+from telejax.simulation.own_code import is_own_class, is_own_module, parts_of_class
+
 SHOWN = 3  # differences that an error lists
+DEEPEST = 50  # of what a class leads to
 
 LEAVES = (bool, int, float, complex, str, bytes, jax.Array, np.ndarray, np.generic)
 
@@ -23,7 +29,8 @@ def fingerprint(value: object, name: str = "") -> dict[str, Plain]:
 
     Dataclasses, mappings, sequences and other objects are taken apart, arrays are digests of their bytes, functions
     their names, a digest of their code, their defaults, what they enclose, and the plain values that they read from
-    their module.
+    their module. Of objects whose class the user wrote, the functions of the class are compared likewise, as far as
+    they can be.
 
     Raises:
         ValueError: something in it can be compared in no way.
@@ -31,7 +38,22 @@ def fingerprint(value: object, name: str = "") -> dict[str, Plain]:
     >>> fingerprint({"rate": 0.1, "sizes": (4, 8)})
     {'rate': 0.1, 'sizes.0': 4, 'sizes.1': 8}
     """
-    return dict(_walk(value, name, ()))
+    return dict(_walk(value, name, (), None))
+
+
+def code_beside(function: Any) -> dict[str, Plain]:
+    """Describe the functions and classes of the module of a function of the user, as far as they can be compared.
+
+    What the function makes may be of any of them. Empty for a function of a library.
+    """
+    name = getattr(function, "__module__", "")
+    beside = vars(sys.modules[name]) if name in sys.modules and is_own_module(name) else {}
+    found: dict[str, Plain] = {}
+    for key, one in beside.items():
+        if isinstance(one, types.FunctionType | type) and one.__module__ == name:
+            with suppress(ValueError):  # of what nothing can be compared
+                found |= fingerprint(one, key)
+    return found
 
 
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
@@ -46,15 +68,30 @@ def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     return "; ".join(told + ([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []))
 
 
-def _walk(value: object, name: str, above: tuple[int, ...]) -> list[tuple[str, Plain]]:
-    """The pairs of a value; ``above`` are the identities of what it is inside of."""
+def _walk(value: object, name: str, above: tuple[int, ...], met: dict[int, object] | None) -> list[tuple[str, Plain]]:
+    """The pairs of a value.
+
+    Args:
+        value: to be described.
+        name: before all names.
+        above: the identities of what the value is inside of.
+        met: within a class, the objects that it has led to, each of which is described once; None elsewhere.
+    """
     if id(value) in above:  # a function that encloses itself
         return [(name, f"{above[::-1].index(id(value)) + 1} above")]
+    if met is not None and (id(value) in met or len(above) > DEEPEST):
+        return [(name, _class_name(type(value)))]
     parts = _parts(value)
+    if met is not None and parts is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
+        met[id(value)] = value
+    join, inside = f"{name}." if name else "", (*above, id(value))
     if parts is None:
-        return [(name, _plain(value, name))]
-    join = f"{name}." if name else ""
-    return [pair for key, part in parts for pair in _walk(part, f"{join}{key}", (*above, id(value)))]
+        found = [(name, _plain(value, name, strict=met is None))]
+    else:
+        found = [pair for key, part in parts for pair in _walk(part, f"{join}{key}", inside, met)]
+    if is_own_class(type(value)) and not isinstance(value, type):
+        found += _walk(type(value), f"{join}class", inside, {} if met is None else met)
+    return found
 
 
 def _parts(value: object) -> list[tuple[str, object]] | None:
@@ -74,6 +111,8 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
         return [("function", value.__func__), ("self", value.__self__)]
     if isinstance(value, types.FunctionType):
         return _parts_of_function(value)
+    if isinstance(value, type) and is_own_class(value):
+        return parts_of_class(value)
     if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType | enum.Enum | np.dtype | np.ufunc):
         return None
     if _is_leaf(value):
@@ -124,7 +163,8 @@ def _is_leaf(value: object) -> bool:
     return value is None or isinstance(value, LEAVES)
 
 
-def _plain(value: object, name: str) -> Plain:
+def _plain(value: object, name: str, strict: bool) -> Plain:
+    """What a simple value is compared by; unless this is ``strict``, one that has nothing goes by its class."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, jax.Array | np.ndarray | np.generic):
@@ -135,14 +175,21 @@ def _plain(value: object, name: str) -> Plain:
             return number
         return f"{array.dtype}{array.shape} {_digest(np.ascontiguousarray(array).tobytes())}"
     if isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
-        return f"{getattr(value, '__module__', builtins.__name__)}.{getattr(value, '__qualname__', value.__name__)}"
+        return _class_name(value)
     text = repr(value)
+    if " at 0x" in text and not strict:
+        return _class_name(type(value))
     if " at 0x" in text:  # an address, another one in every process
         raise ValueError(
             f"checkpoint cannot tell whether {name} is the same when the run goes on: it is {text}, of which nothing "
             "can be compared; make it a function, or a dataclass of plain values and arrays"
         )
     return text
+
+
+def _class_name(value: Any) -> str:
+    """The full name of a class, or of a function of C."""
+    return f"{getattr(value, '__module__', builtins.__name__)}.{getattr(value, '__qualname__', value.__name__)}"
 
 
 def _digest(value: bytes) -> str:

@@ -28,7 +28,7 @@ from telejax.simulation.profile import Profiler, check_profile
 from telejax.simulation.program import Member, Program, state_shape
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.spending import Accounting, check_private, privacy_of, protected, sealed, unprotected
-from telejax.simulation.start import StartingPoint, given_start
+from telejax.simulation.start import StartingPoint, check_order, given_start
 from telejax.simulation.step_checks import check_columns, check_state_memory, check_step
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
 from telejax.simulation.tuning import Tune, settings
@@ -144,6 +144,7 @@ def simulate(
     checks.check_kinds(on_evaluation, checkpoint, mesh, devices, progress, precision)
     profiler = check_profile(profile, ahead, eval_every)
     tried, values = settings(tune, algorithm, world, privacy_of(task))
+    check_order(state, seed_list, [one.columns for one in tried])
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
     known = directions(task, own_metrics)

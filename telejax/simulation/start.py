@@ -1,6 +1,8 @@
 """From where a simulation starts: the beginning, a state, or a result whose counters continue."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -132,6 +134,23 @@ def _check_noise(state: State, program: Program) -> None:
             f"state was private with noise_multiplier {before.ravel().tolist()}, and this run has {noise.tolist()}; go "
             "on with the same noise, or start anew"
         )
+
+
+def check_order(state: State | Result | None, seeds: Sequence[int], settings: Sequence[Mapping[str, Any]]) -> None:
+    """Raise a ValueError where a result would go on with its own seeds or settings in another order.
+
+    Its models would stand under the names of others. Other seeds and settings than its own are fresh draws and another
+    continuation, which is allowed.
+    """
+    if not is_kind(state, Result):
+        return
+    for name, before, now in (("seeds", state.seeds, list(seeds)), ("tune", state.settings, list(settings))):
+        by_text = lambda values: sorted(map(repr, values))
+        if before != now and by_text(before) == by_text(now):
+            raise ValueError(
+                f"{name} has what state has in another order: {short(now)} after {short(before)}, so that models would "
+                f"go on under the name of others; give {name} in the order of the result"
+            )
 
 
 def given_start(state: State | Result | None) -> StartingPoint:

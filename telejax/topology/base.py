@@ -124,10 +124,10 @@ class Topology:
         return self.sparse(round).toarray()
 
     def sparse(self, round: int = 0) -> scipy.sparse.csr_array:
-        """The mixing matrix of a round in compressed sparse rows, float64."""
+        """The mixing matrix of a round in compressed sparse rows, float64: a copy."""
         one = self._at(round)
         check_entries(f"the matrix of {self.name!r}", self.nodes, one.messages + self.nodes)
-        return one.sparse()
+        return one.sparse().copy()  # what a caller writes into it stays with the caller
 
     def average(self, x: np.ndarray, round: int = 0) -> np.ndarray:
         """``W x`` on the host in float64, shape (nodes, ...), also where W has too many entries to write down."""

@@ -222,7 +222,7 @@ class Sparse(Fixed):
     @staticmethod
     def build(matrix: scipy.sparse.sparray | np.ndarray, name: str, stochastic: Stochastic = "both") -> "Sparse":
         """Check ``matrix`` and drop explicit zeros; ``name`` is the argument that errors name."""
-        csr = normalised(scipy.sparse.csr_array(matrix, dtype=np.float64), name, stochastic)
+        csr = normalised(scipy.sparse.csr_array(matrix, dtype=np.float64, copy=True), name, stochastic)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         return Sparse(csr)

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -345,8 +346,11 @@ def _combinations(axes: Table) -> list[dict[str, Any]]:
 
 
 def canonical(spec: SweepSpec) -> dict[str, Any]:
-    """The spec in JSON's types, to be stored and compared."""
-    from telejax.simulation.fingerprint import fingerprint
+    """The spec in JSON's types, to be stored and compared, with the code of the user's modules that it names."""
+    from telejax.simulation.fingerprint import code_beside, fingerprint
 
     found = dict(json.loads(json.dumps(fingerprint(spec))))
+    for path in [value for value in found.values() if isinstance(value, str) and factories.is_path(value)]:
+        with suppress(ValueError):  # of a text that is no path, or of a module that cells will ask for
+            found |= {f"{path} {name}": value for name, value in code_beside(factories.imported("name", path)).items()}
     return found if spec.network is not None else {name: value for name, value in found.items() if name != "network"}

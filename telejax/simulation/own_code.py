@@ -1,0 +1,80 @@
+"""The classes that a user wrote, whose code a fingerprint compares too: which they are, and of what they are made."""
+
+import functools
+import sys
+import types
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
+"""Never the user's, wherever they are installed; others are told by their folder."""
+
+INSTALLED = {"site-packages", "dist-packages"}
+
+
+def is_own_class(kind: type) -> bool:
+    """Whether a class is the user's own, and neither telejax's nor of an installed library or of Python.
+
+    >>> is_own_class(type("Task", (), {"__module__": "__main__"})), is_own_class(Path)
+    (True, False)
+    """
+    return is_own_module(kind.__module__)
+
+
+def parts_of_class(kind: type) -> list[tuple[str, object]]:
+    """The named parts of a class of the user: its bases, its functions, and the plain values that it holds.
+
+    What a dataclass or a library writes into a class by itself is left out, as are the defaults of fields, which
+    every object has as values of its own.
+    """
+    fields = vars(kind).get("__dataclass_fields__", {})
+    written = {name: one for name, one in vars(kind).items() if name not in fields}
+    members = {name: _compared(one) for name, one in written.items() if name[:2] != "__" or not _is_constant(one)}
+    return [
+        ("name", f"{kind.__module__}.{kind.__qualname__}"),
+        ("bases", kind.__bases__),
+        *((name, one) for name, one in members.items() if one is not None),
+    ]
+
+
+def _compared(member: object) -> object:
+    """What of a member of a class is compared, without the descriptors and wrappers of libraries; None for nothing."""
+    if isinstance(member, property):
+        return _compared(member.fget)
+    if isinstance(member, staticmethod | classmethod):
+        return _compared(member.__func__)
+    if isinstance(member, types.FunctionType):
+        if "__create_fn__" in member.__code__.co_qualname:  # of a dataclass
+            return None
+        if is_own_module(member.__globals__.get("__name__", "builtins")):
+            return member
+        inner = member.__dict__.get("__wrapped__")
+        return f"{member.__module__}.{member.__qualname__}" if inner is None else _compared(inner)
+    if isinstance(member, type | functools.partial) or is_dataclass(member) or _is_constant(member):
+        return member
+    held = getattr(member, "__dict__", {})  # of a jitted function, or of a descriptor such as functools.cached_property
+    if is_own_class(type(member)) or "__wrapped__" in held:
+        return member if is_own_class(type(member)) else _compared(held["__wrapped__"])
+    return [one for one in map(_compared, held.values()) if one is not None and not _is_constant(one)] or None
+
+
+def _is_constant(value: object) -> bool:
+    """Whether this is a plain value, an array, or a tuple of some."""
+    if isinstance(value, tuple):
+        return all(map(_is_constant, value))
+    return isinstance(value, bool | int | float | complex | str | bytes | np.ndarray | np.generic | jax.Array)
+
+
+def is_own_module(name: str) -> bool:
+    """Whether a module is the user's own."""
+    root = name.partition(".")[0]
+    if root in LIBRARIES or root.startswith("namedtuple_"):  # which Python writes
+        return False
+    if root != "__main__" and root in sys.stdlib_module_names:
+        return False
+    modules = (sys.modules.get(one) for one in (name, root))
+    file = next((path for one in modules if (path := getattr(one, "__file__", None))), "")
+    return not INSTALLED.intersection(Path(file).parts)

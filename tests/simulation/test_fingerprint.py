@@ -1,0 +1,107 @@
+"""What a fingerprint sees of the code that a user wrote: classes as well as functions, the same in every process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import telejax as tj
+from telejax.simulation.fingerprint import code_beside, difference, fingerprint
+from telejax.simulation.start import check_order
+
+CLASS = """
+import functools
+from dataclasses import dataclass, field
+import flax.linen as nn
+
+def helper(x):
+    return x + {number}
+
+@dataclass(frozen=True)
+class Task:
+    nodes: int
+    scale: float = 1.0
+
+    def loss(self, x):
+        return helper(x) * {factor}
+
+    @property
+    def optimum(self):
+        return {optimum}
+
+class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense({width})(x)
+
+def make(nodes):
+    return Task(nodes)
+"""
+USUAL = {"number": 1, "factor": 2.0, "optimum": 3, "width": 4}
+
+
+def module(name: str, **changed: float):
+    """A module of the user with this source, as if it was imported."""
+    made = type(sys)(name)
+    sys.modules[name] = made
+    exec(CLASS.format(**USUAL | changed), made.__dict__)
+    return made
+
+
+@pytest.mark.parametrize("changed", [{"factor": 5.0}, {"optimum": 4}])
+def test_another_body_of_a_class_is_another_task(changed):
+    first, same, other = (fingerprint(module("users_own", **how).Task(3)) for how in ({}, {}, changed))
+    assert not difference(first, same)
+    assert ".code was" in difference(first, other) or " was " in difference(first, other)
+
+
+def test_another_body_of_a_flax_module_is_another_model():
+    first, same, other = (fingerprint(module("users_own", **how).Net()) for how in ({}, {}, {"width": 5}))
+    assert not difference(first, same) and "__call__" in difference(first, other)
+
+
+def test_the_code_beside_a_function_is_compared():
+    first, other = code_beside(module("users_own").make), code_beside(module("users_own", factor=9.0).make)
+    assert difference(first, other).startswith("Task.loss")
+    assert not difference(first, code_beside(module("users_own").make))
+    assert code_beside(np.add) == {}  # of a library
+
+
+def test_telejax_own_classes_go_by_their_names():
+    task = tj.tasks.quadratic(nodes=10)
+    assert fingerprint(task)["type"] == "Quadratic" and not any("class" in name for name in fingerprint(task))
+
+
+def test_every_process_says_the_same(tmp_path):
+    (tmp_path / "mine.py").write_text(CLASS.format(**USUAL))
+    script = "import mine; from telejax.simulation.fingerprint import fingerprint; "
+    script += "print(fingerprint(mine.Task(3)), fingerprint(mine.Net()))"
+    run = lambda: (
+        subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    )
+    assert run() == run() != ""
+
+
+def test_a_result_goes_on_in_its_own_order():
+    sgd = tj.optimizer(__import__("optax").sgd, learning_rate=0.1)
+    task = tj.tasks.quadratic(nodes=4, dim=2)
+    walk = tj.random_walk(optimizer=sgd)
+    result = tj.simulate(walk, task, rounds=1, seeds=[0, 1], tune=[0.1, 0.2], progress=False)
+    settings = [{"learning_rate": 0.1}, {"learning_rate": 0.2}]
+    check_order(result, [0, 1], settings)
+    check_order(result, [5, 6], [{"learning_rate": 0.3}, {"learning_rate": 0.4}])  # fresh draws, other step sizes
+    with pytest.raises(ValueError, match=r"seeds has what state has in another order: \[1, 0\] after \[0, 1\]"):
+        check_order(result, [1, 0], settings)
+    with pytest.raises(ValueError, match="give tune in the order of the result"):
+        tj.simulate(walk, task, rounds=1, seeds=[0, 1], tune=[0.2, 0.1], state=result, progress=False)
+
+
+def test_a_matrix_that_is_given_or_answered_is_a_copy():
+    from scipy import sparse
+
+    given = sparse.csr_array(tj.topology.star(5).matrix())
+    for topology in (tj.topology.star(5), tj.topology.from_matrix(given)):
+        topology.sparse().data[:] = 0
+        given.data[:] = 0
+        np.testing.assert_allclose(topology.matrix().sum(axis=1), 1)
