@@ -180,6 +180,11 @@ def accuracy() -> Claim:
             for row in equal.filter(pl.col("method").str.contains("teleportation|dsgd")).rows(named=True)
         )
         told.append(f"n = {nodes}, alpha = {alpha:g}, equal rounds, slots: {few}.")
+    edge = summary.filter(pl.col("learning_rate").is_in([0.1, 0.001]))["method"].unique().sort().to_list()
+    if edge:
+        told.append(
+            f"Best at an end of the paper's grid of step sizes, 0.1 to 0.001, in some budget: {', '.join(edge)}."
+        )
     told.insert(
         0, f"After equal epochs TELEPORTATION is above DSGD by two standard errors in {above} of {all_of} pairs."
     )

@@ -147,8 +147,7 @@ def simulate(
     check_order(state, seed_list, [one.columns for one in tried])
     check_task_members(task)
     own_metrics = checks.check_metrics(metrics, task)
-    known = directions(task, own_metrics)
-    columns = [] if until is None else metric_columns(task, own_metrics, world)
+    known, columns = directions(task, own_metrics), [] if until is None else metric_columns(task, own_metrics, world)
     stopping = Stopping(checks.check_until(until, known, columns), on_evaluation)
     run = Run(
         [(one.algorithm, protected(task, one.privacy), one.network) for one in tried],

@@ -67,7 +67,7 @@ def search(
         tolerance: relative.
         seed: the first seed.
         seeds: how many to average over, as a batch axis of the same program. With 4, candidates on a plateau are told
-            apart to about a fifth; experiments/search_accuracy.py takes 16. Each costs a deployment the rounds anew.
+            apart to about a fifth; experiments/paper/algorithm_2.py takes 16. Each costs a deployment the rounds anew.
         eval_every: rounds between two rows of the history; by default about 200 rows.
         skip: leave out candidates for which the topology cannot be built, instead of refusing.
         state_travels: as for :func:`telejax.teleportation`.
