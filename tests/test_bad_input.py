@@ -42,6 +42,7 @@ from telejax.algorithms.local import corrected
 from telejax.cli import main
 from telejax.errors import short
 from telejax.optimizers import decayed_sgd
+from telejax.results.files import check_free
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = [0, 2.5, "8", True, NAN, [8]]
@@ -1151,6 +1152,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     # networks
     (lambda: net.machines.from_csv("no/such.csv"), ("path is 'no/such.csv', which cannot be read", "give the path of")),
+    (lambda: check_free("~/a", overwrite=False), ("path is '~/a'", "give str(Path(...).expanduser())")),
     (lambda: tj.robust.from_spec("aggregation", 3), ("aggregation is 3", 'give a rule, such as "median"')),
     (lambda: tj.robust.from_spec(None, "median"), ("argument is None", "give the name of an argument")),
     (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),

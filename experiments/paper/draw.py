@@ -78,14 +78,14 @@ def rates(rows: pl.DataFrame) -> Figure:
     for axes, x in ((against_n, "nodes"), (against_k, "active nodes, or tokens"), (against_t, "rounds T")):
         axes.set(xlabel=x, ylabel="mean squared gradient", yscale="log")
         axes.set_xscale("log", base=2)
-        axes.legend(fontsize="x-small")
+        axes.legend(fontsize="x-small", loc="best")
     return figure
 
 
 def grid_of(rows: int, columns: int) -> tuple[Figure, list]:
     """Axes with a light grid."""
     figure, grid = plt.subplots(
-        rows, columns, figsize=(4.4 * columns, 3.4 * rows + 0.6), layout="constrained", squeeze=False
+        rows, columns, figsize=(3.9 * columns + 2.4, 3.2 * rows + 0.6), layout="constrained", squeeze=False
     )
     for axes in grid.flat:
         axes.grid(alpha=0.3)
