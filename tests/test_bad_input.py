@@ -1006,6 +1006,15 @@ STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32
 TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
 RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
 
+LEARNING: list[dict[str, float | None]] = [{"learning_rate": 0.1}, {"learning_rate": 0.2}]
+
+
+def begun(seeds: Any = (0,), learning_rate: Any = (0.1,)) -> StartingPoint:
+    """The start from a result of these seeds and step sizes."""
+    runs = [{"seed": seed, "learning_rate": rate, "diverged": False} for seed in seeds for rate in learning_rate]
+    return StartingPoint(result=tj.Result(HISTORY.drop("name").join(pl.DataFrame(runs), how="cross"), {}, {}))
+
+
 CIRCLE: dict[str, Any] = {}
 CIRCLE["a"] = CIRCLE
 DELETED = jnp.ones(())
@@ -1102,6 +1111,13 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: stepping(step=corrected, given=deep()), ("given is a tuple, into which jax cannot look", "not as deep")),
     (lambda: tj.mix(MIXING, deep()), ("is a tuple, into which jax cannot look", "not as deep")),
     (lambda: tj.mix(MIXING, deleted(jnp.ones((4, 2)))), ("has an array that is deleted", "give one that is there")),
+    (lambda: RUN.save("~"), ("path is '~', which would be a folder called '~'", "give Path('~').expanduser()")),
+    (lambda: simulate(checkpoint="~user/x"), ("checkpoint is '~user/x', which would be a folder called", "expanduser")),
+    (lambda: begun(seeds=[1, 0]).check_order([0, 1], LEARNING), ("seeds has", "the order [1, 0]", "the same order")),
+    (
+        lambda: begun(learning_rate=[0.1, 0.2]).check_order([0], LEARNING[::-1]),
+        ("tune has", "the order [{'learning_rate': 0.1}, {'learning_rate': 0.2}]", "give tune in the same order"),
+    ),
     (lambda: simulate(state=replace(STATE, params=deleted(SLOTS))), ("state has an array that is deleted", "give one")),
     (lambda: simulate(state=replace(STATE, round=deleted(3))), ("state has an array that is deleted", "give one")),
     (lambda: tasks.quadratic(nodes=8, noise=deleted(1.0)), ("noise is", "cannot be read here", NUMBER)),
@@ -1867,6 +1883,8 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tasks.classification(DATA, nodes=np.uint8(3), alpha=None),
         lambda: data.label_counts(TABLE.astype(np.uint64), LABELS.astype(np.uint64), 4),
         lambda: theory.measure(QUADRATIC, seed=2**32 - 1),
+        lambda: begun(seeds=[0, 1], learning_rate=[0.1, 0.2]).check_order([0, 1], LEARNING),
+        lambda: begun(seeds=[0, 1], learning_rate=[0.1, 0.2]).check_order([1, 2], [{"learning_rate": 0.3}]),
     ],
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
@@ -1954,6 +1972,11 @@ SPECS: list[tuple[str, Any, str | tuple[str, ...]]] = [
         "momentum is 2.0; give a number from 0 to below 1",
     ),
     ("optimizer", {"name": "adam", "learning_rate": 0.1, "b1": [2]}, "b1 is 2.0; give a number from 0 to below 1"),
+    (
+        "optimizer",
+        {"name": "sgd", "learning_rate": [0.1, 0.10000000149]},
+        ("[optimizer] learning_rate is [0.1, 0.10000000149], of which some are the same in float32", "only once"),
+    ),
     ("optimizer", {"name": "sgd"}, "sgd needs learning_rate; give a value"),
     ("foo", 1, ("foo: unknown key 'foo'", "give one of: eval_every, method")),
 ]
@@ -1973,6 +1996,7 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
         ({"spec": "/"}, ("spec is '/', which cannot be read: it is no regular file", "give a TOML file")),
         ({"out": None}, "out is None; give the path of a folder"),
         ({"out": ""}, "out is ''; give the path of a folder"),
+        ({"out": "~/x"}, ("out is '~/x', which would be a folder called '~'", "give Path('~/x').expanduser()")),
         ({"executor": 3}, "executor is 3; give a concurrent.futures executor"),
         ({"shard": "1/1"}, "shard is '1/1'; give i/N with i from 0 to N - 1"),
         ({"shard": 3}, "shard is 3; give i/N"),

@@ -9,6 +9,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
+
 from telejax import tasks
 from telejax.algorithms import registry
 from telejax.backend import factories
@@ -329,8 +332,10 @@ def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = Fals
         if whole_number and abs(value) > LARGEST:
             raise ValueError(f"{place} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
         values.append(float(value) if whole_number else value)
-    if len(set(values)) < len(values):
-        raise ValueError(f"{place} is {listed}; give each value only once")
+    rounded = [np.asarray(one, jnp.result_type(float)).item() for one in values] if kinds == (float,) else values
+    if len(set(rounded)) < len(values):
+        told = "" if len(set(values)) < len(values) else f", of which some are the same in {jnp.result_type(float)}"
+        raise ValueError(f"{place} is {listed}{told}; give each value only once")
     return tuple(values)
 
 
