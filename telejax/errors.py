@@ -314,6 +314,7 @@ def check_list(name: str, value: Any, remedy: str, ordered: bool = True) -> list
     one = is_kind(value, str | bytes | bytearray | memoryview) or not is_kind(value, Iterable)
     one = one or (ordered and is_kind(value, Mapping | set))
     try:
+        one = one or (type(value) is range and len(value) > MOST)  # which takes long to list
         if not (one or getattr(value, "ndim", 1) < 1):
             listed = list(itertools.islice(value, MOST + 1))  # some have no end, and a length may be a lie
             if len(listed) <= MOST:

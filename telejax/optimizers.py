@@ -198,10 +198,14 @@ def check_hyperparameter(factory: Callable[..., Any], name: str, value: Any) -> 
     known = inspect.signature(factory).parameters.get(name)
     default, is_scalar = known.default if known else None, name in (*FRACTIONS, *NOT_NEGATIVE)
     left_out = value is None and (name == "momentum" or default is None or not is_scalar)
-    scheduled = callable(value) and (  # weight_decay may be, and all where optax has wrapped the factory
-        name == "weight_decay"
-        or hasattr(factory, "__wrapped__")
-        or not (is_scalar or name in DTYPES or isinstance(default, bool))
+    scheduled = (
+        callable(value)
+        and not (is_scalar and is_kind(value, type))
+        and (  # one may be for weight_decay,
+            name == "weight_decay"
+            or hasattr(factory, "__wrapped__")  # and for all where optax has wrapped the factory
+            or not (is_scalar or name in DTYPES or isinstance(default, bool))
+        )
     )
     if left_out or scheduled or is_kind(value, jax.core.Tracer):
         return value
@@ -247,17 +251,17 @@ def _check_update(called: str, transformation: optax.GradientTransformation) -> 
         raise ValueError(f"optimizer is {called}, whose update returned {short(made)}; return updates and a state")
 
 
-def _check_schedule(schedule: Callable[..., Any]) -> None:
+def _check_schedule(schedule: Callable[..., Any], name: str = "learning_rate") -> None:
     """Raise a ValueError unless a schedule makes one number of a step."""
     try:
         made = traced_shapes(schedule, jax.ShapeDtypeStruct((), "int32"))
     except Exception as error:  # of any kind: it is the user's code
         why = str(error).partition("\n")[0]
-        raise ValueError(f"learning_rate is {short(schedule)}, which fails for a step: {why}; {SCHEDULE}") from error
+        raise ValueError(f"{name} is {short(schedule)}, which fails for a step: {why}; {SCHEDULE}") from error
     if not is_number(made) or jnp.shape(made) or kind_of(made).startswith(("bool", "uint")):
-        raise ValueError(f"learning_rate is a schedule that returned {kind_of(made)}; {SCHEDULE}")
+        raise ValueError(f"{name} is a schedule that returned {kind_of(made)}; {SCHEDULE}")
     if isinstance(made, int | float):  # whatever the step
-        _check_step_size(made)
+        _check_step_size(made) if name == "learning_rate" else check_number(name, made)
 
 
 def _check_step_size(value: Any) -> float:
@@ -286,4 +290,6 @@ def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float =
         _check_step_size(learning_rate)
     for name, value in (("momentum", momentum), ("weight_decay", weight_decay)):
         check_hyperparameter(decayed_sgd, name, value)
+    if callable(weight_decay):
+        _check_schedule(weight_decay, "weight_decay")
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum))

@@ -140,6 +140,13 @@ class Stubborn:
     __call__ = __repr__ = __getattr__ = _answer
 
 
+class Willing:
+    """What has every attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: self
+
+
 class Letters(str):
     """A text that cannot be shown."""
 
@@ -412,7 +419,11 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     ),
     (
         partial(tj.plots.plot_partition, table=TABLE, labels=LABELS),
-        {"names": (["x", 3, ["a"]], "give a"), "table": ([None, [1]], "give integers"), "labels": ([None], "give the")},
+        {
+            "names": (["x", 3, ["a"], [[1], RAGGED, 1, 1]], "give a"),
+            "table": ([None, [1]], "give integers"),
+            "labels": ([None], "give the"),
+        },
     ),
     (
         partial(tj.plots.plot_histories, metric="loss", histories={"a": HISTORY}),
@@ -596,7 +607,18 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
         {
             "learning_rate": (NUMBERS, NUMBER),
             "momentum": (FRACTIONS, "from 0 to below 1"),
-            "weight_decay": ([-1.0, INF, "x", 1j], NUMBER),
+            "weight_decay": ([-1.0, INF, "x", 1j, int, str, list], NUMBER),
+        },
+    ),
+    (partial(decayed_sgd, 0.1), {"weight_decay": ([len], "which fails for a step")}),
+    (partial(tj.robust.from_spec, "spec"), {"spec": ([None, 3, ["mean"]], "give a rule as a text")}),
+    (partial(tj.robust.from_spec, spec="median"), {"argument": ([None, 3], TEXT)}),
+    (
+        partial(net.links.uniform().takes, sender=0, receiver=1, size=1.0),
+        {
+            "sender": ([None, "x", 0.5, RAGGED], "give integers, the numbers of nodes"),
+            "receiver": ([None, "x", 0.5, True], "give integers, the numbers of nodes"),
+            "size": (["x", None, NAN, -1.0, 10**400], "give"),
         },
     ),
     (partial(tj.optimizer, optax.adamw, learning_rate=0.1), {"weight_decay": ([-1.0, INF, "x", None], NUMBER)}),
@@ -919,7 +941,14 @@ ADVICE = [
             "seed": (SEEDS, "give an integer from 0 to"),
         },
     ),
-    (advice.Learner, {"batch": (COUNTS, "give an integer from 1 to"), "bytes": ([*NUMBERS, 0], POSITIVE)}),
+    (
+        advice.Learner,
+        {
+            "kind": ([NAN, 3, None], "give a name (mlp, logistic"),
+            "batch": (COUNTS, "give an integer from 1 to"),
+            "bytes": ([*NUMBERS, 0], POSITIVE),
+        },
+    ),
     (
         advice.Aim,
         {
@@ -1111,6 +1140,12 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: stepping(step=corrected, given=deep()), ("given is a tuple, into which jax cannot look", "not as deep")),
     (lambda: tj.mix(MIXING, deep()), ("is a tuple, into which jax cannot look", "not as deep")),
     (lambda: tj.mix(MIXING, deleted(jnp.ones((4, 2)))), ("has an array that is deleted", "give one that is there")),
+    (lambda: tasks.label_flipped(Willing(), [1]), ("nodes of task is", "give an integer of at least 1")),
+    (
+        lambda: joint_teleportation(active=range(10**12), topology="ring", optimizer=SGD),
+        ("active is range(0, 1000000000000)", "give a list of numbers"),
+    ),
+    (lambda: advice.Learner(kind="mpl"), "unknown model 'mpl'; did you mean 'mlp'?"),
     (lambda: RUN.save("~"), ("path is '~', which would be a folder called '~'", "give Path('~').expanduser()")),
     (lambda: simulate(checkpoint="~user/x"), ("checkpoint is '~user/x', which would be a folder called", "expanduser")),
     (lambda: begun(seeds=[1, 0]).check_order([0, 1], LEARNING), ("seeds has", "the order [1, 0]", "the same order")),
@@ -1169,8 +1204,8 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # networks
     (lambda: net.machines.from_csv("no/such.csv"), ("path is 'no/such.csv', which cannot be read", "give the path of")),
     (lambda: check_free("~/a", overwrite=False), ("path is '~/a'", "give str(Path(...).expanduser())")),
-    (lambda: tj.robust.from_spec("aggregation", 3), ("aggregation is 3", 'give a rule, such as "median"')),
-    (lambda: tj.robust.from_spec(None, "median"), ("argument is None", "give the name of an argument")),
+    (lambda: tj.robust.from_spec("aggregation", 3), ("aggregation is 3", "give a rule as a text")),
+    (lambda: tj.robust.from_spec(None, "median"), ("argument is None", "give a text")),
     (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),
     (lambda: tj.topology.ring(Dead()), ("nodes is", "Dead", "give an integer of at least 1")),
     (lambda: simulate(progress=Dead()), ("progress is", "Dead", "give True or False")),

@@ -233,8 +233,8 @@ def from_spec(argument: str, spec: str) -> Rule:
     >>> str(from_spec("aggregation", "trimmed_mean:f=2"))
     'trimmed_mean(2)'
     """
-    argument = check_kind("argument", argument, str, "give the name of an argument, for errors")
-    spec = check_kind(argument, spec, str, 'give a rule, such as "median" or "trimmed_mean:f=1"')
+    argument = check_kind("argument", argument, str, "give a text")
+    spec = check_kind(argument, spec, str, 'give a rule as a text, such as "trimmed_mean:f=2"')
     name, texts = factories.split(spec, RULES)
     make = RULES[check_name(f"rule in {argument}", name, RULES)]
     if missing := [one for one in factories.required(make) if one not in texts]:

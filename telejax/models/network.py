@@ -66,8 +66,10 @@ class Nnx:
         return nnx.merge(graph, state, streams, rest)(inputs)
 
 
-def as_network(model: Any, classes: int) -> Network:
+def as_network(model: Any, classes: int, name: str = "model") -> Network:
     """A network from a name of ``MODELS``, a flax.linen module, or a function from ``nnx.Rngs`` to an nnx module.
+
+    Errors call it ``name``.
 
     Raises:
         ValueError: an unknown name, or an nnx module itself, which holds arrays.
@@ -87,7 +89,7 @@ def as_network(model: Any, classes: int) -> Network:
     if callable(model) and not is_kind(model, nnx.Module):
         return Nnx(model)
     raise ValueError(
-        f"model is {short(model)}; give a name ({', '.join(MODELS)}), a flax.linen module, or a function "
+        f"{name} is {short(model)}; give a name ({', '.join(MODELS)}), a flax.linen module, or a function "
         "from nnx.Rngs to an nnx module"
     )
 

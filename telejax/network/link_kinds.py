@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt
 
-from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, Bound
+from telejax.errors import NON_NEGATIVE, POSITIVE, SECONDS, Bound, check_array, check_number, is_kind, short
 from telejax.mixing.means import Mean
 from telejax.mixing.mix import neighbours
 from telejax.network import draws
@@ -48,7 +48,13 @@ class Links(ABC):
         """Bytes a second that a node sends to all others together."""
 
     def takes(self, sender: Nodes, receiver: Nodes, size: float) -> Numbers:
-        """Seconds that a message of ``size`` bytes is under way."""
+        """Seconds that a message of ``size`` bytes is under way.
+
+        Raises:
+            ValueError: nodes that are no integers, a size that is no finite number of at least 0.
+        """
+        sender, receiver = _check_nodes("sender", sender), _check_nodes("receiver", receiver)
+        size = check_number("size", size, remedy="give bytes, a finite number of at least 0")
         return self.delay(sender, receiver) + np.float32(size) / self.rate(sender, receiver)
 
     @property
@@ -59,6 +65,15 @@ class Links(ABC):
     def bind(self, nodes: int) -> Self:
         """The links among so many nodes, or a ValueError where there are fewer."""
         return self
+
+
+def _check_nodes(name: str, nodes: Any) -> Any:
+    """Nodes as an array of integers, or a ValueError."""
+    remedy = "give integers, the numbers of nodes"
+    array = nodes if is_kind(nodes, jax.Array) else check_array(name, nodes, remedy)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise ValueError(f"{name} is {short(nodes)}; {remedy}")
+    return array
 
 
 class Serving(Protocol):

@@ -38,7 +38,8 @@ def read_table(path: str | os.PathLike[str], nodes: Mapping[str, type[int]], num
         # of bytes: polars takes * and [1] in a path for patterns, and what looks like an address for one
         table = pl.read_csv(Path(file).read_bytes(), infer_schema=False, truncate_ragged_lines=False)
     except OSError as error:
-        raise type(error)(f"path is {file!r}, which cannot be read ({error}); give the path of a CSV file") from error
+        told = f"path is {file!r}, which cannot be read: {error.strerror or error}; give the path of a CSV file"
+        raise type(error)(told) from error
     except pl.exceptions.PolarsError as error:
         told = str(error).splitlines()[0] if str(error) else "it is empty"
         raise ValueError(f"{file} cannot be read as a CSV file: {told}; give comma-separated columns") from error

@@ -18,6 +18,7 @@ from telejax.errors import (
     check_list,
     check_mapping,
     check_name,
+    is_kind,
     plain,
     short,
 )
@@ -276,14 +277,17 @@ def plot_partition(
     labels = check_array("labels", labels, "give the integer class of each sample")
     classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 1
     counts = label_counts(table, labels, classes)
-    if names is not None and len(check_list("names", names, "give a list of texts, one a class")) != classes:
+    named = list(range(classes)) if names is None else check_list("names", names, "give a list of texts, one a class")
+    if len(named) != classes:
         raise ValueError(f"names is {short(names)}, and there are {classes} classes; give a text for each")
+    if strange := [one for one in named if not is_kind(one, str | int | float | np.generic)]:
+        raise ValueError(f"names is {short(names)}, with {short(strange[0])}; give a list of texts, one a class")
     axes = _axes(axes, (8, 3.5))
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")
     for one, held in enumerate(counts.T):
-        name = names[one] if names is not None else str(one)
-        axes.bar(np.arange(len(counts)), held, bottom=below, width=0.9, color=colors(one % colors.N), label=name)
+        color = colors(one % colors.N)
+        axes.bar(np.arange(len(counts)), held, bottom=below, width=0.9, color=color, label=str(named[one]))
         below += held
     axes.set_xlabel("node")
     axes.set_ylabel("samples")

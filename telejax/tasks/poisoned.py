@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from telejax.errors import attribute, check_array, short
+from telejax.errors import attribute, check_array, check_integer, short
 
 
 def label_flipped(task: Any, nodes: Sequence[int] | np.ndarray) -> Any:
@@ -31,11 +31,12 @@ def label_flipped(task: Any, nodes: Sequence[int] | np.ndarray) -> Any:
     flipped = attribute(task, "label_flipped")
     if not callable(flipped):
         raise ValueError(f"task is {short(task)}, which has no label_flipped(nodes); give a task of classification")
-    remedy = f"give a list of nodes from 0 to {task.nodes - 1}"
+    count = check_integer("nodes of task", attribute(task, "nodes"), minimum=1)
+    remedy = f"give a list of nodes from 0 to {count - 1}"
     liars = check_array("nodes", nodes, remedy)
     several = liars.ndim == 1 and liars.dtype.kind in "iu" and len(liars)
-    if not several or liars.min() < 0 or liars.max() >= task.nodes:
+    if not several or liars.min() < 0 or liars.max() >= count:
         raise ValueError(f"nodes is {short(nodes)}; {remedy}")
-    if len(np.unique(liars)) == task.nodes:
+    if len(np.unique(liars)) == count:
         raise ValueError(f"nodes is {short(nodes)}, all nodes of the task; leave one that is honest")
     return flipped(liars)
