@@ -42,7 +42,7 @@ from telejax.algorithms.local import corrected
 from telejax.cli import main
 from telejax.errors import short
 from telejax.optimizers import decayed_sgd
-from telejax.results.files import check_free
+from telejax.simulation.start import check_order
 
 NAN, INF = float("nan"), float("inf")
 COUNTS = [0, 2.5, "8", True, NAN, [8]]
@@ -1038,10 +1038,10 @@ RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, div
 LEARNING: list[dict[str, float | None]] = [{"learning_rate": 0.1}, {"learning_rate": 0.2}]
 
 
-def begun(seeds: Any = (0,), learning_rate: Any = (0.1,)) -> StartingPoint:
-    """The start from a result of these seeds and step sizes."""
+def begun(seeds: Any = (0,), learning_rate: Any = (0.1,)) -> tj.Result:
+    """A result of these seeds and step sizes."""
     runs = [{"seed": seed, "learning_rate": rate, "diverged": False} for seed in seeds for rate in learning_rate]
-    return StartingPoint(result=tj.Result(HISTORY.drop("name").join(pl.DataFrame(runs), how="cross"), {}, {}))
+    return tj.Result(HISTORY.drop("name").join(pl.DataFrame(runs), how="cross"), {}, {})
 
 
 CIRCLE: dict[str, Any] = {}
@@ -1148,10 +1148,10 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: advice.Learner(kind="mpl"), "unknown model 'mpl'; did you mean 'mlp'?"),
     (lambda: RUN.save("~"), ("path is '~', which would be a folder called '~'", "give Path('~').expanduser()")),
     (lambda: simulate(checkpoint="~user/x"), ("checkpoint is '~user/x', which would be a folder called", "expanduser")),
-    (lambda: begun(seeds=[1, 0]).check_order([0, 1], LEARNING), ("seeds has", "the order [1, 0]", "the same order")),
+    (lambda: check_order(begun([1, 0]), [0, 1], LEARNING), ("seeds has", "[0, 1] after [1, 0]", "the order of the")),
     (
-        lambda: begun(learning_rate=[0.1, 0.2]).check_order([0], LEARNING[::-1]),
-        ("tune has", "the order [{'learning_rate': 0.1}, {'learning_rate': 0.2}]", "give tune in the same order"),
+        lambda: check_order(begun(learning_rate=[0.1, 0.2]), [0], LEARNING[::-1]),
+        ("tune has", "after [{'learning_rate': 0.1}, {'learning_rate': 0.2}]", "give tune in the order of the result"),
     ),
     (lambda: simulate(state=replace(STATE, params=deleted(SLOTS))), ("state has an array that is deleted", "give one")),
     (lambda: simulate(state=replace(STATE, round=deleted(3))), ("state has an array that is deleted", "give one")),
@@ -1202,8 +1202,6 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         for name in TIMELINE.columns
     ),
     # networks
-    (lambda: net.machines.from_csv("no/such.csv"), ("path is 'no/such.csv', which cannot be read", "give the path of")),
-    (lambda: check_free("~/a", overwrite=False), ("path is '~/a'", "give str(Path(...).expanduser())")),
     (lambda: tj.robust.from_spec("aggregation", 3), ("aggregation is 3", "give a rule as a text")),
     (lambda: tj.robust.from_spec(None, "median"), ("argument is None", "give a text")),
     (lambda: net.machines.from_csv("."), ("path is '.', which is no regular file", "give the path of a CSV file")),
@@ -1918,8 +1916,8 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
         lambda: tasks.classification(DATA, nodes=np.uint8(3), alpha=None),
         lambda: data.label_counts(TABLE.astype(np.uint64), LABELS.astype(np.uint64), 4),
         lambda: theory.measure(QUADRATIC, seed=2**32 - 1),
-        lambda: begun(seeds=[0, 1], learning_rate=[0.1, 0.2]).check_order([0, 1], LEARNING),
-        lambda: begun(seeds=[0, 1], learning_rate=[0.1, 0.2]).check_order([1, 2], [{"learning_rate": 0.3}]),
+        lambda: check_order(begun([0, 1], [0.1, 0.2]), [0, 1], LEARNING),
+        lambda: check_order(begun([0, 1], [0.1, 0.2]), [1, 2], [{"learning_rate": 0.3}]),
     ],
 )
 def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:

@@ -176,11 +176,10 @@ def located(
         other = next((word for word in words if word in tables), None)
         about = key or next((word for word in words if word in keys), "path" if "path" in keys else "")
         place = where(table, number, about) if other is None else where(other, 0, "")
-        if isinstance(error, OSError):
-            raise ValueError(f"{place}: {_unread(error)}; give a file that can be read") from error
-        raise ValueError(f"{place}: {error}") from error
+        raise ValueError(f"{place}: {_unread(error) if isinstance(error, OSError) else error}") from error
 
 
 def _unread(error: OSError) -> str:
-    """Why a file could not be read."""
-    return f"{error.filename!r}: {error.strerror}" if error.filename and error.strerror else str(error)
+    """Why a file could not be read, and the remedy, which errors of telejax's own readers have already."""
+    told = f"{error.filename!r}: {error.strerror}" if error.filename and error.strerror else str(error)
+    return f"{told}; give a file that can be read" if error.errno else told

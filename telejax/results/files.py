@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from telejax.errors import check_flag, check_path
+from telejax.errors import check_flag, check_path, short
 
 MARKER = ".telejax"
 """The file that tells a folder of telejax; it lists the files that may be removed with the folder."""
@@ -99,16 +99,15 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
         The absolute path, with ``..`` and the symbolic links among its parents resolved.
 
     Raises:
-        ValueError: the path is empty, the working or home directory, a parent of these, or a mount point.
+        ValueError: the path is empty, begins with "~", or is the working or home directory, a parent of these, or a
+            mount point.
         FileExistsError: it exists and is a file, a symbolic link or a folder that may not be replaced.
         OSError: it cannot be written.
     """
-    told = f"{argument} is {check_path(argument, path, 'give the path of a new folder')!r}"
+    told = f"{argument} is {_check_place(argument, path, 'give the path of a new folder')!r}"
     check_flag("overwrite", overwrite)
     try:
         given = Path(path)
-        if given.parts[:1] and given.parts[0].startswith("~"):  # which a shell expands, and Python does not
-            raise ValueError(f"{told}, in which {given.parts[0]} stands for no home; give str(Path(...).expanduser())")
         target = given.resolve()
         check_path(argument, str(target), "give the path of a new folder")  # the working directory may be any letters
         if reason := _never_replaced(target):
@@ -174,11 +173,22 @@ def check_own_folder(argument: str, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: one of these, or a path that names no folder.
     """
-    told = f"{argument} is {check_path(argument, path, 'give a new folder')!r}"
+    told = f"{argument} is {_check_place(argument, path, 'give a new folder')!r}"
     with suppress(OSError, RuntimeError):  # what cannot be looked at is told where it is written
         reason = _never_replaced(Path(path).resolve())
         if reason not in (None, "a mount point"):
             raise ValueError(f"{told}, which is {reason}; give a new folder, such as one inside it")
+
+
+def _check_place(argument: str, path: str | os.PathLike[str], remedy: str) -> str:
+    """The path as a text, or a ValueError where it begins with "~", which only shells read as the home directory."""
+    place = check_path(argument, path, remedy)
+    if place.startswith("~"):
+        raise ValueError(
+            f"{argument} is {short(place)}, which would be a folder called {Path(place).parts[0]!r}; give "
+            f"Path({short(place)}).expanduser() for one in the home directory, or an absolute path"
+        )
+    return place
 
 
 def _never_replaced(target: Path) -> str | None:

@@ -371,9 +371,8 @@ def load(path: str | os.PathLike[str]) -> Result:
     """Read what :meth:`Result.save` wrote; parameters come back as nested dictionaries of arrays.
 
     Raises:
-        ValueError: the folder holds no result, or a file is not what was saved, by its checksum; names the file of the
-            result that is missing, unreadable or wrong. A folder without SHA256SUMS, as versions before wrote it, is
-            read as it is.
+        ValueError: the folder holds no result, or a file is not what was saved, by its checksum (if there is one, older
+            versions wrote none); names the file that is missing, unreadable or wrong.
     """
     folder = Path(check_path("path", path))
     read: list[Any] = []

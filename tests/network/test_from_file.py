@@ -177,7 +177,10 @@ BAD = [
     (f"{SITES}within.latency = -1", "line 4, [links.within] latency: latency is -1; give a number of at least 0"),
     (f"{SITES}radio = 3", "line 4, [links.radio] is 3; give one table [links.radio]"),
     ("[links]\nkind = 'server'\n[links.peers]\nlatency = 1", "line 3, [links.peers] has no kind; give kind = one of"),
-    ("[links]\nkind = 'csv'\npath = 'no.csv'", "no.csv': No such file or directory; give a file that can be read"),
+    (
+        "[links]\nkind = 'csv'\npath = 'no.csv'",
+        "no.csv', which cannot be read: No such file or directory; give the path of a CSV",
+    ),
     ("[links]\nkind = 'csv'\npath = 3", "line 3, [links] path: path is 3; give the path of a CSV file"),
     ("[presence]\nkind = 'epochs'\naway = true", "line 3, [presence] away: away is True; give a number"),
     (

@@ -113,11 +113,11 @@ def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
 def test_a_folder_is_that_of_its_name_whatever_is_in_it(simulated: tj.Result, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     other = replace(simulated, history=simulated.history.with_columns(loss=pl.col("loss") + 1))
-    for name in ("lr[12]", "run?", "a*", "[!a]", "~", "file:x"):  # patterns and addresses to those who read paths so
+    for name in ("lr[12]", "run?", "a*", "[!a]", "a~", "file:x"):  # patterns and addresses to those who read paths so
         simulated.save(name)
     for name in ("lr1", "run1", "ab", "b"):
         other.save(name)
-    for name in ("lr[12]", "run?", "a*", "[!a]", "~", "file:x"):
+    for name in ("lr[12]", "run?", "a*", "[!a]", "a~", "file:x"):
         assert tj.load(name).history.equals(simulated.history)
 
 
