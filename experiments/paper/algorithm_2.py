@@ -26,7 +26,7 @@ import jax
 import numpy as np
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 from telejax.studies.search.result import aggregate
@@ -71,7 +71,8 @@ def main(settings: Settings) -> None:
         table.tell(f"{key}: {rows.row(0, named=True)}", number, len(cells))
         jax.clear_caches()
     show(table.rows.drop("seconds", "auto_rounds", "auto_gap_T", "search_gradients", "auto_gradients"))
-    print(f"{passed(table.rows)}\n{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    print(passed(table.rows))
+    table.close(KEYS)
 
 
 def problems() -> list[tuple[dict[str, Any], Any, tuple[float, ...]]]:

@@ -7,7 +7,7 @@ python experiments/paper/claims.py --check      # says whether the file is that 
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -85,6 +85,15 @@ def pm(mean: float, error: float, digits: int = 3) -> str:
     '0.988 ± 0.001'
     """
     return f"{mean:.{digits}f} ± {error:.{digits}f}"
+
+
+def error_between(a: Mapping[str, float], b: Mapping[str, float]) -> float:
+    """The standard error of the difference of two accuracies of slots, each with its own.
+
+    >>> error_between({"accuracy_slots_se": 0.03}, {"accuracy_slots_se": 0.04})
+    0.05
+    """
+    return float((a["accuracy_slots_se"] ** 2 + b["accuracy_slots_se"] ** 2) ** 0.5)
 
 
 def written(claims: list[Claim]) -> str:

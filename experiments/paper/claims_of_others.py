@@ -5,7 +5,7 @@ import moments
 import polars as pl
 import spectral_gap
 import torch_loop
-from claims import Claim, Standing, committed, pm
+from claims import Claim, Standing, committed, error_between, pm
 
 FAR = 4.0
 """Standard errors that a mean may lie off."""
@@ -39,8 +39,7 @@ def base_graphs_accuracy() -> Claim:
         pairs = (("base:degree=1", "one_peer_exponential"), ("base:degree=2", "ring"), ("base:degree=4", "exponential"))
         for ours, theirs in pairs:
             a, b = of[ours], of[theirs]
-            error = (a["accuracy_slots_se"] ** 2 + b["accuracy_slots_se"] ** 2) ** 0.5
-            fine.append(a["accuracy_slots"] > b["accuracy_slots"] - 2 * error)
+            fine.append(a["accuracy_slots"] > b["accuracy_slots"] - 2 * error_between(a, b))
             told.append(
                 f"n = {nodes}: {ours} {pm(a['accuracy_slots'], a['accuracy_slots_se'])} with {a['messages']:.1f} messages a "
                 f"node and round, {theirs} {pm(b['accuracy_slots'], b['accuracy_slots_se'])} with {b['messages']:.1f} (slots)."

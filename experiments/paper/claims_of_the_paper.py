@@ -8,7 +8,7 @@ import rates
 import section_5_1
 import section_5_2
 import section_5_3
-from claims import Claim, Standing, committed, pm
+from claims import Claim, Standing, committed, error_between, pm
 
 SAME = 1.1
 """Two rates are the same where one is at most a tenth larger."""
@@ -144,8 +144,9 @@ def fewer_rounds() -> Claim:
     return Claim(text, f"{PAPER}, section 5.1", standing, tuple(told), "section_5_1", done == cells)
 
 
-def finished() -> tuple[pl.DataFrame, list[str]]:
-    """The summary of section 5.2 for settings in which every method has all its seeds, and what is missing."""
+def finished() -> tuple[pl.DataFrame, list[str], bool]:
+    """The summary of section 5.2 for settings in which every method has all its seeds, a sentence where some are
+    missing, and whether none is."""
     settings = section_5_2.Settings()
     summary = section_5_2.summary(committed("section_5_2"))
     seeds = pl.col("seeds").min().over("nodes", "alpha")
@@ -154,16 +155,11 @@ def finished() -> tuple[pl.DataFrame, list[str]]:
     there = set(summary.select("nodes", "alpha").unique().rows())
     missing = [(n, alpha) for n in settings.nodes for alpha in settings.alphas if (n, alpha) not in there]
     shown = ", ".join(f"n = {n} at alpha = {alpha:g}" for n, alpha in missing)
-    return summary, [f"Not computed yet: {shown}."] * bool(missing)
-
-
-def all_computed(told: list[str]) -> bool:
-    """Whether :func:`finished` had nothing to miss."""
-    return not any(sentence.startswith("Not computed yet") for sentence in told)
+    return summary, [f"Not computed yet: {shown}."] * bool(missing), not missing
 
 
 def accuracy() -> Claim:
-    summary, told = finished()
+    summary, told, complete = finished()
     above = all_of = 0
     for (nodes, alpha), part in summary.group_by("nodes", "alpha", maintain_order=True):
         at_end = part.filter(pl.col("round") == pl.col("round").max().over("method"))
@@ -189,9 +185,7 @@ def accuracy() -> Claim:
         0, f"After equal epochs TELEPORTATION is above DSGD by two standard errors in {above} of {all_of} pairs."
     )
     standing: Standing = "held" if above == all_of else "held only in part" if above else "not held"
-    return Claim(
-        "Higher accuracy than DSGD", f"{PAPER}, section 5.2", standing, tuple(told), "section_5_2", all_computed(told)
-    )
+    return Claim("Higher accuracy than DSGD", f"{PAPER}, section 5.2", standing, tuple(told), "section_5_2", complete)
 
 
 def better(ends: pl.DataFrame) -> tuple[int, int]:
@@ -199,14 +193,13 @@ def better(ends: pl.DataFrame) -> tuple[int, int]:
     wins = tries = 0
     for ours in ends.filter(pl.col("method").str.starts_with("teleportation")).rows(named=True):
         for theirs in ends.filter(pl.col("method").str.starts_with("dsgd")).rows(named=True):
-            error = (ours["accuracy_slots_se"] ** 2 + theirs["accuracy_slots_se"] ** 2) ** 0.5
-            wins += ours["accuracy_slots"] > theirs["accuracy_slots"] + 2 * error
+            wins += ours["accuracy_slots"] > theirs["accuracy_slots"] + 2 * error_between(ours, theirs)
             tries += 1
     return wins, tries
 
 
 def stability() -> Claim:
-    summary, told = finished()
+    summary, told, complete = finished()
     ends = summary.filter(pl.col("round") == pl.col("round").max().over("nodes", "alpha", "method"))
     gap = (pl.col("accuracy_slots") - pl.col("accuracy_worst")).alias("gap")
     fine = []
@@ -226,7 +219,7 @@ def stability() -> Claim:
         standing,
         tuple(told),
         "section_5_2",
-        all_computed(told),
+        complete,
     )
 
 
@@ -291,7 +284,7 @@ def gossip_steps() -> Claim:
 
 
 def communication() -> Claim:
-    summary, told = finished()
+    summary, told, complete = finished()
     more = []
     for (nodes, alpha), part in summary.group_by("nodes", "alpha", maintain_order=True):
         ring = part.filter(method="dsgd/ring", budget="rounds")
@@ -306,7 +299,7 @@ def communication() -> Claim:
             "(momentum travels with every hand-off)."
         )
     standing: Standing = "held" if more and max(more) <= 1 else "held only in part"
-    return Claim("Communication is not increased", PAPER, standing, tuple(told), "section_5_2", all_computed(told))
+    return Claim("Communication is not increased", PAPER, standing, tuple(told), "section_5_2", complete)
 
 
 CLAIMS = (

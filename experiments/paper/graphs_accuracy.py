@@ -15,7 +15,7 @@ import jax
 import optax
 import polars as pl
 from graphs_consensus import GRAPHS
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
@@ -48,7 +48,7 @@ def main(settings: Settings) -> None:
         table.tell(f"{graph}, n = {nodes}: {rows['accuracy_slots'][0]:.3f}", number, len(cells))
         jax.clear_caches()
     show(table.rows.drop("seconds"))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def judge(graph: str, nodes: int, settings: Settings) -> pl.DataFrame:

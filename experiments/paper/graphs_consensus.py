@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
@@ -60,7 +60,7 @@ def main(settings: Settings) -> None:
         table.cell({"graph": graph, "nodes": nodes}, lambda: pl.DataFrame([judge(graph, nodes)]))  # noqa: B023
         table.tell(f"{graph}, n = {nodes}", number, len(cells))
     show(table.rows.select("graph", "nodes", "degree", "exact", "left", "left_se", "promised"))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def judge(graph: str, nodes: int) -> dict[str, Any]:

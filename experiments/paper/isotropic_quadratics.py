@@ -27,7 +27,7 @@ import optax
 import polars as pl
 import scipy.optimize
 from jaxtyping import Array, Float, Key
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
@@ -76,7 +76,7 @@ def main(settings: Settings) -> None:
             table.cell(key, lambda: pl.DataFrame([judge(matrix, rate, settings)]))  # noqa: B023
         table.tell(graph, number, len(GRAPHS))
     show(marked(table.rows))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def judge(topology: tj.topology.Topology, rate: float, settings: Settings) -> dict[str, Any]:

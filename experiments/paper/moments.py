@@ -12,7 +12,7 @@ from typing import Any
 
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
@@ -66,7 +66,7 @@ def main(settings: Settings) -> None:
         rows = table.cell({"setting": name}, lambda: judge(task, algorithm, settings.runs))  # noqa: B023
         table.tell(f"{name}: at most {rows['off'].abs().max():.2f} standard errors", number, len(cases()))
     show(farthest(table.rows))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def judge(task: Any, algorithm: Any, runs: int) -> pl.DataFrame:

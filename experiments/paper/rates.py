@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 from telejax.topology import Topology
@@ -58,7 +58,7 @@ def main(settings: Settings) -> None:
         table.cell(key, make)
         table.tell(", ".join(str(value) for value in key.values()), number, len(cells))
     show(table.rows.drop("seconds"))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def points(settings: Settings) -> Iterator[tuple[dict[str, Any], Callable[[], pl.DataFrame]]]:

@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 from telejax.errors import check_name
@@ -70,7 +70,8 @@ def main(settings: Settings) -> None:
             table.tell(", ".join(str(value) for value in key.values()), number, len(cells))
             jax.clear_caches()  # the programs of no cell are those of the next
     show(verdicts(table.rows))
-    print(f"{edges(table.rows)}\n{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    print(edges(table.rows))
+    table.close(KEYS)
 
 
 def points(settings: Settings) -> Iterable[dict[str, Any]]:
@@ -85,10 +86,15 @@ def points(settings: Settings) -> Iterable[dict[str, Any]]:
                     shared = {"problem": problem, "setting": setting, "nodes": nodes, "topology": topology}
                     if nodes <= DSGD_UP_TO:
                         yield shared | {"method": "dsgd", "active": nodes}
-                    sizes = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= min(nodes, settings.largest)]
+                    sizes = powers_of_two(min(nodes, settings.largest))
                     for active in sizes:
                         yield shared | {"method": "teleportation", "active": active}
                     yield shared | {"method": "search", "active": sizes[-1]}
+
+
+def powers_of_two(most: int) -> list[int]:
+    """1, 2, 4, ... up to ``most``."""
+    return [2**power for power in range(most.bit_length())]
 
 
 def exists(problem: str, exponent: int) -> bool:
@@ -105,13 +111,12 @@ def point(key: dict[str, Any], settings: Settings) -> pl.DataFrame:
         task = tj.tasks.quadratic(nodes=key["nodes"], heterogeneity=zeta, noise=sigma, placement=key["problem"])
     sgd, rates = tj.optimizer(optax.sgd, learning_rate=0.001), list(RATES[key["problem"]])
     if key["method"] == "search":
-        sizes = [k for k in (1, 2, 4, 8, 16, 32, 64) if k <= key["active"]]
         found = tj.search(
             task,
             key["topology"],
             optimizer=sgd,
             rounds=SEARCH_ROUNDS,
-            candidates=sizes,
+            candidates=powers_of_two(key["active"]),
             tune=rates,
             seeds=settings.seeds,
             progress=False,

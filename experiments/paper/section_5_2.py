@@ -19,7 +19,7 @@ from typing import Any
 
 import optax
 import polars as pl
-from tables import Options, Table, command, hours, show, table_of
+from tables import Options, Table, command, show, table_of
 
 import telejax as tj
 from telejax.errors import check_name
@@ -90,7 +90,7 @@ def main(settings: Settings) -> None:
             key = {"nodes": nodes, "alpha": alpha, "rounds": rounds}
             Setting(table, settings, task_of(data, nodes, alpha, settings), key).run()
     show(summary(table.rows))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def task_of(data: Any, nodes: int, alpha: float, settings: Settings) -> tj.tasks.Classification:

@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import optax
 import polars as pl
-from tables import Options, Table, command, hours, show, table_of
+from tables import Options, Table, command, show, table_of
 
 import telejax as tj
 from telejax.errors import check_name
@@ -77,7 +77,7 @@ def main(settings: Settings) -> None:
         for alpha in settings.alphas:
             run_all(table, name, alpha, settings)
     show(verdicts(table.rows))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def run_all(table: Table, name: str, alpha: float, settings: Settings) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
 VERSION = 1
-KEYS = ["setting", "metric", "target", "kept"]
+KEYS = ["setting", "kept"]
 NODES, LIMIT = 25, 20_000
 KEPT = (0.0, 0.5, 0.75, 0.875, 0.9375, 0.96875)
 SETTINGS = {"heterogeneity alone": (10.0, 0.0), "noise alone": (0.0, 10.0)}
@@ -49,7 +49,7 @@ def main(settings: Settings) -> None:
         table.tell(f"{setting}, {kept:g} kept", number, len(cells))
     show(table.rows.drop("seconds"))
     show(slopes(table.rows))
-    print(f"{hours(table.rows, KEYS[:1] + KEYS[3:]):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def judge(setting: str, kept: float) -> pl.DataFrame:

@@ -105,6 +105,10 @@ class Table:
         """One line on the way: how many cells are done, and how long it took."""
         print(f"[{done}/{total}] {time.perf_counter() - self.started:.0f} s: {what}", flush=True)
 
+    def close(self, keys: list[str]) -> None:
+        """The last line of a script: the hours of all cells, whose columns are ``keys``, and where they are."""
+        print(f"{hours(self.rows, keys):.2f} hours in all; written: {self.path}")
+
 
 def read(path: Path) -> pl.DataFrame:
     """The rows of a table; an empty one has no columns."""
@@ -130,10 +134,10 @@ def command(main: Callable[[Any], None], kind: type[Options], description: str |
     first = tyro.cli(kind, description=description)
     quick = tyro.cli(kind, description=description, default=kind(quick=True, **kind.quickly()))
     options = quick if first.quick else first
-    for name, value in asdict(options).items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            check_integer(f"--{name.replace('_', '-')}", value, minimum=1)
     try:
+        for name, value in asdict(options).items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                check_integer(f"--{name.replace('_', '-')}", value, minimum=1)
         main(options)
     except (ValueError, OSError) as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import optax
 import polars as pl
-from tables import Options, command, hours, show, table_of
+from tables import Options, command, show, table_of
 
 import telejax as tj
 
@@ -46,7 +46,7 @@ def main(settings: Settings) -> None:
             rows = table.cell(key, lambda: pl.DataFrame([run(task, settings.rounds, seed)]))  # noqa: B023
             table.tell(f"{system}, seed {seed}: {rows['accuracy_slots'][0]:.3f}", seed + 1, settings.seeds)
     show(compared(table.rows))
-    print(f"{hours(table.rows, KEYS):.2f} hours in all; written: {table.path}")
+    table.close(KEYS)
 
 
 def task_of() -> Any:

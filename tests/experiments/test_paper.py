@@ -108,6 +108,12 @@ def test_a_script_on_the_command_line(tmp_path):
     assert refused.returncode == 2 and "version was 0" in refused.stderr and "Traceback" not in refused.stderr
 
 
+def test_a_wrong_number_on_the_command_line_is_told_in_a_line():
+    script = [sys.executable, str(PAPER / "moments.py"), "--runs", "0"]
+    refused = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2 and refused.stderr == "moments.py: --runs is 0; give an integer of at least 1\n"
+
+
 def test_section_5_2_tunes_each_budget_and_resumes(tmp_path, capsys):
     import section_5_2
 
