@@ -5,55 +5,39 @@ import dataclasses
 import enum
 import functools
 import hashlib
-import sys
 import types
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import jax
 import numpy as np
 
-from telejax.simulation.own_code import is_own_class, is_own_module, parts_of_class
+from telejax.simulation.own_code import is_own_class, parts_of_class, read_by
 
 SHOWN = 3  # differences that an error lists
-DEEPEST = 50  # of what a class leads to
+DEEPEST = 50  # of what code leads to
 
 LEAVES = (bool, int, float, complex, str, bytes, jax.Array, np.ndarray, np.generic)
 
 Plain = bool | int | float | str | None
 
 
-def fingerprint(value: object, name: str = "") -> dict[str, Plain]:
+def fingerprint(value: object, name: str = "", strict: bool = True) -> dict[str, Plain]:
     """Describe ``value`` as dotted name to number, text or digest, the same in every process.
 
     Dataclasses, mappings, sequences and other objects are taken apart, arrays are digests of their bytes, functions
     their names, a digest of their code, their defaults, what they enclose, and the plain values that they read from
-    their module. Of objects whose class the user wrote, the functions of the class are compared likewise, as far as
-    they can be.
+    their module. What a function of the user reads from a module is followed: other functions, classes, settings; of
+    objects whose class the user wrote, the functions of the class are compared likewise. This is as far as they can
+    be compared: what is imported or looked up inside a function is not seen.
 
     Raises:
-        ValueError: something in it can be compared in no way.
+        ValueError: something in it can be compared in no way, and this is ``strict``; else it goes by its class.
 
     >>> fingerprint({"rate": 0.1, "sizes": (4, 8)})
     {'rate': 0.1, 'sizes.0': 4, 'sizes.1': 8}
     """
-    return dict(_walk(value, name, (), None))
-
-
-def code_beside(function: Any) -> dict[str, Plain]:
-    """Describe the functions and classes of the module of a function of the user, as far as they can be compared.
-
-    What the function makes may be of any of them. Empty for a function of a library.
-    """
-    name = getattr(function, "__module__", "")
-    beside = vars(sys.modules[name]) if name in sys.modules and is_own_module(name) else {}
-    found: dict[str, Plain] = {}
-    for key, one in beside.items():
-        if isinstance(one, types.FunctionType | type) and one.__module__ == name:
-            with suppress(ValueError):  # of what nothing can be compared
-                found |= fingerprint(one, key)
-    return found
+    return dict(_walk(value, name, (), {}, strict))
 
 
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
@@ -68,30 +52,40 @@ def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     return "; ".join(told + ([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []))
 
 
-def _walk(value: object, name: str, above: tuple[int, ...], met: dict[int, object] | None) -> list[tuple[str, Plain]]:
+def _walk(
+    value: object, name: str, above: tuple[int, ...], met: dict[int, object], strict: bool
+) -> list[tuple[str, Plain]]:
     """The pairs of a value.
 
     Args:
         value: to be described.
         name: before all names.
         above: the identities of what the value is inside of.
-        met: within a class, the objects that it has led to, each of which is described once; None elsewhere.
+        met: the objects that the user's code has led to, each of which is described once.
+        strict: whether what can be compared in no way is an error; it is not where code led to the value.
     """
     if id(value) in above:  # a function that encloses itself
         return [(name, f"{above[::-1].index(id(value)) + 1} above")]
-    if met is not None and (id(value) in met or len(above) > DEEPEST):
-        return [(name, _class_name(type(value)))]
+    if not strict and (id(value) in met or len(above) > DEEPEST):
+        return [(name, _class_name(value if hasattr(value, "__qualname__") else type(value)))]
     parts = _parts(value)
-    if met is not None and parts is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
+    if not strict and parts is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
         met[id(value)] = value
     join, inside = f"{name}." if name else "", (*above, id(value))
     if parts is None:
-        found = [(name, _plain(value, name, strict=met is None))]
+        found = [(name, _plain(value, name, strict))]
     else:
-        found = [pair for key, part in parts for pair in _walk(part, f"{join}{key}", inside, met)]
-    if is_own_class(type(value)) and not isinstance(value, type):
-        found += _walk(type(value), f"{join}class", inside, {} if met is None else met)
+        found = [pair for key, part in parts for pair in _walk(part, f"{join}{key}", inside, met, strict)]
+    for key, part in _code_of(value):
+        found += _walk(part, f"{join}{key}", inside, met, strict=False)
     return found
+
+
+def _code_of(value: object) -> list[tuple[str, object]]:
+    """The code of the user that a value leads to: its class, or what a function reads from its module."""
+    if isinstance(value, types.FunctionType):
+        return [(f"read_{name}", one) for name, one in read_by(value).items()]
+    return [("class", type(value))] if is_own_class(type(value)) and not isinstance(value, type) else []
 
 
 def _parts(value: object) -> list[tuple[str, object]] | None:

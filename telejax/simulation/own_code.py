@@ -1,8 +1,10 @@
-"""The classes that a user wrote, whose code a fingerprint compares too: which they are, and of what they are made."""
+"""The code that a user wrote, which a fingerprint compares too: which it is, of what it is made, what it reads."""
 
+import dis
 import functools
 import sys
 import types
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 
@@ -14,14 +16,71 @@ LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 
 INSTALLED = {"site-packages", "dist-packages"}
 
+NESTED = 3  # lists within lists whose content is followed
+
 
 def is_own_class(kind: type) -> bool:
     """Whether a class is the user's own, and neither telejax's nor of an installed library or of Python.
 
-    >>> is_own_class(type("Task", (), {"__module__": "__main__"})), is_own_class(Path)
+    >>> is_own_class(type("Task", (), {"__module__": "my_tasks"})), is_own_class(Path)
     (True, False)
     """
     return is_own_module(kind.__module__)
+
+
+def read_by(function: types.FunctionType) -> dict[str, object]:
+    """What a function reads from its module and may change what it does, by name.
+
+    Functions and classes of the user, also those that are reached through a module of the user, and the settings that
+    are plain values, objects, or lists and mappings of some. Nothing for a function of a library.
+
+    >>> sorted(read_by(lambda: (is_own_class, NESTED)))  # telejax's own
+    []
+    """
+    if not is_own_module(str(function.__module__)):
+        return {}
+    codes = list(_codes(function.__code__))
+    steps = [
+        step for code in codes for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    ]
+    names = dict.fromkeys(step.argval for step in steps)
+    attributes = dict.fromkeys(name for code in codes for name in code.co_names)
+    return dict(_followed(function.__globals__, names, attributes))
+
+
+def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
+    """A function's code and that of the functions inside it."""
+    yield code
+    for one in code.co_consts:
+        if isinstance(one, types.CodeType):
+            yield from _codes(one)
+
+
+def _followed(
+    scope: Mapping[str, object], names: Iterable[str], attributes: Iterable[str], above: tuple[str, ...] = ()
+) -> Iterable[tuple[str, object]]:
+    """The pairs of a module's names that matter; where one is a module of the user, those of its attributes."""
+    for name in names:
+        value = scope.get(name)
+        if not isinstance(value, types.ModuleType):
+            if value is not None and _matters(value):
+                yield ".".join((*above, name)), value
+        elif name not in above and is_own_module(value.__name__):
+            yield from _followed(vars(value), attributes, attributes, (*above, name))
+
+
+def _matters(value: object, depth: int = 0) -> bool:
+    """Whether a value is the user's code, or a setting that can be compared."""
+    if isinstance(value, types.FunctionType):
+        return is_own_module(str(value.__module__))
+    if isinstance(value, type):
+        return is_own_class(value)
+    if isinstance(value, list | tuple | set | frozenset | Mapping):
+        members = value.values() if isinstance(value, Mapping) else value
+        return bool(value) and depth < NESTED and all(_matters(one, depth + 1) for one in members)
+    if isinstance(value, functools.partial) or is_dataclass(value) or _is_constant(value) or is_own_class(type(value)):
+        return True
+    return (inner := getattr(value, "__wrapped__", None)) is not None and _matters(inner)  # of a jitted function
 
 
 def parts_of_class(kind: type) -> list[tuple[str, object]]:

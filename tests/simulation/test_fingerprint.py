@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import telejax as tj
-from telejax.simulation.fingerprint import code_beside, difference, fingerprint
+from telejax.simulation.fingerprint import difference, fingerprint
 from telejax.simulation.start import check_order
 
 CLASS = """
@@ -61,11 +61,62 @@ def test_another_body_of_a_flax_module_is_another_model():
     assert not difference(first, same) and "__call__" in difference(first, other)
 
 
-def test_the_code_beside_a_function_is_compared():
-    first, other = code_beside(module("users_own").make), code_beside(module("users_own", factor=9.0).make)
-    assert difference(first, other).startswith("Task.loss")
-    assert not difference(first, code_beside(module("users_own").make))
-    assert code_beside(np.add) == {}  # of a library
+def test_what_a_function_of_the_user_reads_is_followed():
+    first, other = fingerprint(module("users_own").make), fingerprint(module("users_own", factor=9.0).make)
+    assert difference(first, other).startswith("read_Task.loss.code was")
+    assert not difference(first, fingerprint(module("users_own").make))
+    helped = fingerprint(module("users_own", number=7).make)
+    assert "read_Task.loss.read_helper.code was" in difference(first, helped)
+    assert fingerprint(np.add) == {"": "numpy.add"}  # of a library
+
+
+READER = """
+import functools
+import users_settings as settings
+
+SIZES = {sizes}
+SCALE = {scale}
+SEEN = {seen}
+
+def activation(x):
+    return x * SCALE
+
+chosen = functools.partial(activation)
+
+def loss(x):
+    SEEN[object()] = object()  # as a function does that is traced
+    def inner(y):
+        return chosen(y) * SIZES["wide"][0] * settings.RATE + settings.more.OFFSET + twice(y)
+    return inner(x)
+
+def twice(x):
+    return loss(x) if x > 100 else 2 * x
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"sizes": {"wide": [4]}}, "SIZES.wide.0 was 3 and is 4"),
+        ({"scale": 2.5}, "SCALE was 1.5 and is 2.5"),
+        ({"rate": 0.2}, "settings.RATE was 0.1 and is 0.2"),
+        ({"offset": 8}, "settings.more.OFFSET was 7 and is 8"),
+        ({"seen": {object(): object()}}, ""),
+    ],
+)
+def test_settings_of_modules_are_compared_wherever_a_function_reads_them(monkeypatch, changed, named):
+    def made(sizes=None, scale=1.5, rate=0.1, offset=7, seen=None):
+        for name, content in {"users_settings": {"RATE": rate}, "users_settings.more": {"OFFSET": offset}}.items():
+            monkeypatch.setitem(sys.modules, name, one := type(sys)(name))
+            vars(one).update(content)
+        sys.modules["users_settings"].more = sys.modules["users_settings.more"]
+        monkeypatch.setitem(sys.modules, "users_reader", one := type(sys)("users_reader"))
+        exec(READER.format(sizes=sizes or {"wide": [3]}, scale=scale, seen="dict()"), one.__dict__)
+        vars(one)["SEEN"] = seen or {}
+        return fingerprint(one.loss)
+
+    assert not difference(made(), made())
+    assert named in difference(made(), made(**changed)) and bool(named) == bool(difference(made(), made(**changed)))
 
 
 def test_telejax_own_classes_go_by_their_names():

@@ -351,11 +351,11 @@ def _combinations(axes: Table) -> list[dict[str, Any]]:
 
 
 def canonical(spec: SweepSpec) -> dict[str, Any]:
-    """The spec in JSON's types, to be stored and compared, with the code of the user's modules that it names."""
-    from telejax.simulation.fingerprint import code_beside, fingerprint
+    """The spec in JSON's types, to be stored and compared, with the code of the user's that it names."""
+    from telejax.simulation.fingerprint import fingerprint
 
     found = dict(json.loads(json.dumps(fingerprint(spec))))
     for path in [value for value in found.values() if isinstance(value, str) and factories.is_path(value)]:
         with suppress(ValueError):  # of a text that is no path, or of a module that cells will ask for
-            found |= {f"{path} {name}": value for name, value in code_beside(factories.imported("name", path)).items()}
+            found |= fingerprint(factories.imported("name", path), path, strict=False)
     return found if spec.network is not None else {name: value for name, value in found.items() if name != "network"}
