@@ -45,6 +45,7 @@ from .optimizers import as_optimizer as as_optimizer
 from .optimizers import optimizer as optimizer
 from .random.sampling import sample_distinct as sample_distinct
 from .results import plots as plots
+from .results.live import live as live
 from .results.result import Result as Result
 from .results.result import load as load
 from .simulation.simulate import simulate as simulate

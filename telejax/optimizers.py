@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import ArrayLike
 
 from telejax.backend.factories import OPTIMIZERS
 from telejax.backend.shapes import check_float_dtype, is_number, kind_of, traced_shapes
@@ -293,3 +294,21 @@ def decayed_sgd(learning_rate: Any, momentum: float = 0.0, weight_decay: float =
     if callable(weight_decay):
         _check_schedule(weight_decay, "weight_decay")
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(learning_rate, momentum))
+
+
+def numbers_in(part: Any, prefix: str) -> dict[str, ArrayLike]:
+    """The scalar leaves of a dataclass, of the optimizers and the dataclasses in it."""
+    if isinstance(part, Optimizer):
+        return {f"{prefix}{name}": value for name, value in part.numbers.items() if np.ndim(value) == 0}
+    found: dict[str, ArrayLike] = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.metadata.get("static") or value is None:
+            continue
+        if is_dataclass(value):
+            found |= numbers_in(value, f"{prefix}{one.name}.")
+        elif isinstance(value, float | np.floating) or (
+            isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
+        ):
+            found[f"{prefix}{one.name}"] = value
+    return found

@@ -1,6 +1,5 @@
 """``telejax network``: what a file of a network says, as a table and a picture."""
 
-import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,7 +21,6 @@ SHOWN = 60
 TIMED = 10_000
 """Nodes whose gradients are timed."""
 MESSAGE = 1e6  # bytes
-PARTS = ("links", "machines", "presence", "activation", "faults", "adversary")
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class Network(Compiling):
 
         from telejax import network
         from telejax.backend.sharding import check_platform
+        from telejax.network.described import PARTS
         from telejax.network.from_file import from_toml
 
         check_platform()
@@ -241,32 +240,14 @@ def _sample(nodes: int, most: int) -> "np.ndarray":
 
 def _parts_table(made: "network.Network", title: str) -> Any:
     """The parts and their numbers."""
-    import numpy as np
-
-    from telejax.network.from_file import FACTORIES
-    from telejax.simulation.tuning import numbers_in
+    from telejax.network.described import described
 
     table = _empty_table(title)
     table.add_column("part")
     table.add_column("kind")
     table.add_column("numbers", overflow="fold")
-    for name in ("loss", "outage"):
-        if (value := getattr(made, name)) is not None:
-            table.add_row(name, "", f"{value:g}")
-    if made.timed:
-        table.add_row("waiting", made.waiting, "one message after another" if made.contention else "")
-    for name in PARTS:
-        if (part := getattr(made, name)) is not None:
-            numbers = ", ".join(
-                f"{called} {float(np.asarray(value)):g}" for called, value in numbers_in(part, "").items()
-            )
-            kinds = {inspect.signature(make).return_annotation: kind for kind, make in FACTORIES[name].items()}
-            listed = getattr(part, "nodes", None) if name == "adversary" else None
-            told = numbers if listed is None else f"{numbers}{', ' * bool(numbers)}{len(listed)} nodes"
-            kind = type(getattr(part, "attack", part))
-            table.add_row(name, kinds.get(kind, kind.__name__), told)
-    if not table.row_count:
-        table.add_row("ideal", "", "nothing is lost, late, away or forged")
+    for row in described(made):
+        table.add_row(*row)
     return table
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 from jaxtyping import Array
 
 from telejax.backend.shapes import is_deleted
@@ -103,6 +104,13 @@ class Parts:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
         if is_kind(self.activation, Uniform):
             object.__setattr__(self, "activation", None)
+
+    def _repr_html_(self) -> str:
+        from telejax.network.described import described  # which knows the functions that make parts
+        from telejax.results import cards
+
+        rows = pl.DataFrame(described(self), schema=["part", "kind", "numbers"], orient="row")
+        return cards.card("network" + (f" of {self.nodes} nodes" if self.nodes else ""), cards.table(rows))
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> Self:

@@ -135,6 +135,33 @@ def check_free(path: str | os.PathLike[str], overwrite: bool, argument: str = "p
     return target
 
 
+def check_new_file(
+    path: str | os.PathLike[str], overwrite: bool, example: str, suffixes: Sequence[str], argument: str = "path"
+) -> Path:
+    """Refuse a file that cannot be written or may not be replaced, before anything is computed.
+
+    Args:
+        path: the file.
+        overwrite: whether one that exists may be replaced.
+        example: of a name.
+        suffixes: of its name, so that no data are replaced by a slip.
+        argument: what errors call it.
+    """
+    told = f"{argument} is {_check_place(argument, path, f'give the path of a new file, such as {example}')!r}"
+    check_flag("overwrite", overwrite)
+    file = Path(path)
+    if file.is_dir():
+        raise FileExistsError(f"{told}, which is a folder; give a file, such as {file / example}")
+    if file.suffix.lower() not in suffixes:
+        named = "a page" if ".html" in suffixes[:1] else "a picture"
+        raise ValueError(f"{told}, which is no name of {named}; give one that ends with {' or '.join(suffixes[:2])}")
+    if os.path.lexists(file) and not file.is_file():
+        raise FileExistsError(f"{told}, which is no regular file; give another")
+    if file.exists() and not overwrite:
+        raise FileExistsError(f"{told}, which exists; choose another, or overwrite it (overwrite=True, --force)")
+    return file
+
+
 def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
     """``write`` a file aside and put it in place when it is whole; a kill or a full disk leaves the one before."""
     aside = file.with_name(f".{file.name}.{os.getpid()}.{threading.get_ident()}")

@@ -15,7 +15,6 @@ import polars as pl
 from rich.table import Table
 
 from telejax.errors import (
-    check_flag,
     check_integer,
     check_kind,
     check_list,
@@ -24,15 +23,15 @@ from telejax.errors import (
     check_target,
     short,
 )
-from telejax.results import followed
+from telejax.results import cards
 from telejax.results.directions import all_directions
 from telejax.results.files import new_folder
+from telejax.results.followed import Followed
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
 from telejax.results.saved import (
     REMEDY,
     check_checksums,
-    check_has,
     check_parts,
     check_saved,
     tuned_columns,
@@ -64,7 +63,7 @@ X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messag
 
 
 @dataclass(frozen=True, repr=False)
-class Result(Reported):
+class Result(Reported, Followed):
     """The outcome of :func:`telejax.simulate`."""
 
     history: pl.DataFrame
@@ -249,53 +248,6 @@ class Result(Reported):
             )
         )
 
-    def load(self, summary: bool = False) -> pl.DataFrame:
-        """What every node has done, of a run with ``simulate(load=True)``; a state that goes on counts on.
-
-        Args:
-            summary: for each run the mean and the maximum over nodes of each kind of load, and its Gini coefficient
-                (0: all bear the same; 1: one bears all), in place of a row for every node.
-
-        Returns:
-            The columns that name a run, ``node``, and its rounds at work (``active``), ``messages_out``,
-            ``messages_in``, ``bytes_out``, ``bytes_in`` and, on a network with clocks, ``seconds`` of computing. Of
-            more than a million nodes every so-many-th. What goes to a server counts at the node alone.
-
-        Raises:
-            ValueError: the load was not counted, or the result was loaded from a folder.
-        """
-        check_flag("summary", summary)
-        world = None if self.state is None else self.state.world
-        if world is None or "load" not in world.node:
-            raise ValueError("load was not counted; run simulate(..., load=True), and ask before the result is saved")
-        check_has("config", self.config, ("message_bytes", "nodes"))
-        naming = [name for name in self.run_columns if name != "group"]
-        runs = self.history.select(naming).unique(maintain_order=True)
-        flat = lambda x: np.asarray(x).reshape(len(runs), -1)
-        counted = jax.tree.map(flat, dict(world.node["load"]))
-        sizes, nodes, timed = self.config["message_bytes"], self.config["nodes"], "clock" in world.slot
-        table = followed.load_table(counted, runs, sizes, nodes, timed)
-        return followed.load_summary(table, naming) if summary else table
-
-    def timeline(self) -> pl.DataFrame:
-        """Who held each slot in the first rounds, and when, of a run with ``simulate(record=rounds)``: the first one.
-
-        Returns:
-            A row for each round and slot: ``round``, ``slot``, ``node`` (null where nobody worked), ``fetched_from``;
-            on a network with clocks, in simulated seconds: ``asked`` (the round before had ended), ``started``,
-            ``computed``, ``ended``. ``telejax.plots.plot_timeline`` draws it.
-
-        Raises:
-            ValueError: nothing was written down, or the result was loaded from a folder.
-        """
-        world = None if self.state is None else self.state.world
-        if world is None or "record" not in world.common:
-            raise ValueError("no round was recorded; run simulate(..., record=20), and ask before the result is saved")
-        axes = np.ndim(world.common["recorded"])
-        of_first = jax.tree.map(lambda x: np.asarray(x)[(0,) * axes], dict(world.common))
-        recorded = int(of_first["recorded"])
-        return followed.timeline_table(of_first["record"], recorded, self.rounds - recorded)
-
     def plot(
         self, metric: str = "loss", *, x: str = "round", axes: "matplotlib.axes.Axes | None" = None
     ) -> "matplotlib.axes.Axes":
@@ -364,7 +316,7 @@ class Result(Reported):
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{titled(self.config)}</p>" + self.summary()._repr_html_()
+        return cards.card(titled(self.config), cards.of_histories(self), cards.table(self.summary()))
 
 
 def load(path: str | os.PathLike[str]) -> Result:

@@ -33,6 +33,11 @@ class Stopping:
     """A metric, its target, and whether higher is better."""
     on_evaluation: OnEvaluation | None = None
 
+    def end(self) -> None:
+        """Tell an ``on_evaluation`` that has a method ``end`` that the run is over, as :func:`telejax.live` has."""
+        if callable(end := getattr(self.on_evaluation, "end", None)):
+            end()
+
     def after(self, rows: pl.DataFrame, recorder: Recorder) -> bool:
         """Whether the run stops at this evaluation."""
         told = None if self.on_evaluation is None else self.on_evaluation(rows.drop("setting"))
@@ -116,4 +121,5 @@ def run_rounds(
                 profiler.after(last)
             if saved is not None:
                 saved.after_evaluation(state, recorder, last=last, ended=ended)
+    stopping.end()
     return state

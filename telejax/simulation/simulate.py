@@ -17,6 +17,8 @@ from telejax.backend.memory import tree_bytes
 from telejax.backend.precision import products_in
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError, is_kind
+from telejax.mixing.forms import Mixing
+from telejax.mixing.mix import neighbours
 from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
@@ -92,7 +94,8 @@ def simulate(
             stopped, bit for bit. Another graph, step size or method of the same structure is taken.
         until: a metric and its target, such as ``("accuracy", 0.95)``: stop at the evaluation at which all runs
             have reached it.
-        on_evaluation: called with the new rows (a polars table) after each evaluation; True stops the run.
+        on_evaluation: called with the new rows (a polars table) after each evaluation; True stops the run. Such as
+            :func:`telejax.live`. Its method ``end``, if it has one, is called when the run is over.
         progress: show a progress bar with the time left when a run takes more than two seconds.
         checkpoint: a folder for checkpoints. The same call, made again after the process was killed, goes on
             from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a
@@ -164,13 +167,42 @@ def simulate(
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
     with products_in(precision):
         final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
-    return _finished(run.recorder, algorithm, config | run.recorder.cost.sizes, final, profiler)
+    return _finished(run.recorder, algorithm, config | run.recorder.cost.sizes, final, profiler, record)
+
+
+MOST_PAIRS = 100_000
+"""Of slots, one of which hears the other in a recorded round, that are listed."""
+
+
+def gossip_of(algorithm: Algorithm, first: int, rounds: int) -> list[list[tuple[int, int]]]:
+    """For each of so many rounds the slots (receiver, sender) of the messages; none of a method without a graph.
+
+    None either where they are so many that nobody could look at them.
+    """
+    is_mixing = lambda one: isinstance(one, Mixing)
+    mixing = next((one for one in jax.tree.leaves(algorithm, is_leaf=is_mixing) if is_mixing(one)), None)
+    if mixing is None or mixing.degree * mixing.slots * rounds > MOST_PAIRS:
+        return []
+    found = []
+    for round in range(first, first + rounds):
+        senders, weights = map(np.asarray, neighbours(mixing, round))
+        receivers = np.broadcast_to(np.arange(mixing.slots), senders.shape)
+        there = (weights != 0) & (senders != receivers)
+        found.append(list(zip(receivers[there].tolist(), senders[there].tolist(), strict=True)))
+    return found
 
 
 def _finished(
-    recorder: Recorder, algorithm: Algorithm, config: dict[str, Any], final: State, profiler: Profiler | None
+    recorder: Recorder,
+    algorithm: Algorithm,
+    config: dict[str, Any],
+    final: State,
+    profiler: Profiler | None,
+    record: int | None,
 ) -> Result:
     """The result of a run, or the error that holds it where all runs have diverged."""
+    if record is not None:
+        config["gossip"] = gossip_of(algorithm, recorder.start, min(record, recorder.round - recorder.start))
     table = None if profiler is None else profiler.table
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:

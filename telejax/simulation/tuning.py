@@ -3,10 +3,9 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
@@ -14,7 +13,7 @@ from jaxtyping import ArrayLike
 from telejax.algorithms.base import Algorithm
 from telejax.errors import check_list, check_mapping, check_name, check_number, is_kind, short
 from telejax.network import Network
-from telejax.optimizers import Optimizer, check_hyperparameter
+from telejax.optimizers import Optimizer, check_hyperparameter, numbers_in
 from telejax.results.directions import all_directions
 from telejax.simulation.recorder import RESERVED
 from telejax.tasks.privacy import Privacy
@@ -195,24 +194,6 @@ def with_number(full: str, value: float, algorithm: Algorithm, network: Network)
     if full.startswith("network."):
         return algorithm, replaced(network, full.split(".")[1:], value)
     return replaced(algorithm, full.split("."), value), network
-
-
-def numbers_in(part: Any, prefix: str) -> dict[str, ArrayLike]:
-    """The scalar leaves of a dataclass, of the optimizers and the dataclasses in it."""
-    if isinstance(part, Optimizer):
-        return {f"{prefix}{name}": value for name, value in part.numbers.items() if np.ndim(value) == 0}
-    found: dict[str, ArrayLike] = {}
-    for one in fields(part):
-        value = getattr(part, one.name)
-        if one.metadata.get("static") or value is None:
-            continue
-        if is_dataclass(value):
-            found |= numbers_in(value, f"{prefix}{one.name}.")
-        elif isinstance(value, float | np.floating) or (
-            isinstance(value, jax.Array | np.ndarray) and value.ndim == 0 and value.dtype.kind == "f"
-        ):
-            found[f"{prefix}{one.name}"] = value
-    return found
 
 
 def replaced(part: Any, path: Sequence[str], value: float) -> Any:

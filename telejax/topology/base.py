@@ -24,6 +24,7 @@ from telejax.topology.matrices import FixedMatrix, MixingMatrix, Stochastic
 from telejax.topology.sizes import check_entries
 
 FLOAT_BYTES = 8
+MAX_DRAWN = 256  # nodes of a picture in Jupyter
 MAX_ROUND = 2**31 - 1  # rounds are int32 on the device
 
 if TYPE_CHECKING:
@@ -290,7 +291,12 @@ class Topology:
     def __repr__(self) -> str:
         return f"Topology({self.name!r}, nodes={self.nodes}, period={self.period}, max_degree={self.max_degree})"
 
-    def _repr_png_(self) -> bytes:
-        from telejax.results import plots
+    def _repr_html_(self) -> str:
+        from telejax.results import cards
 
-        return plots.figure_png(self.draw())
+        small = self.nodes <= MAX_DRAWN
+        told: dict[str, float | None] = {"nodes": self.nodes, "period": self.period, "degree": self.max_degree}
+        told |= {"messages a round": self.mean_messages}
+        if small and self.stochastic == "both":
+            told |= {"consensus rate p": self.consensus_bounds().high, "worth nodes": self.effective_neighbours()}
+        return cards.card(self.name, cards.picture(self.draw, repr(self)) if small else "", cards.facts(told))

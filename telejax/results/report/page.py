@@ -10,8 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from telejax.errors import check_flag, check_path
-from telejax.results.files import add_to_marker, atomic_write
+from telejax.results.files import add_to_marker, atomic_write, check_new_file
 from telejax.results.report import advised
 from telejax.results.report.answer import answer, headline, title
 from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
@@ -62,19 +61,8 @@ def report(
 
 
 def check_file(path: str | os.PathLike[str], overwrite: bool, argument: str = "path") -> Path:
-    """Refuse a file that cannot be written or may not be replaced, before anything is computed."""
-    told = f"{argument} is {check_path(argument, path, 'give the path of a new file, such as report.html')!r}"
-    check_flag("overwrite", overwrite)
-    file = Path(path)
-    if file.is_dir():
-        raise FileExistsError(f"{told}, which is a folder; give a file, such as {file / 'report.html'}")
-    if file.suffix.lower() not in (".html", ".htm"):  # so that no data are replaced by a slip
-        raise ValueError(f"{told}, which is no name of a page; give one that ends with .html")
-    if os.path.lexists(file) and not file.is_file():
-        raise FileExistsError(f"{told}, which is no regular file; give another")
-    if file.exists() and not overwrite:
-        raise FileExistsError(f"{told}, which exists; choose another, or overwrite it (overwrite=True, --force)")
-    return file
+    """Refuse a page that cannot be written or may not be replaced, before anything is computed."""
+    return check_new_file(path, overwrite, "report.html", (".html", ".htm"), argument)
 
 
 def write(text: str, file: Path) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 from rich.table import Table
 
 from telejax.errors import check_integer, check_kind
+from telejax.results import cards
 from telejax.results.kept import Kept, tight_table
 from telejax.results.spread import mean_and_spread
 from telejax.studies.advice.candidates import Candidate
@@ -249,4 +250,5 @@ class Advice(Kept):
         return table
 
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()
+        told = self.sentence()
+        return cards.card(told, cards.picture(self._picture, told), cards.table(self.table))

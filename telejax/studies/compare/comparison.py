@@ -9,6 +9,7 @@ import polars as pl
 from rich.table import Table
 
 from telejax.errors import check_list, check_name
+from telejax.results import cards
 from telejax.results.kept import Kept, tight_table
 from telejax.results.report.reported import check_fields
 from telejax.results.result import Result
@@ -63,7 +64,8 @@ class Compared(Kept):
         return table
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+        title = self.config["title"]
+        return cards.card(title, cards.picture(self._picture, title), cards.table(self.table()))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import polars as pl
 import rich.box
 from rich.table import Table
 
+from telejax.results import cards
 from telejax.results.kept import Kept
 from telejax.results.report.reported import check_fields
 from telejax.results.spread import mean_and_spread
@@ -156,7 +157,8 @@ class SearchResult(Kept):
         return f"SearchResult(best={self.best}, nodes={self.config['nodes']}, rounds_used={self.rounds_used})"
 
     def _repr_html_(self) -> str:
-        return f"<p>{self.sentence()}</p>" + self.table._repr_html_()
+        told = self.sentence()
+        return cards.card(told, cards.picture(self._picture, told), cards.table(self.table))
 
 
 def aggregate(histories: pl.DataFrame, tuned: Sequence[str] = ("learning_rate",)) -> pl.DataFrame:

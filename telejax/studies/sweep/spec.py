@@ -30,9 +30,9 @@ from telejax.errors import (
 )
 from telejax.network import Network
 from telejax.network.from_file import from_toml
-from telejax.optimizers import BY_NAME, check_hyperparameter
+from telejax.optimizers import BY_NAME, check_hyperparameter, numbers_in
 from telejax.simulation.arguments import MAX_COUNT, MAX_SEED
-from telejax.simulation.tuning import COLUMNS, meant, numbers_in, replaced
+from telejax.simulation.tuning import COLUMNS, meant, replaced
 from telejax.topology import check_topology
 
 TASKS: dict[str, Factory] = {

@@ -19,6 +19,7 @@ from scipy import stats
 
 from telejax.backend.bars import progress_bar
 from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, plain, short
+from telejax.results import cards
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported, check_fields
 from telejax.simulation.fingerprint import difference
@@ -123,6 +124,13 @@ class Sweep(Reported):
     def __repr__(self) -> str:
         runs, bad = self.final(), self.failures().height
         return f"Sweep(axes={list(self.axes)}, runs={runs.height}, failed or diverged={bad}, missing={self.missing})"
+
+    def _repr_html_(self) -> str:
+        metric = next((name for name in cards.JUDGED if name in self.table.columns), None)
+        if metric is None:  # no cell is finished, or none was a run
+            return cards.card(repr(self))
+        told = f"{metric} against rounds, with 95 % confidence bands"
+        return cards.card(repr(self), cards.picture(lambda: self.plot(metric), told), cards.table(self.summary(metric)))
 
 
 def sweep(

@@ -1,0 +1,131 @@
+"""A picture that is drawn while a run goes on, and the film of recorded rounds."""
+
+import re
+import sys
+import types
+
+import numpy as np
+import optax
+import polars as pl
+import pytest
+
+import telejax as tj
+from telejax.results.animation import Stage
+
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
+SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
+TASK = tj.tasks.quadratic(nodes=12, dim=3)
+TELEPORTATION = tj.teleportation(active=4, topology="ring", optimizer=SGD)
+RUN = {"rounds": 6, "eval_every": 1, "progress": False}
+
+
+def test_the_picture_is_drawn_now_and_then_and_at_the_end(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("telejax.results.live.atomic_write", lambda file, write: drawn.append(file))
+    tj.simulate(TELEPORTATION, TASK, on_evaluation=tj.live(path=tmp_path / "a.png", seconds=1e6), **RUN)
+    assert len(drawn) == 2  # the first evaluation and the last
+
+
+def test_a_file_that_viewers_load_again(tmp_path):
+    file = tmp_path / "live.png"
+    watch = tj.live(path=file, seconds=0)
+    result = tj.simulate(TELEPORTATION, TASK, seeds=2, tune=[0.1, 0.2], on_evaluation=watch, **RUN)
+    assert file.read_bytes().startswith(b"\x89PNG") and watch.metric == "loss_slots"
+    columns = ["round", "seed", "learning_rate", "loss"]
+    assert watch.history.select(columns).sort(columns).equals(result.history.select(columns).sort(columns))
+    with pytest.raises(FileExistsError, match="exists"):
+        tj.live(path=file)
+    again = tj.live(path=file, overwrite=True)
+    for _ in range(2):  # a second run begins anew
+        tj.simulate(TELEPORTATION, TASK, on_evaluation=again, **RUN)
+    assert again.history.height == 7
+
+
+def test_in_jupyter_one_picture_is_replaced(monkeypatch):
+    shown = []
+    handle = types.SimpleNamespace(update=lambda image: shown.append(("update", image)))
+
+    def display(image, display_id):
+        shown.append(("display", image))
+        return handle
+
+    monkeypatch.setattr("IPython.display.display", display)
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: types.SimpleNamespace(kernel=object()))
+    tj.simulate(TELEPORTATION, TASK, on_evaluation=tj.live("loss", seconds=0), **RUN)
+    assert [one for one, _ in shown] == ["display"] + ["update"] * 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({}, ["path is None", "live.png"]),
+        ({"path": "live.csv"}, ["live.csv", "no name of a picture", ".png"]),
+        ({"path": "a.png", "seconds": -1}, ["seconds is -1"]),
+        ({"path": "a.png", "metric": 3}, ["metric is 3"]),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_at_once(arguments, words):
+    with pytest.raises(ValueError, match=".*".join(map(re.escape, words))):
+        tj.live(**arguments)
+
+
+def test_an_unknown_column_is_told_at_the_first_evaluation(tmp_path):
+    for arguments in ({"metric": "accuracy"}, {"metric": "loss", "x": "tiem"}, {"metric": "seed"}):
+        with pytest.raises(ValueError, match=r"unknown (metric|x) '"):
+            tj.simulate(TELEPORTATION, TASK, on_evaluation=tj.live(path=tmp_path / "a.png", **arguments), **RUN)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def film():
+    return tj.simulate(TELEPORTATION, TASK, record=3, **RUN).animate()
+
+
+def test_a_film_has_the_messages_of_the_graph(film):
+    assert set(film.gossip) == {0, 1, 2}
+    expected = {(a, (a + step) % 4) for a in range(4) for step in (1, 3)}
+    assert all({*pairs} == expected and len(pairs) == len(expected) for pairs in film.gossip.values())
+
+
+def test_slots_end_a_hand_off_at_their_new_holders(film):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots()
+    stage = Stage(film, axes)
+    scene = next(one for one in film.scenes if one.phase == "hand-off" and one.done == 1)
+    stage.draw(scene)
+    now = axes.collections[-1].get_offsets()
+    rows = film.timeline.filter(pl.col("round") == scene.round).sort("slot")
+    np.testing.assert_allclose(now, [stage.place[node] for node in rows["node"]])
+    plt.close(figure)
+
+
+def test_a_film_is_saved_as_gif_and_as_page(film, tmp_path):
+    from PIL import Image
+
+    file = film.save(tmp_path / "new" / "run.gif", progress=False)
+    with Image.open(file) as image:
+        assert image.n_frames == len(film.scenes)
+    page = film.save(tmp_path / "run.html", progress=False).read_text()
+    assert page.count("data:image/png;base64") == len(film.scenes)
+    assert "Animation('TELEPORTATION ring k=4', rounds=3" in repr(film)
+    with pytest.raises(FileExistsError, match="exists"):
+        film.save(file)
+    with pytest.raises(ValueError, match=r"run\.mp4.*no name of a picture; give one that ends with \.gif or \.html"):
+        film.save(tmp_path / "run.mp4")
+
+
+def test_where_nothing_moves_or_is_sent_there_are_no_such_frames():
+    dsgd = tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD)
+    fixed = tj.simulate(dsgd, tj.tasks.quadratic(nodes=4, dim=2), record=2, **RUN).animate()
+    assert {one.phase for one in fixed.scenes} == {"step", "gossip"}
+    assert {*fixed.gossip[0]} == {(a, (a + 1) % 4) for a in range(4)} or len(fixed.gossip[0]) == 4
+    walk = tj.simulate(tj.random_walk(optimizer=SGD), tj.tasks.quadratic(nodes=10**6), record=3, **RUN).animate()
+    assert {one.phase for one in walk.scenes} == {"step", "hand-off"}
+    assert len(Stage(walk, walk.frame(0).axes[0]).place) <= 3
+
+
+def test_a_run_without_a_record_tells_how_to_get_one():
+    with pytest.raises(ValueError, match=r"simulate\(\.\.\., record=20\)"):
+        tj.simulate(TELEPORTATION, TASK, **RUN).animate()
