@@ -4,14 +4,17 @@ The candidates run side by side (:mod:`telejax.algorithms.joint`). After every w
 of candidate k's objective over the later half of the search so far::
 
     near = {k : o_k - e <= (1 + tolerance) min o}
-    while the lowest objective falls: keep near and, of the rest, the better ones up to half        halve
+    while the lowest objective falls: of those below the leader, keep near and the better half        halve
     once it has stopped falling: keep min {k : o_k + e <= (1 + tolerance) o_j for all j > k}      promote
 
-with e the standard error of the difference: in doubt the larger candidate, which costs gradients alone.
+with e the standard error of the difference: in doubt the larger candidate, which costs gradients alone. Larger ones
+than the leader stay until then, for while all fall alike a smaller one leads by luck.
+
 The survivors keep their parameters, so that the search costs gradients but no rounds. Whenever the objective of
 the winner stalls, the next larger candidates start from its parameters beside it: that opens the search again,
 less and less often while its answer stays the same. Where there is no room for both, the next larger one is on
-trial alone until it falls no more; a leader that is the largest only for want of room does not wait for a stall.
+trial alone until it falls no more; a leader that is the largest only for want of room does not wait for a stall, and
+neither does a largest one that would be promoted when the last halving is due.
 This goes past the paper, whose Algorithm 2 runs all candidates to the end, and at most two passes of them.
 """
 
@@ -95,17 +98,22 @@ class Schedule:
         elif stalled and done - self.opened >= self.length * self.window:
             self._promote(self._choice(scores), done)
         elif (done - self.opened) // self.window in HALVE_AT and self.incumbent is None:
-            if self._had_no_room(leader):
-                self._open(leader, done)
+            last = (done - self.opened) // self.window == HALVE_AT[-1]
+            if self._had_no_room(group := self._choice(scores) if last else leader):
+                self._open(group, done)
             else:
                 within = self._within(scores)
                 better = sorted(scores, key=scores.__getitem__)[: (len(scores) + 1) // 2]
-                self._keep([group for group in self.phase.groups if group in within or group in better])
+                larger = [
+                    one for one in scores if self.sizes[one] > self.sizes[leader] and np.isfinite(scores[one].mean)
+                ]
+                kept = {*within, *better, *larger}
+                self._keep([group for group in self.phase.groups if group in kept])
 
-    def _had_no_room(self, leader: int) -> bool:
-        """Whether the largest candidate of the search leads only because no larger one fitted in beside it."""
-        larger = [size for size in self.rule.candidates or () if size > self.sizes[leader]]
-        return bool(larger) and self.sizes[leader] == max(self.sizes.values())
+    def _had_no_room(self, group: int) -> bool:
+        """Whether this is the largest candidate of the search only because no larger one fitted in beside it."""
+        larger = [size for size in self.rule.candidates or () if size > self.sizes[group]]
+        return bool(larger) and self.sizes[group] == max(self.sizes.values())
 
     def ancestry(self, history: pl.DataFrame, done: int) -> Sequence[int]:
         """The groups whose parameters led to the chosen one of the last phase, oldest first."""
