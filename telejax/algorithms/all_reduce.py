@@ -3,6 +3,9 @@
     x <- (1/n) sum_i (x - eta grad F_i(x; xi_i))
 
 Its traffic is counted as that of an all-reduce, which moves 2 (n - 1) parameter copies in all.
+
+**When to use it**: the reference that nothing decentralized beats round by round. Take it where one fast network joins
+all nodes, and to see what a method loses to it.
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,9 @@
 
 with h = 0 at the start; h_i is what the neighbours of i have heard of x_i, so that each stores copies of its
 neighbours. It keeps the mean. A. Koloskova, S. U. Stich, M. Jaggi 2019, arXiv 1902.00340.
+
+**When to use it**: bandwidth is what costs. Messages are compressed, and what the compression lost is sent later.
+Strong compressors need small consensus steps: tune ``consensus_step`` together with the step size.
 """
 
 from collections.abc import Mapping

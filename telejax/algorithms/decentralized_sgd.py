@@ -4,6 +4,9 @@
     x_i <- sum_j W_ij x_j - eta grad F_i(x_i; xi_i)            combine, then adapt
 
 X. Lian et al. 2017 (arXiv 1705.09056), A. Koloskova et al. 2020 (arXiv 2003.10422).
+
+**When to use it**: the baseline, and hard to beat on homogeneous data or well-connected graphs. On a ring it degrades
+as n grows, and heterogeneous nodes leave it biased by the step size.
 """
 
 from dataclasses import dataclass, field

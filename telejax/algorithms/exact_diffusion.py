@@ -5,6 +5,9 @@
 
 with psi = x at the start. K. Yuan et al. 2019 (arXiv 1702.05122), H. Tang et al. 2018 (D2, arXiv 1803.07068). V may be
 W itself where its least eigenvalue is above -1/3.
+
+**When to use it**: heterogeneous nodes on a fixed undirected graph, at one message a round: as cheap as DSGD, and
+exact.
 """
 
 from dataclasses import dataclass, field

@@ -4,6 +4,8 @@
     x+ = x + W x - V x_before - (u - u_before),   V = (I + W) / 2
 
 where u = eta g(x) is the optimizer's step along the gradient. W. Shi et al. 2015, arXiv 1404.6264.
+
+**When to use it**: as exact diffusion, of an earlier form whose largest stable step size is smaller.
 """
 
 from dataclasses import dataclass

@@ -7,6 +7,9 @@
 B. McMahan et al. 2017, arXiv 1602.05629. The server sends k copies and receives k in a round. FedProx (T. Li et al.
 2020, arXiv 1812.06127) adds mu (x_a - x) to the gradients; FedOpt (S. Reddi et al. 2021, arXiv 2003.00295: FedAdam,
 FedYogi, FedAdagrad) gives x - mean x_a to an optimizer of the server.
+
+**When to use it**: there is a server, or clients take part now and then. Several local steps save messages; on
+heterogeneous nodes they pull the model towards the clients.
 """
 
 from dataclasses import dataclass, field

@@ -5,6 +5,9 @@
     x_i, x_j <- (x_i + x_j) / 2
 
 AD-PSGD without its clocks. X. Lian et al. 2018, arXiv 1710.06952.
+
+**When to use it**: a model of asynchronous gossip, one edge awake at a time. Compare it by gradients and messages
+rather than by rounds.
 """
 
 from dataclasses import dataclass, replace

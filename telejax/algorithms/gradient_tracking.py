@@ -7,6 +7,9 @@
 with y = g(x) at the start. The mean of y is the mean of g in every round, so the fixed point is the optimum, however
 heterogeneous the nodes. J. Xu et al. 2015, P. Di Lorenzo, G. Scutari 2016 (arXiv 1602.00591), A. Nedic et al. 2017
 (arXiv 1607.03218).
+
+**When to use it**: heterogeneous nodes whose graph changes from round to round: exact on such graphs too, at two copies
+a message.
 """
 
 from dataclasses import dataclass, field

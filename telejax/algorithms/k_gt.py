@@ -6,6 +6,9 @@
     x+ = W (x - s (x - z))
 
 with c = 0 at the start. Y. Liu et al. 2024, arXiv 2301.01313.
+
+**When to use it**: heterogeneous nodes and dear messages: several local steps between gossips, corrected so that the
+fixed point stays exact.
 """
 
 from collections.abc import Mapping

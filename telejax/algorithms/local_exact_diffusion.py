@@ -5,6 +5,8 @@
     y+ = y + phi - x+
 
 with y = 0 at the start. S. Alghunaim 2024, arXiv 2312.02356.
+
+**When to use it**: as K-GT, with one copy a message in place of two.
 """
 
 from collections.abc import Mapping

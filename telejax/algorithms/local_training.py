@@ -4,6 +4,9 @@
 
 What every method has to beat at the nodes themselves: see ``accuracy_local``. Called standalone training, for instance
 by M. Mohri et al. 2019, arXiv 1902.00146.
+
+**When to use it**: what each node reaches alone. Other methods must beat it on a node's own data, or training together
+does not pay.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,8 @@
 
 where u = eta g(x) is the optimizer's step along the gradient. No message is sent in the first round. Z. Li, W. Shi,
 M. Yan 2019, arXiv 1704.07807.
+
+**When to use it**: as exact diffusion, with a largest step size that does not depend on the graph.
 """
 
 from dataclasses import dataclass

@@ -24,6 +24,13 @@ from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
 STEP = "give a function of transformation, gradient, params, opt_state and given"
+SCHEDULES = (
+    optax.ScaleByScheduleState,
+    optax.InjectHyperparamsState,
+    optax.InjectStatefulHyperparamsState,
+    type(optax.add_decayed_weights(lambda count: 0.0).init(())),  # which optax does not export
+)
+"""States of optax that count the steps of a schedule."""
 WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it
 
 
@@ -62,11 +69,16 @@ def refresh_optimizer(fresh: optax.OptState, opt_state: optax.OptState, moved: B
     """Start the optimizer state of moved slots afresh; the counters of schedules go on with the rounds."""
 
     def choose(new: PyTree[Array], old: PyTree[Array]) -> PyTree[Array]:
-        if isinstance(old, optax.ScaleByScheduleState):
-            return old
+        if isinstance(old, SCHEDULES):
+            return (
+                old._replace(inner_state=again(new.inner_state, old.inner_state))
+                if hasattr(old, "inner_state")
+                else old
+            )
         return jnp.where(moved.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
-    return jax.tree.map(choose, fresh, opt_state, is_leaf=lambda x: isinstance(x, optax.ScaleByScheduleState))
+    again = partial(jax.tree.map, choose, is_leaf=lambda x: isinstance(x, SCHEDULES))
+    return again(fresh, opt_state)
 
 
 def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"], task: Task) -> Params:
@@ -247,6 +259,11 @@ def _check_opt_state(optimizer: Any, params: Params, opt_state: optax.OptState) 
         wanted = jax.eval_shape(jax.vmap(optimizer.build().init), params)
     except Exception:  # of parameters that it is not made for: its step tells
         return
+    if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in jax.tree.leaves(wanted)):
+        raise ValueError(
+            "optimizer keeps a random key, and every slot and seed would have the same one; leave its noise out, and "
+            "give the task some, or use telejax.privacy(...)"
+        )
     if _differ(wanted, opt_state):
         raise _other_state(difference(wanted, opt_state, "opt_state"))
 

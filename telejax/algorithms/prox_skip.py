@@ -5,6 +5,9 @@
     otherwise:           x+ = z
 
 with y = 0 at the start; one coin for all nodes. K. Mishchenko et al. 2022, arXiv 2202.09357, in its decentralized form.
+
+**When to use it**: a message costs more than a gradient: a coin decides for all nodes in which rounds they gossip at
+all, and the fixed point stays exact.
 """
 
 from collections.abc import Mapping

@@ -5,6 +5,8 @@
 
 with A column-stochastic and w = 1 at the start, so that the sum of w is n in every round; judged at z.
 M. Assran et al. 2019, arXiv 1811.10792.
+
+**When to use it**: directed graphs, on which nodes know whom they send to, and not who else sends to whom.
 """
 
 from dataclasses import dataclass

@@ -6,6 +6,9 @@
 
 with m = 0 at the start. Its fixed point is that of decentralized SGD at the same step size. T. Lin et al. 2021,
 arXiv 2102.04761.
+
+**When to use it**: momentum on heterogeneous nodes: it follows how the gossiped model moves, not a node's own
+gradients.
 """
 
 from collections.abc import Mapping

@@ -5,6 +5,9 @@
 
 Tokens do not mix. One token over all nodes is TELEPORTATION with k = 1. For walks on a graph: G. Ayache,
 S. El Rouayheb 2020, arXiv 2011.01728.
+
+**When to use it**: the least work a round: one node, or a few that do not speak with each other. More tokens do not
+speed up one token's model, for nobody averages their noise.
 """
 
 from dataclasses import dataclass, field, replace

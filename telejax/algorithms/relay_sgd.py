@@ -6,6 +6,9 @@
 
 with nothing received at the start; x_i+ is the mean over j of x'_j(t - max(d_ij - 1, 0)), d_ij the distance in the
 tree. T. Vogels et al. 2021, arXiv 2110.04175. A node talks with its parent (up) and its children (down).
+
+**When to use it**: trees, and very heterogeneous nodes: the gradient of every node reaches every other one exactly,
+after as many rounds as the path between them is long.
 """
 
 from dataclasses import dataclass, replace

@@ -8,6 +8,9 @@ Round t, with W the k x k mixing matrix of the round::
     x_a <- sum_b W_ab x_b                                                       mix
 
 The graph terms of its convergence bound depend on k, not on n. Y. Takezawa, S. U. Stich 2025, arXiv 2501.15259.
+
+**When to use it**: many nodes: only k of them work in a round, so that neither the number of rounds nor their cost
+grows with n. ``telejax search`` and :func:`telejax.auto` find k.
 """
 
 from dataclasses import dataclass, field

@@ -271,6 +271,7 @@ def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bo
         params: leaves (slots, ...).
         moved: which slots changed hands.
     """
+    check_key("key", key)
     keys = jax.random.split(jax.random.fold_in(key, HAND_OFF), len(moved))
     arrived = jax.vmap(compressor)(keys, params)
     column = lambda x: moved.reshape((-1,) + (1,) * (x.ndim - 1))

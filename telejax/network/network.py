@@ -58,11 +58,11 @@ class Network(Parts):
 
     Columns of the history: ``lost``, messages that were waited for in vain; ``mean_drift``, how far the messages that
     did not arrive in the last round of gossip move the mean model, at the models of the evaluation; with clocks
-    ``time``, the largest of them in simulated seconds, and the shares of the slots' time that they computed
-    (``busy``) and waited for others (``waiting``); with presence ``stalled``, rounds in which too few nodes were there;
-    with faults ``retries``, ``failed`` and ``recovered``; with an adversary ``byzantine``, slots that its nodes held,
-    summed over rounds; the other slots are judged. Messages that an absent node does not send, and gradients
-    that it does not compute, are not counted.
+    ``time``, the largest of them in simulated seconds, and the shares of the slots' time that they computed (``busy``)
+    and waited for others (``waiting``; the rest is how far they are ahead); with presence ``stalled``, rounds in which
+    too few nodes were there; with faults ``retries``, ``failed`` and ``recovered``; with an adversary ``byzantine``,
+    slots that its nodes held, summed over rounds; the other slots are judged. Messages that an absent node does not
+    send, and gradients that it does not compute, are not counted.
 
     Raises:
         ValueError: a probability outside [0, 1], a part of another kind, contention without links.

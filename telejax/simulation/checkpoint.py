@@ -61,10 +61,15 @@ class Checkpoints(SavedSteps):
             The state there, ``state`` itself where there is no checkpoint, and whether the run ended there.
 
         Raises:
-            ValueError: it holds another run, or cannot be read.
+            ValueError: it holds another run, or cannot be read; or the state has an array without elements.
         """
         import orbax.checkpoint as ocp
 
+        if empty := [jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(state) if leaf.size == 0]:
+            raise ValueError(
+                f"checkpoint is {str(self.folder)!r}, and the state has an array without elements at {empty[0]}, which "
+                "no checkpoint holds; leave it out of task.init, or run without checkpoint"
+            )
         step = self.newest()
         if step is None:
             return state, False

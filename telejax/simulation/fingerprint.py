@@ -85,7 +85,13 @@ def _code_of(value: object) -> list[tuple[str, object]]:
     """The code of the user that a value leads to: its class, or what a function reads from its module."""
     if isinstance(value, types.FunctionType):
         return [(f"read_{name}", one) for name, one in read_by(value).items()]
-    return [("class", type(value))] if is_own_class(type(value)) and not isinstance(value, type) else []
+    if isinstance(value, type) or not is_own_class(type(value)):
+        return []
+    apart = isinstance(value, Mapping | list | tuple | set | frozenset) or _parts(value) is None
+    also = dict(vars(value)) if apart and hasattr(value, "__dict__") else {}  # of a subclass of list or float
+    slots = [name for one in type(value).__mro__ for name in np.atleast_1d(vars(one).get("__slots__", ()))]
+    also |= {name: getattr(value, name, None) for name in map(str, slots) if not dataclasses.is_dataclass(value)}
+    return [("class", type(value)), *also.items()]
 
 
 def _parts(value: object) -> list[tuple[str, object]] | None:

@@ -61,7 +61,7 @@ def evaluate(
     mean = group_means(groups, judged)
     centres = jax.tree.map(lambda x: mean(wide(x)), models)
     means = jax.tree.map(lambda x, like: x.astype(like.dtype), centres, models)
-    judge = lambda model: jax.tree.map(wide, dict(task.evaluate(model)))
+    judge = lambda model: jax.tree.map(measure, dict(task.evaluate(model)))
     own = batched_map(judge, models, mesh)
     measured = batched_map(judge, means, mesh)
     measured |= {f"{name}_slots": mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
@@ -72,7 +72,7 @@ def evaluate(
     measured["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], centres)))
     measured |= network.metrics(jax.tree.map(wide, models), state, groups)
     for metric in metrics:
-        value = wide(metric.fn(models, judged, state, task, groups))
+        value = measure(metric.fn(models, judged, state, task, groups))
         measured[metric.name] = jnp.broadcast_to(value, (len(groups),))
     count = None if judged is None else jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in split(judged, groups)])
     return measured, means, count
@@ -82,6 +82,11 @@ def wide(x: ArrayLike) -> Array:
     """The same numbers in float32 where they are narrower floats, in which sums over slots lose their digits."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32)) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+
+def measure(x: ArrayLike) -> Array:
+    """What was measured, as floats: of flags the share of slots, groups and seeds that are true is a mean too."""
+    return wide(x) if jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating) else jnp.asarray(x, jnp.result_type(float))
 
 
 def both(one: Bool[Array, " slots"] | None, other: Bool[Array, " slots"] | None) -> Bool[Array, " slots"] | None:

@@ -4,6 +4,7 @@ import dis
 import functools
 import sys
 import types
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 
 INSTALLED = {"site-packages", "dist-packages"}
 
-NESTED = 3  # lists within lists whose content is followed
+NESTED, MOST = 20, 1000
+"""Lists within lists whose content is compared, and members of a list that are compared one by one."""
 
 
 def is_own_class(kind: type) -> bool:
@@ -29,23 +31,20 @@ def is_own_class(kind: type) -> bool:
 
 
 def read_by(function: types.FunctionType) -> dict[str, object]:
-    """What a function reads from its module and may change what it does, by name.
+    """What a function reads from its module and may change what it does, by name; see :func:`_compared_as`.
 
-    Functions and classes of the user, also those that are reached through a module of the user, and the settings that
-    are plain values, objects, or lists and mappings of some. Nothing for a function of a library.
+    Names that a module of the user has are followed through it. Nothing for a function of a library.
 
-    >>> sorted(read_by(lambda: (is_own_class, NESTED)))  # telejax's own
+    >>> sorted(read_by(lambda: (is_own_class, MOST)))  # telejax's own
     []
     """
     if not is_own_module(str(function.__module__)):
         return {}
     codes = list(_codes(function.__code__))
-    steps = [
-        step for code in codes for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    ]
-    names = dict.fromkeys(step.argval for step in steps)
+    steps = [step for code in codes for step in dis.get_instructions(code)]
+    names = dict.fromkeys(step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
     attributes = dict.fromkeys(name for code in codes for name in code.co_names)
-    return dict(_followed(function.__globals__, names, attributes))
+    return dict(_followed(function.__globals__, names, attributes)) | dict(vars(function))
 
 
 def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
@@ -59,28 +58,48 @@ def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
 def _followed(
     scope: Mapping[str, object], names: Iterable[str], attributes: Iterable[str], above: tuple[str, ...] = ()
 ) -> Iterable[tuple[str, object]]:
-    """The pairs of a module's names that matter; where one is a module of the user, those of its attributes."""
+    """The pairs of a module's names; where one is a module of the user, those of its attributes."""
     for name in names:
-        value = scope.get(name)
+        if name not in scope:
+            continue
+        value = scope[name]
         if not isinstance(value, types.ModuleType):
-            if value is not None and _matters(value):
-                yield ".".join((*above, name)), value
-        elif name not in above and is_own_module(value.__name__):
+            yield ".".join((*above, name)), _compared_as(value)
+        elif name in above or not is_own_module(value.__name__):
+            yield ".".join((*above, name)), value.__name__
+        else:
             yield from _followed(vars(value), attributes, attributes, (*above, name))
 
 
-def _matters(value: object, depth: int = 0) -> bool:
-    """Whether a value is the user's code, or a setting that can be compared."""
+def _compared_as(value: object, depth: int = 0) -> object:
+    """What of a value that a function reads is compared: the user's code and objects whole, of libraries a name.
+
+    Members of mappings whose keys are no plain values are left out: they are caches, which a run fills.
+    """
+    again = functools.partial(_compared_as, depth=depth + 1)
+    if depth > NESTED:
+        return type(value).__qualname__
+    if isinstance(value, list | tuple | set | frozenset) and not is_own_class(type(value)):
+        return f"{len(value)} members, {value!r}"[:MOST] if len(value) > MOST else tuple(map(again, value))
+    if isinstance(value, Mapping) and not is_own_class(type(value)):
+        made = {"default": again(value.default_factory)} if isinstance(value, defaultdict) else {}
+        return {key: again(one) for key, one in value.items() if _is_constant(key)} | made
     if isinstance(value, types.FunctionType):
-        return is_own_module(str(value.__module__))
+        closed = value.__closure__ is not None or is_own_module(str(value.__module__))
+        return value if closed else _full_name(value)
+    if isinstance(value, types.MethodType | functools.partial | types.SimpleNamespace) or is_own_class(type(value)):
+        return value
     if isinstance(value, type):
-        return is_own_class(value)
-    if isinstance(value, list | tuple | set | frozenset | Mapping):
-        members = value.values() if isinstance(value, Mapping) else value
-        return bool(value) and depth < NESTED and all(_matters(one, depth + 1) for one in members)
-    if isinstance(value, functools.partial) or is_dataclass(value) or _is_constant(value) or is_own_class(type(value)):
-        return True
-    return (inner := getattr(value, "__wrapped__", None)) is not None and _matters(inner)  # of a jitted function
+        return value if is_own_class(value) else _full_name(value)
+    if (inner := getattr(value, "__wrapped__", None)) is not None:  # of a jitted function
+        return again(inner)
+    if is_dataclass(value) or _is_constant(value):
+        return value
+    return _full_name(value) if hasattr(value, "__qualname__") else value
+
+
+def _full_name(value: object) -> str:
+    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', '')}"
 
 
 def parts_of_class(kind: type) -> list[tuple[str, object]]:

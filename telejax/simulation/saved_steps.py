@@ -1,15 +1,21 @@
 """A folder of numbered checkpoints of one run, each whole or not there at all (orbax), and what they are of."""
 
 import logging
+import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from telejax.results.files import check_own_folder
 from telejax.results.lock import hold
 from telejax.simulation.fingerprint import Plain, difference
 
+STAMP = 4
+"""Words of 32 bits, drawn for every step and written into each of its parts, so that no part of another is read."""
 PREFIX = "round"  # of a step's folder: one that is called 99 is the user's own
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
 
@@ -80,12 +86,10 @@ class SavedSteps:
         Raises:
             ValueError: it is of something else; the error says what differs.
         """
-        import orbax.checkpoint as ocp
-
         step = self._manager.latest_step()
         if step is None:
             return None
-        before = self.read(step, identity=ocp.args.JsonRestore())["identity"]
+        before = self.read(step)["identity"]
         if differs := difference(before, self.identity):
             raise ValueError(
                 f"checkpoint is {str(self.folder)!r}, which holds another run: {differs}; "
@@ -95,11 +99,24 @@ class SavedSteps:
         return int(step)
 
     def read(self, step: int, **items: Any) -> Mapping[str, Any]:
-        """What these orbax arguments restore of a step."""
+        """What these orbax arguments restore of a step, and its ``identity``.
+
+        Raises:
+            ValueError: it cannot be read, an older version wrote it, or a part of it is of another step.
+        """
         import orbax.checkpoint as ocp
 
+        stamp = np.zeros(STAMP, np.uint32)
+        with_stamp = lambda one: one if one.item is None else replace(one, item={"stamp": stamp, "part": one.item})
+        asked = {name: with_stamp(one) for name, one in items.items()}
         try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
+            found = self._manager.restore(step, args=ocp.args.Composite(identity=ocp.args.JsonRestore(), **asked))
+            if "stamp" not in found["identity"]:
+                raise ValueError("an older version of telejax wrote it")
+            stamps = {name: np.asarray(found[name]["stamp"]).tolist() for name in ("identity", *items)}
+            if others := [name for name, one in stamps.items() if one != stamps["identity"]]:
+                raise ValueError(f"{' and '.join(others)} of it is of another step")
+            return {name: found[name]["part"] for name in stamps}
         except Exception as error:  # of many kinds, from JSON, orbax and tensorstore
             raise ValueError(
                 f"checkpoint is {str(self.folder)!r}, whose step {step} cannot be read: {error}; "
@@ -114,9 +131,12 @@ class SavedSteps:
         """
         import orbax.checkpoint as ocp
 
-        arguments = ocp.args.Composite(identity=ocp.args.JsonSave(self.identity), **items)
+        words = [secrets.randbits(32) for _ in range(STAMP)]
+        parts = {"identity": ocp.args.JsonSave(self.identity), **items}
+        stamp = lambda one: words if isinstance(one, ocp.args.JsonSave) else np.array(words, np.uint32)
+        arguments = {name: replace(one, item={"stamp": stamp(one), "part": one.item}) for name, one in parts.items()}
         try:
-            self._manager.save(step, args=arguments, force=True)
+            self._manager.save(step, args=ocp.args.Composite(**arguments), force=True)
         except Exception as error:  # a full disk is an OSError, or one of several kinds that tensorstore raises
             kept = "nothing was saved before" if not self.last else f"round {self.last} is kept"
             raise OSError(

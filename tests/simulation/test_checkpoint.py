@@ -1,7 +1,10 @@
 """A run that was killed and started again is, bit for bit, the run that never was."""
 
+import dataclasses
 import errno
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -158,6 +161,43 @@ def test_an_unreadable_checkpoint_is_named(tmp_path):
             file.write_bytes(b"")
     with pytest.raises(ValueError, match="step 12 cannot be read"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize("part", ["state", "record", "identity"])
+def test_a_part_of_another_step_is_refused(tmp_path, part):
+    whole = run(tmp_path)
+    step = tmp_path / "round_12"
+    shutil.rmtree(step / part)
+    shutil.copytree(tmp_path / "round_8" / part, step / part)
+    with pytest.raises(ValueError, match=r"step 12 cannot be read: .* is of another step; remove its folder round_12"):
+        run(tmp_path)
+    shutil.rmtree(step)
+    assert run(tmp_path).history.equals(whole.history)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
+    run(tmp_path)
+    file = tmp_path / "round_12" / "identity" / "metadata"
+    file.write_text(json.dumps(json.loads(file.read_text())["part"]))
+    with pytest.raises(ValueError, match="an older version of telejax wrote it"):
+        run(tmp_path)
+
+
+def test_an_array_without_elements_is_told_before_the_run(tmp_path):
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Task:
+        nodes: int = dataclasses.field(metadata={"static": True})
+        init = lambda self, key: {"none": np.zeros(0, np.float32), "some": np.zeros(2, np.float32)}
+        loss = lambda self, params, node, key: (params["some"] ** 2).sum() + params["none"].sum()
+        evaluate = lambda self, params: {"loss": (params["some"] ** 2).sum()}
+
+    walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    assert tj.simulate(walk, Task(4), rounds=2, progress=False).rounds == 2
+    rows = []
+    with pytest.raises(ValueError, match=r"without elements at .*none.*leave it out of task.init"):
+        tj.simulate(walk, Task(4), rounds=2, checkpoint=tmp_path, on_evaluation=rows.append, progress=False)
+    assert not rows
 
 
 def test_every_needs_a_folder():

@@ -93,6 +93,47 @@ def twice(x):
     return loss(x) if x > 100 else 2 * x
 """
 
+OBJECTS = {
+    "a member that is None": ("dict(scale=1.0, note=None)", "dict(scale=2.0, note=None)"),
+    "a library's function": ("jax.nn.relu", "jax.nn.gelu"),
+    "a function of C": ("math.sin", "math.cos"),
+    "a type of numbers": ("jnp.float32", "jnp.bfloat16"),
+    "a namespace": ("types.SimpleNamespace(scale=1.0)", "types.SimpleNamespace(scale=2.0)"),
+    "what a schedule encloses": ("optax.constant_schedule(1.0)", "optax.constant_schedule(2.0)"),
+    "a bound method": ("Own(1.0).get", "Own(2.0).get"),
+    "slots of an object": ("Own(1.0)", "Own(2.0)"),
+    "attributes of a list": ("Listed(1.0)", "Listed(2.0)"),
+    "attributes of a float": ("Number(1.0)", "Number(2.0)"),
+    "an attribute of a function": ("marked(1.0)", "marked(2.0)"),
+    "a range": ("range(3)", "range(4)"),
+    "lists in lists": ("[[[[[[1]]]]]]", "[[[[[[2]]]]]]"),
+    "what a mapping makes": ("collections.defaultdict(lambda: 1.0)", "collections.defaultdict(lambda: 2.0)"),
+    "a long list": ("[0.0] * 2000", "[0.0] * 2001"),
+}
+OWN = """
+import collections, fractions, math, types
+import jax, jax.numpy as jnp, optax
+
+class Own:
+    __slots__ = ("scale",)
+    def __init__(self, scale): self.scale = scale
+    def get(self): return self.scale
+
+class Listed(list):
+    def __init__(self, scale): self.scale = scale
+
+class Number(float):
+    def __new__(cls, scale):
+        made = super().__new__(cls, 0.0)
+        made.scale = scale
+        return made
+
+def marked(scale):
+    def function(): return 0
+    function.scale = scale
+    return function
+"""
+
 
 @pytest.mark.parametrize(
     ("changed", "named"),
@@ -111,12 +152,24 @@ def test_settings_of_modules_are_compared_wherever_a_function_reads_them(monkeyp
             vars(one).update(content)
         sys.modules["users_settings"].more = sys.modules["users_settings.more"]
         monkeypatch.setitem(sys.modules, "users_reader", one := type(sys)("users_reader"))
-        exec(READER.format(sizes=sizes or {"wide": [3]}, scale=scale, seen="dict()"), one.__dict__)
+        exec(OWN + READER.format(sizes=sizes or {"wide": [3]}, scale=scale, seen="dict()"), one.__dict__)
         vars(one)["SEEN"] = seen or {}
         return fingerprint(one.loss)
 
     assert not difference(made(), made())
     assert named in difference(made(), made(**changed)) and bool(named) == bool(difference(made(), made(**changed)))
+
+
+@pytest.mark.parametrize("what", OBJECTS)
+def test_whatever_a_function_reads_is_compared(monkeypatch, what):
+    def made(text):
+        monkeypatch.setitem(sys.modules, "users_own", one := type(sys)("users_own"))
+        exec(f"{OWN}\nREAD = {text}\ndef loss(x): return x, READ", one.__dict__)
+        return fingerprint(one.loss)
+
+    first, same, other = (made(OBJECTS[what][place]) for place in (0, 0, 1))
+    assert not difference(first, same)
+    assert "read_READ" in difference(first, other)
 
 
 def test_telejax_own_classes_go_by_their_names():

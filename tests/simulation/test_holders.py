@@ -73,3 +73,35 @@ def test_a_shuffle_answers_at_once_beyond_the_last_node(nodes):
 def test_check_task_refuses_nodes_that_the_task_has_not(nodes):
     with pytest.raises(ValueError, match="nodes is"):
         check_task(TASK, nodes=nodes)
+
+
+FALLS = optax.piecewise_constant_schedule(0.3, {4: 0.0})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: optax.sgd(FALLS),
+        lambda: optax.inject_hyperparams(optax.sgd)(learning_rate=FALLS),
+        lambda: tj.optimizers.decayed_sgd(0.1, weight_decay=FALLS),
+        lambda: optax.chain(optax.masked(optax.add_decayed_weights(FALLS), True), optax.sgd(0.1)),
+    ],
+)
+def test_schedules_go_on_where_the_optimizer_starts_afresh(make):
+    task, sgd = tj.tasks.quadratic(nodes=40, dim=3), tj.as_optimizer(make())
+    run = lambda travels: tj.simulate(
+        tj.teleportation(active=4, topology="ring", optimizer=sgd, state_travels=travels),
+        task,
+        rounds=9,
+        eval_every=3,
+        progress=False,
+    )
+    afresh, travels = run(False).history, run(True).history
+    assert afresh["loss"].to_list() == travels["loss"].to_list()  # there is nothing else to start afresh
+    assert afresh["loss"].n_unique() > 2
+
+
+def test_an_optimizer_with_a_key_of_its_own_is_refused():
+    noisy = tj.as_optimizer(optax.chain(optax.add_noise(0.1, 0.5, 3), optax.sgd(0.1)))
+    with pytest.raises(ValueError, match=r"keeps a random key.*telejax\.privacy"):
+        tj.simulate(tj.random_walk(optimizer=noisy), tj.tasks.quadratic(nodes=4), rounds=1, progress=False)

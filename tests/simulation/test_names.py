@@ -83,3 +83,29 @@ def test_nor_may_a_key_of_a_sweep():
     numbers = {"task": {"noise": 0.5}, "method": {}, "optimizer": {"learning_rate": 0.1}}
     with pytest.raises(ValueError, match=r"\['noise'\] are keys of the spec and columns of the history; rename"):
         cells._labelled(cell, numbers, history)
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Flags:
+    """A task whose loss is an integer, and which says yes and no."""
+
+    nodes: int = 4
+
+    def init(self, key):
+        return jnp.zeros(2)
+
+    def loss(self, params, node, key):
+        return jnp.sum((params - node) ** 2)
+
+    def evaluate(self, params):
+        return {"loss": jnp.int32(3), "small": jnp.all(params < 1), "always": True}
+
+
+def test_flags_and_integers_are_measured_as_floats(tmp_path):
+    near = lambda models, judged, state, task, groups: (jnp.max(jnp.abs(models)) < 5)[None]
+    walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    result = tj.simulate(walk, Flags(), rounds=4, metrics=[tj.Metric("near", near)], progress=False)
+    assert result.history["loss"].to_list() == [3.0] * 5
+    assert result.history["near"].to_list() == result.history["always_slots"].to_list() == [1.0] * 5
+    assert tj.load(result.save(tmp_path / "saved")).history.equals(result.history)

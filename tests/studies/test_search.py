@@ -372,3 +372,11 @@ def test_default_candidates_stop_where_their_slots_no_longer_fit_the_memory(monk
 def test_given_candidates_are_never_left_out(monkeypatch):
     monkeypatch.setattr("telejax.studies.search.candidates.fitting_memory", lambda run_bytes: 1)
     assert fitting([2, 16], TASK, SGD, 4) == ([2, 16], [])
+
+
+def test_what_seeds_spend_is_a_mean():
+    found = tj.search(
+        tj.tasks.quadratic(nodes=20, dim=3), "ring", optimizer=SGD, rounds=9, seeds=2, candidates=[1, 2], progress=False
+    )
+    ends = found.histories.filter(pl.col("round") == 9).group_by("active").agg(pl.col("messages", "bytes").mean())
+    assert found.table.select("active", "messages", "bytes").equals(ends.sort("active"))

@@ -361,3 +361,18 @@ def test_a_spec_without_a_network_is_stored_as_before_there_were_any(spec):
 def test_wrong_networks_are_told_by_line_and_key(tmp_path, lines, message):
     with pytest.raises(ValueError, match=message):
         SweepSpec.from_toml(with_network(tmp_path, lines))
+
+
+@pytest.mark.parametrize("name", ["cell-00000.parquet", ".cell-00000.seal"])
+def test_a_folder_in_the_place_of_a_cell_is_named(tmp_path, name):
+    spec = {
+        "rounds": 2,
+        "task": {"name": "quadratic", "nodes": 4, "dim": 2},
+        "method": {"name": "random_walk"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
+    tj.sweep(spec, tmp_path, progress=False)
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"{name} is no regular file; move it away"):
+        tj.sweep(spec, tmp_path, progress=False)

@@ -202,7 +202,7 @@ class Schedule:
         )
         scores = {}
         for (group,), table in batches.group_by("group"):
-            values = table[OBJECTIVES[self.rule.objective]].to_numpy()
+            values = table[OBJECTIVES[self.rule.objective]].to_numpy().astype(np.float64)
             if table["diverged"].any() or not np.isfinite(values).all():
                 scores[group] = Score(float("inf"), 0.0)
             else:

@@ -33,8 +33,11 @@ def read_sealed(file: Path, sweep: str) -> pl.DataFrame | None:
     """The rows of a cell; None where there are none, or, with a warning, where the file is damaged, which is set aside.
 
     Raises:
-        ValueError: the file was not written by this sweep.
+        ValueError: the file was not written by this sweep, or is a folder.
     """
+    for one in (file, _seal_of(file)):
+        if one.exists() and not one.is_file():
+            raise ValueError(f"{one} is no regular file; move it away to have the cell computed again")
     if not file.exists():
         return None
     content = file.read_bytes()
