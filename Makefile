@@ -20,7 +20,7 @@ $(2)/bin/python -m pip install --quiet --upgrade pip
 $(2)/bin/python -m pip install --quiet $(3) --editable '.[dev]'
 endef
 
-.PHONY: demo test test-fast accelerator lint coverage test-matrix constraints dist clean
+.PHONY: demo test test-fast accelerator docs lint coverage test-matrix constraints dist clean
 .SECONDARY:
 
 demo: $(INSTALLED)
@@ -43,6 +43,12 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python -m pytest -q tests/test_size.py
+
+# The site in docs/_build/html, all its code run; WARNINGS= looks over what Sphinx warns of.
+WARNINGS = --fail-on-warning
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --jobs auto --keep-going $(WARNINGS) --conf-dir docs . docs/_build/html
+	$(BIN)/python docs/check_site.py docs/_build/html
 
 coverage: $(INSTALLED)
 	$(BIN)/$(PYTEST) --cov --cov-report=term-missing:skip-covered $(COVERED)
@@ -103,4 +109,4 @@ constraints/oldest.txt: pyproject.toml
 		[print(one.replace(">=", "==")) for one in needed]' > $@
 
 clean:
-	rm -rf .venv .venvs runs
+	rm -rf .venv .venvs runs docs/_build docs/methods docs/reference

@@ -35,9 +35,9 @@ def read_toml(argument: str, path: str | os.PathLike[str], otherwise: str = "") 
     try:
         tables = tomllib.loads(text)
     except ValueError as error:  # of the syntax, or of an integer with more digits than Python reads
-        raise ValueError(f"{path} is not TOML: {error}; write [tables] of key = value, as README shows") from None
+        raise ValueError(f"{path} is not TOML: {error}; write [tables] of key = value, as docs/how_to shows") from None
     except RecursionError:
-        raise ValueError(f"{path} is nested too deep; give the tables that README shows") from None
+        raise ValueError(f"{path} is nested too deep; give the tables that docs/how_to shows") from None
     return tables, lines(text, tables, str(path))
 
 

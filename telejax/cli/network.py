@@ -31,7 +31,7 @@ class Network(Compiling):
     """
 
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE.TOML")]
-    """The file; see README."""
+    """The file; see docs/how_to/network.md."""
     nodes: int | None = None
     """Number of nodes; by default as many as its tables have, or else 25."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/network"))

@@ -17,7 +17,7 @@ class Sweep(Compiling):
     """
 
     spec: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="SPEC.TOML")]
-    """The file; see README."""
+    """The file; see docs/how_to/sweeps.md."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = field(default=Path("runs/sweep"))
     """Where to write, and what to resume."""
     shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None

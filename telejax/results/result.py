@@ -67,7 +67,7 @@ class Result(Reported, Followed):
     """The outcome of :func:`telejax.simulate`."""
 
     history: pl.DataFrame
-    """One row for each evaluation, seed, step size and group; see README for the columns."""
+    """One row for each evaluation, seed, step size and group; docs/columns.md tells the columns."""
     config: dict[str, Any]
     """What was run, in plain values."""
     params: Any

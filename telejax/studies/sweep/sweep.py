@@ -148,7 +148,7 @@ def sweep(
     diverges is recorded with its reason; delete its file to try it again.
 
     Args:
-        spec: a TOML file, its tables as a dictionary, or a :class:`telejax.studies.sweep.spec.SweepSpec`; see README.
+        spec: a TOML file, its tables as a dictionary, or a :class:`telejax.studies.sweep.spec.SweepSpec`.
         out: the folder.
         executor: any ``concurrent.futures`` executor to run the cells, as of Dask, mpi4py or a process pool;
             this process writes what they return.
