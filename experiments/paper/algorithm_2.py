@@ -31,14 +31,14 @@ from tables import Options, command, show, table_of
 import telejax as tj
 from telejax.studies.search.result import aggregate
 
-VERSION = 1
+VERSION = 2
 KEYS = ["task", "nodes", "graph", "zeta", "sigma"]
-ROUNDS, AUTO_ROUNDS, DIM, FIRST_SEED = 400, 520, 10, 100
+ROUNDS, AUTO_ROUNDS, DIM, FIRST_SEED = 400, 520, 10, 200
 RATES = (0.003125, 0.00625, 0.0125, 0.025, 0.05)
 DIGITS_RATES = (0.1, 0.25, 0.6, 1.5)
-SIZES = {12: "sorted", 40: "shuffled", 100: "sorted", 300: "shuffled", 900: "sorted"}
-GRAPHS = ("ring", "exponential", "base:degree=1", "ring")
-ZETA_SIGMA = ((4.0, 4.0), (6.0, 1.0), (1.0, 5.0), (8.0, 3.0))
+SIZES = {18: "shuffled", 50: "sorted", 130: "shuffled", 240: "sorted", 700: "shuffled"}
+GRAPHS = ("ring", "base:degree=1", "exponential", "torus")
+ZETA_SIGMA = ((5.0, 2.0), (2.0, 6.0), (7.0, 5.0), (3.0, 3.0))
 ALONE_SEED = 1000  # of the exhaustive grid, whose seeds no search has seen
 MARGIN = 1.1
 
@@ -64,7 +64,7 @@ class Settings(Options):
 def main(settings: Settings) -> None:
     seeds = {name: getattr(settings, f"{name}_seeds") for name in ("grid", "search", "auto", "digits")}
     table = table_of(settings, __file__, VERSION, seeds)
-    cells = problems()[: settings.problems] + [digits(n) for n in (60, 100)] * settings.digits
+    cells = problems()[: settings.problems] + [digits(n) for n in (45, 120)] * settings.digits
     for number, (key, task, rates) in enumerate(cells, 1):
         few = dict.fromkeys(seeds, settings.digits_seeds) if key["task"] == "digits" else seeds
         rows = table.cell(key, lambda: pl.DataFrame([judge(key["graph"], task(), rates, few)]))  # noqa: B023
