@@ -93,7 +93,7 @@ def search() -> Claim:
         f"{quadratics['auto_ok'].sum()} of {quadratics.height} quadratics (asked: 17) and {digits['auto_ok'].sum()} of "
         f"{digits.height} digits, with {share(table):.0%} of the gradients of the search.",
     ]
-    fine = most <= 2 and quadratics["chosen_ok"].mean() >= 0.9
+    fine = most <= 2 and table["chosen_ok"].mean() >= 0.9
     if quadratics["auto_ok"].sum() < 0.85 * quadratics.height:
         failed = quadratics.filter(~pl.col("auto_ok"))
         sizes = ", ".join(f"n = {n} ({k})" for n, k in failed["nodes"].value_counts(sort=True).rows())
