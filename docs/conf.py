@@ -70,6 +70,7 @@ html_theme = "sphinx_book_theme"
 html_title = "telejax"
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True, "navigation_with_keys": False}
 html_static_path: list[str] = []
+html_extra_path = ["_root"]  # a first page that leads to docs/index.html
 
 
 def setup(app):

@@ -153,7 +153,7 @@ class Entry:
             return f".. autofunction:: {self.name}\n"
         among = list(self.value) if isinstance(self.value, tuple | dict) else []
         told = ", ".join(f"``{one}``" for one in among if isinstance(one, str)) or f"``{type(self.value).__name__}``"
-        return f".. data:: {self.name}\n\n   {told}\n"
+        return f".. py:data:: {self.name.rpartition('.')[2]}\n\n   {told}\n"
 
 
 def _reference(folder: Path) -> None:
