@@ -197,7 +197,9 @@ def entries(module: str) -> list[Entry]:
     """The public names of a module that are not modules themselves."""
     made = _module(module)
     names = getattr(made, "__all__", None) or [
-        name for name, one in vars(made).items() if getattr(one, "__module__", "") == made.__name__ and name[0] != "_"
+        name
+        for name, one in vars(made).items()
+        if getattr(one, "__module__", "") == made.__name__ and not name.startswith(("_", "check_"))
     ]
     found = [Entry(f"{module}.{name}", getattr(made, name)) for name in names]
     root = {id(getattr(importlib.import_module("telejax"), name)) for names in ROOT_NAMES.values() for name in names}

@@ -154,6 +154,10 @@ def as_optimizer(given: Any, name: str = "optimizer") -> Optimizer | FixedOptimi
 
     Raises:
         ValueError: anything else, such as a schedule or a factory that was not called.
+
+    >>> import optax, telejax as tj
+    >>> tj.as_optimizer(optax.chain(optax.clip(1.0), optax.sgd(0.1))).learning_rate is None
+    True
     """
     name = check_kind("name", name, str, "give a text")
     if is_kind(given, Optimizer | FixedOptimizer):

@@ -23,7 +23,12 @@ pytree = jax.tree_util.register_dataclass
 @pytree
 @dataclass(frozen=True)
 class Memory:
-    """What a method remembers beside parameters and optimizer state; None where it remembers nothing."""
+    """What a method remembers beside parameters and optimizer state; None where it remembers nothing.
+
+    >>> import jax.numpy as jnp, telejax as tj
+    >>> tj.Memory(slot={"tracker": jnp.zeros((4, 3))}).slot["tracker"].shape
+    (4, 3)
+    """
 
     slot: PyTree[Array] = None
     """Pytree with leaves (slots, ...): travels with the slot, such as a tracker or an error feedback."""
@@ -36,7 +41,15 @@ class Memory:
 @pytree
 @dataclass(frozen=True)
 class State:
-    """Everything the next round needs. Steps write ``state.replace(...)``, which keeps what they do not know."""
+    """Everything the next round needs. Steps write ``state.replace(...)``, which keeps what they do not know.
+
+    >>> import jax, optax, telejax as tj
+    >>> walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    >>> task = tj.tasks.quadratic(nodes=9, dim=3)
+    >>> state = walk.bind(task).init(jax.random.key(0), task)
+    >>> state.params.shape, state.holders.shape
+    ((1, 3), (1,))
+    """
 
     params: Params
     """Pytree with leaves (slots, ...): the parameters of each slot."""
@@ -67,7 +80,13 @@ class State:
 @pytree
 @dataclass(frozen=True)
 class Info:
-    """What happened in a round; the engine sums ``counters`` over rounds and keeps the last ``gauges``."""
+    """What happened in a round; the engine sums ``counters`` over rounds and keeps the last ``gauges``.
+
+    >>> import jax.numpy as jnp, telejax as tj
+    >>> info = tj.Info(jnp.arange(4), counters={"skipped": jnp.array([2])})
+    >>> sorted(info.counters)
+    ['skipped']
+    """
 
     holders: Int[Array, " slots"]
     """int32: the nodes that worked in this round."""

@@ -1,5 +1,6 @@
 """The Python of README and of the site's pages runs as it is printed, and their links lead somewhere."""
 
+import inspect
 import re
 import sys
 from pathlib import Path
@@ -68,6 +69,33 @@ def test_every_public_name_has_a_place_in_the_reference(monkeypatch):
     assert {one for one in tj.__all__ if one[0] != "_"} == listed | modules
     for module in pages.MODULES:
         assert pages.entries(module), module
+
+
+def test_every_public_function_has_a_runnable_example(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import pages
+
+    modules = [*pages.MODULES, *(one for inside in pages.MODULES.values() for one in inside)]
+    found = [one for module in modules for one in pages.entries(module)]
+    found += [pages.Entry(f"telejax.{one}", getattr(tj, one)) for names in pages.ROOT_NAMES.values() for one in names]
+    found += [pages.Entry(f"telejax.{method.name}", method.factory) for method in METHODS]
+    functions = [one for one in found if inspect.isfunction(inspect.unwrap(one.value)) and "check_" not in one.name]
+    assert len(functions) > 120
+    assert [one.name for one in functions if ">>>" not in (one.value.__doc__ or "")] == []
+
+
+def test_the_pictures_of_methods_are_drawn(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    import method_pictures
+
+    few = [method for method in METHODS if method.name in ("decentralized_sgd", "all_reduce_sgd", "choco_sgd")]
+    monkeypatch.setattr(method_pictures, "METHODS", few)
+    monkeypatch.setattr(method_pictures, "ROUNDS", 8)
+    method_pictures.draw(tmp_path)
+    assert sorted(file.stem for file in tmp_path.iterdir()) == sorted(method.name for method in few)
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    method_pictures.draw(tmp_path)  # nothing has changed
+    assert before == {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
 
 
 def test_every_method_says_when_to_use_it_and_where_it_is_from(monkeypatch):

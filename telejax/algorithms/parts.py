@@ -172,6 +172,14 @@ def local_update(
     Raises:
         ValueError: an argument of another kind or shape, a ``step`` that returns other than its parameters and
             optimizer state, or ``given`` without one.
+
+    >>> import jax, jax.numpy as jnp, optax, telejax as tj
+    >>> task, sgd = tj.tasks.quadratic(nodes=4, dim=3), tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> params = jnp.zeros((2, 3))
+    >>> state = jax.vmap(sgd.build().init)(params)
+    >>> new, _ = tj.local_update(jax.random.key(0), params, state, jnp.array([0, 3]), task, sgd)
+    >>> new.shape
+    (2, 3)
     """
     steps = check_integer("steps", steps, minimum=1, maximum=2**31 - 1)
     _check_data(key, params, holders, task)

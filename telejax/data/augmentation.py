@@ -49,7 +49,12 @@ def random_flip(
 def crop_and_flip(
     key: Key[Array, ""], images: Float[Array, "batch height width channels"]
 ) -> Float[Array, "batch height width channels"]:
-    """:func:`random_crop`, then :func:`random_flip`: what is usual for CIFAR-10."""
+    """:func:`random_crop`, then :func:`random_flip`: what is usual for CIFAR-10.
+
+    >>> import jax, jax.numpy as jnp
+    >>> crop_and_flip(jax.random.key(0), jnp.ones((2, 8, 8, 1))).shape
+    (2, 8, 8, 1)
+    """
     _check_batch(key, images)
     crop_key, flip_key = jax.random.split(key)
     return random_flip(flip_key, random_crop(crop_key, images))

@@ -51,6 +51,9 @@ def mnist(data_dir: str | os.PathLike[str] | None = None, *, seed: int = 0) -> D
     """MNIST: 28 x 28 grey handwritten digits, 55 000 to train, 5000 to tune, 10 000 to test.
 
     As :func:`fashion_mnist`, in ``data_dir`` or ``$TELEJAX_DATA``, or a folder ``mnist`` there. Y. LeCun et al. 1998.
+
+    >>> mnist("data/mnist")  # doctest: +SKIP
+    Dataset(...)
     """
     remedy = (
         "fetch the four IDX files of MNIST, such as from https://ossci-datasets.s3.amazonaws.com/mnist, and name their "

@@ -270,6 +270,11 @@ def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bo
         compressor: of what is fetched.
         params: leaves (slots, ...).
         moved: which slots changed hands.
+
+    >>> import jax, jax.numpy as jnp
+    >>> slots, moved = jnp.arange(8.0).reshape(2, 4), jnp.array([True, False])
+    >>> fetched(jax.random.key(0), top_k(0.25), slots, moved).tolist()
+    [[0.0, 0.0, 0.0, 3.0], [4.0, 5.0, 6.0, 7.0]]
     """
     check_key("key", key)
     keys = jax.random.split(jax.random.fold_in(key, HAND_OFF), len(moved))

@@ -27,5 +27,11 @@ class MLP(nn.Module):
 
 
 def logistic_regression(classes: int) -> MLP:
-    """A linear model with one output a class."""
+    """A linear model with one output a class.
+
+    >>> import telejax as tj
+    >>> task = tj.tasks.classification(tj.data.digits(), nodes=5, model=tj.models.logistic_regression(10))
+    >>> task.nodes
+    5
+    """
     return MLP(check_integer("classes", classes, minimum=1), hidden=())

@@ -186,7 +186,12 @@ class Adaptive(Activation):
 
 
 def uniform() -> Uniform:
-    """All nodes alike, distinct, every round anew: the rule of the paper, and the default."""
+    """All nodes alike, distinct, every round anew: the rule of the paper, and the default.
+
+    >>> import telejax as tj
+    >>> tj.Network(activation=tj.network.activation.uniform()).activation is None  # which is the usual rule
+    True
+    """
     return Uniform()
 
 

@@ -217,6 +217,11 @@ def from_csv(path: str | os.PathLike[str]) -> Table:
         ValueError: a missing column, a number that is none or out of its range, a pair twice or not at all, naming
             file and line.
         OSError: the file cannot be read.
+
+    >>> import pathlib, tempfile, telejax as tj
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "links.csv")
+    >>> _ = file.write_text("sender,receiver,latency,bandwidth\\n0,1,0.02,1e6\\n1,0,0.03,1e6\\n")
+    >>> links = tj.network.links.from_csv(file)
     """
     rows = read_table(path, {"sender": int, "receiver": int}, {"latency": SECONDS, "bandwidth": POSITIVE})
     nodes = 1 + max(max(rows.columns["sender"]), max(rows.columns["receiver"]))

@@ -185,6 +185,11 @@ def from_csv(path: str | os.PathLike[str]) -> Table:
         ValueError: a missing column, a number that is none or below 0, a node twice or not at all, naming file and
             line.
         OSError: the file cannot be read.
+
+    >>> import pathlib, tempfile, telejax as tj
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "machines.csv")
+    >>> _ = file.write_text("node,seconds\\n0,0.5\\n1,2.0\\n")
+    >>> machines = tj.network.machines.from_csv(file)
     """
     rows = read_table(path, {"node": int}, {"seconds": SECONDS})
     nodes = rows.columns["node"]

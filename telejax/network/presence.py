@@ -228,6 +228,12 @@ def trace(path: str | os.PathLike[str], *, period: float | None = None, wait: fl
         ValueError: a missing column, a number that is none or below 0, a spell that ends before it begins or overlaps
             another, naming file and line, or that is too short beside the period; a period beyond 2^31 seconds.
         OSError: the file cannot be read.
+
+    >>> import pathlib, tempfile, telejax as tj
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "presence.csv")
+    >>> _ = file.write_text("node,up,down\\n0,0,60\\n1,30,90\\n")
+    >>> tj.network.presence.trace(file).availability().round(2).tolist()
+    [0.67, 0.67]
     """
     rows = read_table(path, {"node": int}, {"up": NON_NEGATIVE, "down": NON_NEGATIVE})
     first, last = min(rows.columns["up"]), max(rows.columns["down"])

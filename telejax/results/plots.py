@@ -112,6 +112,14 @@ def plot_histories(
 
     Raises:
         ValueError: a column that the histories do not have, or no histories.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, task = tj.random_walk(optimizer=sgd), tj.tasks.quadratic(nodes=9)
+    >>> runs = {name: tj.simulate(walk, task, rounds=20, seed=seed).history for seed, name in enumerate("ab")}
+    >>> axes = tj.plots.plot_histories(runs, "loss")
+    >>> axes.get_ylabel()
+    'loss of the mean model'
     """
     if not (histories := check_mapping("histories", histories, HISTORIES)):
         raise ValueError("histories is empty; give at least one")
@@ -186,6 +194,11 @@ def plot_bands(
         metric: the column that they are of, for the vertical axis.
         lines: the columns that tell one line from another.
         axes: where to draw; a new figure by default.
+
+    >>> import polars as pl, telejax as tj
+    >>> table = pl.DataFrame({"k": [1, 2], "mean": [0.3, 0.2], "low": [0.2, 0.1], "high": [0.4, 0.3]})
+    >>> tj.plots.plot_bands(table, "k", "loss", []).get_xlabel()
+    'k'
     """
     lines = _columns("lines", lines)
     metric = check_kind("metric", metric, str, "give a text")
@@ -231,6 +244,14 @@ def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = No
 
     Raises:
         ValueError: a table without times, or of more than 5000 rows, which nobody can look at.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, task = tj.random_walk(optimizer=sgd), tj.tasks.quadratic(nodes=9)
+    >>> network = tj.Network(machines=tj.network.machines.constant(1.0))
+    >>> run = tj.simulate(walk, task, rounds=5, network=network, record=5)
+    >>> tj.plots.plot_timeline(run.timeline()).get_xlabel()
+    'simulated seconds'
     """
     check_kind("timeline", timeline, pl.DataFrame, "give result.timeline(), of a run with record=")
     _check_table("timeline", timeline, (), ("slot", "node", "fetched_from", *TIMES))
@@ -297,7 +318,12 @@ def plot_partition(
 
 
 def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
-    """Draw the graph of a round on a circle; line width grows with the weight of the edge."""
+    """Draw the graph of a round on a circle; line width grows with the weight of the edge.
+
+    >>> import telejax as tj
+    >>> tj.plots.draw_topology(tj.topology.ring(8)).get_title()
+    'ring\\n8 nodes'
+    """
     import networkx as nx
 
     _check_topology("topology", topology)
@@ -325,7 +351,12 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
 
 
 def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3) -> bytes:
-    """A PNG with drawings of many topologies; of time-varying ones, the first ``rounds`` rounds."""
+    """A PNG with drawings of many topologies; of time-varying ones, the first ``rounds`` rounds.
+
+    >>> import telejax as tj
+    >>> tj.plots.topology_sheet([tj.topology.ring(8), tj.topology.star(8)])[:4]
+    b'\\x89PNG'
+    """
     topologies = check_list("topologies", topologies, "give a list of Topology, such as [telejax.topology.ring(8)]")
     for place, one in enumerate(topologies):
         _check_topology(f"topologies[{place}]", one)
@@ -347,6 +378,10 @@ def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
 
     Raises:
         ValueError: axes on no figure, or ``dpi`` for which a picture would have too few or too many pixels.
+
+    >>> import telejax as tj
+    >>> tj.plots.figure_png(tj.topology.ring(8).draw())[:4]
+    b'\\x89PNG'
     """
     remedy = "give matplotlib axes, as of plt.subplots()"
     figure = check_kind("axes", axes, matplotlib.axes.Axes, remedy).get_figure(root=True)
@@ -363,7 +398,15 @@ def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
 
 
 def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
-    """Both final objectives of a search against the number of active nodes, the recommended one marked."""
+    """Both final objectives of a search against the number of active nodes, the recommended one marked.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> task = tj.tasks.quadratic(nodes=9)
+    >>> found = tj.search(task, "ring", optimizer=sgd, rounds=20, seeds=1, candidates=[1, 2], progress=False)
+    >>> tj.plots.plot_search(found).get_xlabel()
+    'active nodes k'
+    """
     _check_made("found", found, ("table", "column", "best"), "give what telejax.search returned")
     axes = _axes(axes, (6, 4))
     table = found.table.filter(~pl.col("diverged"))

@@ -64,7 +64,15 @@ X_AXES = {"round": "rounds", "bytes": "bytes", "gradients": "gradients", "messag
 
 @dataclass(frozen=True, repr=False)
 class Result(Reported, Followed):
-    """The outcome of :func:`telejax.simulate`."""
+    """The outcome of :func:`telejax.simulate`.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, task = tj.random_walk(optimizer=sgd), tj.tasks.quadratic(nodes=9)
+    >>> result = tj.simulate(walk, task, rounds=100, seeds=2, tune=[0.01, 0.1])
+    >>> result.tuned().learning_rates, result.history["round"].max()
+    ([0.01], 100)
+    """
 
     history: pl.DataFrame
     """One row for each evaluation, seed, step size and group; docs/columns.md tells the columns."""
@@ -325,6 +333,14 @@ def load(path: str | os.PathLike[str]) -> Result:
     Raises:
         ValueError: the folder holds no result, or a file is not what was saved, by its checksum (if there is one, older
             versions wrote none); names the file that is missing, unreadable or wrong.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, task = tj.random_walk(optimizer=sgd), tj.tasks.quadratic(nodes=9)
+    >>> import tempfile
+    >>> folder = tj.simulate(walk, task, rounds=10).save(f"{tempfile.mkdtemp()}/walk")
+    >>> load(folder)
+    Result('one token', nodes=9, runs=1, rounds=10, loss=...)
     """
     folder = Path(check_path("path", path))
     read: list[Any] = []

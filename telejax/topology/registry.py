@@ -143,7 +143,10 @@ def resolve(topology: TopologyLike, nodes: int, needs: Needs = ANY, argument: st
 
 
 def check_topology(argument: str, given: object) -> None:
-    """Raise a ValueError unless this may be resolved: a Topology, a known name with its parameters, or a function."""
+    """Raise a ValueError unless this may be resolved: a Topology, a known name with its parameters, or a function.
+
+    >>> check_topology("topology", "ring")
+    """
     if is_kind(given, str):
         parse(given)
     elif is_kind(given, type) or not (is_kind(given, Topology) or callable(given)):

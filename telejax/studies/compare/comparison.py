@@ -70,7 +70,16 @@ class Compared(Kept):
 
 @dataclass(frozen=True)
 class Comparison(Compared):
-    """The outcome of :func:`compare`."""
+    """The outcome of :func:`compare`.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, task = tj.random_walk(optimizer=sgd), tj.tasks.quadratic(nodes=9)
+    >>> all_reduce = tj.all_reduce_sgd(optimizer=sgd)
+    >>> found = tj.compare([walk, all_reduce], task, rounds=20, seeds=2, progress=False)
+    >>> list(found.tuned)
+    ['one token', 'all-reduce SGD']
+    """
 
     picture: ClassVar[str] = "comparison.png"
 

@@ -29,7 +29,15 @@ LOSS = ("loss_slots", "loss")
 
 @dataclass(frozen=True)
 class Scaling(Compared):
-    """The outcome of :func:`scaling`."""
+    """The outcome of :func:`scaling`.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> walk, make = tj.random_walk(optimizer=sgd), lambda nodes: tj.tasks.quadratic(nodes=nodes)
+    >>> found = tj.scaling([walk], make, nodes=[4, 8], rounds=10, seeds=1, progress=False)
+    >>> found.table()["nodes"].to_list()
+    [4, 8]
+    """
 
     picture: ClassVar[str] = "scaling.png"
 

@@ -29,7 +29,15 @@ LAST = 0.75  # rows from this share of a candidate's rounds on make its final ob
 
 @dataclass(frozen=True, repr=False)
 class SearchResult(Kept):
-    """The outcome of :func:`telejax.search`."""
+    """The outcome of :func:`telejax.search`.
+
+    >>> import optax, telejax as tj
+    >>> sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> task = tj.tasks.quadratic(nodes=30, noise=1.0)
+    >>> found = tj.search(task, "ring", optimizer=sgd, rounds=40, seeds=1, progress=False)
+    >>> found.best in found.table["active"].to_list()
+    True
+    """
 
     picture: ClassVar[str] = "search.png"
 

@@ -21,7 +21,13 @@ MOST = 10**7
 
 @dataclass(frozen=True)
 class ProblemConstants:
-    """What the bounds ask of a task; see :func:`measure`."""
+    """What the bounds ask of a task; see :func:`measure`.
+
+    >>> import telejax as tj
+    >>> problem = tj.theory.ProblemConstants(smoothness=1.0, noise_sq=4.0, heterogeneity_sq=9.0, suboptimality=5.0)
+    >>> tj.theory.optimal_active(problem, nodes=10**6, rounds=1000, topology="ring")
+    4
+    """
 
     smoothness: float
     """L: the largest curvature of any node's loss."""

@@ -202,6 +202,12 @@ def plot(
     """The objectives that a search measured and the bound at the same budget, with the optimum of each marked.
 
     The bound is scaled to the measured objective at its own minimum, as it holds up to constants only.
+
+    >>> import optax, telejax as tj
+    >>> task, sgd = tj.tasks.quadratic(nodes=30, noise=1.0), tj.optimizer(optax.sgd, learning_rate=0.1)
+    >>> found = tj.search(task, "ring", optimizer=sgd, rounds=40, seeds=1, progress=False)
+    >>> tj.theory.plot(tj.theory.measure(task, task.optimum), found).get_xlabel()
+    'active nodes k'
     """
     _check_problem(problem)
     check_kind("found", found, SearchResult, "give what telejax.search returned")
