@@ -47,7 +47,7 @@ lint: $(INSTALLED)
 # The site in docs/_build/html, all its code run; WARNINGS= looks over what Sphinx warns of.
 WARNINGS = --fail-on-warning
 docs: $(INSTALLED)
-	$(BIN)/sphinx-build --jobs auto --keep-going $(WARNINGS) --conf-dir docs . docs/_build/html
+	$(BIN)/sphinx-build --jobs auto --keep-going --show-traceback $(WARNINGS) --conf-dir docs . docs/_build/html
 	$(BIN)/python docs/check_site.py docs/_build/html
 
 coverage: $(INSTALLED)
