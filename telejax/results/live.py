@@ -104,6 +104,7 @@ class Live:
         assert self.metric is not None
         content = figure_png(plot_histories({told: history}, self.metric, self.x, settings=settings))
         if self.path is not None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             atomic_write(self.path, lambda aside: aside.write_bytes(content))
         else:
             self._show(content)

@@ -32,11 +32,11 @@ class Checkpoints(SavedSteps):
     Args:
         folder: where the checkpoints are, made if it does not exist.
         every: rounds between two checkpoints, which are written at evaluations; None writes at each.
-        identity: the fingerprint of what is run.
+        identity: the fingerprint of what is run, computed anew whenever it is called.
     """
 
-    def __init__(self, folder: Path, every: int | None, identity: Mapping[str, Plain]) -> None:
-        super().__init__(folder, identity)
+    def __init__(self, folder: Path, every: int | None, identity: Callable[[], Mapping[str, Plain]]) -> None:
+        super().__init__(folder, identity(), identity)
         self.every = every or 1
         self._interrupted = False
         self._handler: Handler = None

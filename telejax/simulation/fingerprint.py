@@ -6,12 +6,13 @@ import enum
 import functools
 import hashlib
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
+from telejax.backend.shapes import is_deleted
 from telejax.simulation.own_code import is_own_class, parts_of_class, read_by
 
 SHOWN = 3  # differences that an error lists
@@ -38,6 +39,28 @@ def fingerprint(value: object, name: str = "", strict: bool = True) -> dict[str,
     {'rate': 0.1, 'sizes.0': 4, 'sizes.1': 8}
     """
     return dict(_walk(value, name, (), {}, strict))
+
+
+def changed(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
+    """What a run itself has changed of what its code reads: counters, logs and caches, which are no settings.
+
+    >>> changed({"loss.read_COUNT.0": 0, "rounds": 5}, {"loss.read_COUNT.0": 2, "rounds": 5})
+    ['loss.read_COUNT']
+    """
+    absent = "absent"
+    names = [name for name in {**before, **now} if before.get(name, absent) != now.get(name, absent)]
+    return sorted({_root(name) for name in names})
+
+
+def _root(name: str) -> str:
+    """The name up to what was read from a module last."""
+    head, read, rest = name.rpartition("read_")
+    return head + read + rest.partition(".")[0] if read else name
+
+
+def without(found: Mapping[str, Plain], roots: Collection[str]) -> dict[str, Plain]:
+    """A fingerprint without what these lead to."""
+    return {name: value for name, value in found.items() if not any(f"{name}.".startswith(f"{one}.") for one in roots)}
 
 
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
@@ -167,6 +190,8 @@ def _plain(value: object, name: str, strict: bool) -> Plain:
     """What a simple value is compared by; unless this is ``strict``, one that has nothing goes by its class."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, jax.core.Tracer) or is_deleted(value):  # which a function has left behind
+        return _class_name(jax.Array)
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)

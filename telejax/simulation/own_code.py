@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import hashlib
 import sys
 import types
 from collections import defaultdict
@@ -10,7 +11,10 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 import jax
+import networkx as nx
 import numpy as np
+
+from telejax.backend.shapes import is_deleted
 
 LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 """Never the user's, wherever they are installed; others are told by their folder."""
@@ -74,16 +78,20 @@ def _followed(
 def _compared_as(value: object, depth: int = 0) -> object:
     """What of a value that a function reads is compared: the user's code and objects whole, of libraries a name.
 
-    Members of mappings whose keys are no plain values are left out: they are caches, which a run fills.
+    Graphs and tables of data are compared by their content.
     """
     again = functools.partial(_compared_as, depth=depth + 1)
     if depth > NESTED:
         return type(value).__qualname__
     if isinstance(value, list | tuple | set | frozenset) and not is_own_class(type(value)):
-        return f"{len(value)} members, {value!r}"[:MOST] if len(value) > MOST else tuple(map(again, value))
+        members = [again(one) for one in value]
+        members = sorted(members, key=_text) if isinstance(value, set | frozenset) else members
+        return tuple(members) if len(members) <= MOST else f"{len(members)} members {_digest_of(members)}"
     if isinstance(value, Mapping) and not is_own_class(type(value)):
         made = {"default": again(value.default_factory)} if isinstance(value, defaultdict) else {}
-        return {key: again(one) for key, one in value.items() if _is_constant(key)} | made
+        return {_key(key): again(one) for key, one in value.items()} | made
+    if isinstance(value, nx.Graph):
+        return (type(value).__qualname__, again(dict(value.nodes(data=True))), again(list(value.edges(data=True))))
     if isinstance(value, types.FunctionType):
         closed = value.__closure__ is not None or is_own_module(str(value.__module__))
         return value if closed else _full_name(value)
@@ -95,7 +103,36 @@ def _compared_as(value: object, depth: int = 0) -> object:
         return again(inner)
     if is_dataclass(value) or _is_constant(value):
         return value
+    if hasattr(value, "__array__"):  # a table or a series
+        return (type(value).__qualname__, [*map(str, getattr(value, "columns", ()))], _digest_of(np.asarray(value)))
     return _full_name(value) if hasattr(value, "__qualname__") else value
+
+
+def _key(key: object) -> object:
+    """The key of a mapping, as every process has it."""
+    if _is_constant(key) or key is None:
+        return key
+    return _full_name(key) if isinstance(key, type) else _text(key)
+
+
+def _text(value: object) -> str:
+    """A value as a text without addresses, arrays by their bytes."""
+    if isinstance(value, jax.core.Tracer) or is_deleted(value):
+        return "jax.Array"
+    if isinstance(value, np.ndarray | jax.Array):
+        return _digest_of(np.asarray(value))
+    text = repr(value)
+    return type(value).__qualname__ if " at 0x" in text else text
+
+
+def _digest_of(value: np.ndarray | list[object]) -> str:
+    """A digest of an array of numbers, or of the texts of all members."""
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        content = value.tobytes()
+    else:
+        members = value.ravel().tolist() if isinstance(value, np.ndarray) else value
+        content = "\n".join(_text(one) for one in members).encode()
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _full_name(value: object) -> str:

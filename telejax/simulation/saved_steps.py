@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ import numpy as np
 
 from telejax.results.files import check_own_folder
 from telejax.results.lock import hold
-from telejax.simulation.fingerprint import Plain, difference
+from telejax.simulation.fingerprint import Plain, changed, difference, without
 
 STAMP = 4
 """Words of 32 bits, drawn for every step and written into each of its parts, so that no part of another is read."""
@@ -26,15 +26,20 @@ class SavedSteps:
     Args:
         folder: where they are, made if it does not exist.
         identity: the fingerprint of what is run, saved with each.
+        again: the same, computed anew: what the run itself has changed by the first step does not count.
 
     Raises:
         ValueError: the folder is a file.
         OSError: the folder cannot be written, such as below a file.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Plain]) -> None:
+    def __init__(
+        self, folder: Path, identity: Mapping[str, Plain], again: Callable[[], Mapping[str, Plain]] | None = None
+    ) -> None:
         check_own_folder("checkpoint", folder)
-        self.folder, self.identity = folder.absolute(), dict(identity)
+        self.folder, self.identity, self.again = folder.absolute(), dict(identity), again
+        self.own: list[str] = []
+        """What the run itself changes of what its code reads."""
         if self.folder.is_symlink() and not self.folder.exists():
             raise ValueError(f"checkpoint is {str(folder)!r}, a symbolic link to nothing; give the folder itself")
         try:
@@ -90,7 +95,8 @@ class SavedSteps:
         if step is None:
             return None
         before = self.read(step)["identity"]
-        if differs := difference(before, self.identity):
+        self.own = list(before["own"])
+        if differs := difference(*(without(one, self.own) for one in (before["run"], self.identity))):
             raise ValueError(
                 f"checkpoint is {str(self.folder)!r}, which holds another run: {differs}; "
                 "give the same arguments, or another folder"
@@ -132,7 +138,10 @@ class SavedSteps:
         import orbax.checkpoint as ocp
 
         words = [secrets.randbits(32) for _ in range(STAMP)]
-        parts = {"identity": ocp.args.JsonSave(self.identity), **items}
+        if self.again is not None:
+            self.own = sorted({*self.own, *changed(self.identity, self.again())})
+            self.again = None
+        parts = {"identity": ocp.args.JsonSave({"run": self.identity, "own": self.own}), **items}
         stamp = lambda one: words if isinstance(one, ocp.args.JsonSave) else np.array(words, np.uint32)
         arguments = {name: replace(one, item={"stamp": stamp(one), "part": one.item}) for name, one in parts.items()}
         try:

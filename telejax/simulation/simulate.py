@@ -164,7 +164,7 @@ def simulate(
     )
     config = describe(algorithm, task, seed_list, ahead, eval_every, known, own_metrics, values, precision)
     identity = lambda: fingerprint({**config, **run.identity, "until": until, "metrics": own_metrics})
-    saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity())
+    saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity)
     with products_in(precision):
         final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
     return _finished(run.recorder, algorithm, config | run.recorder.cost.sizes, final, profiler, record)
@@ -202,7 +202,8 @@ def _finished(
 ) -> Result:
     """The result of a run, or the error that holds it where all runs have diverged."""
     if record is not None:
-        config["gossip"] = gossip_of(algorithm, recorder.start, min(record, recorder.round - recorder.start))
+        recorded = int(np.ravel(final.world.common["recorded"])[0])  # since the record began, in an earlier run maybe
+        config["gossip"] = gossip_of(algorithm, recorder.round - recorded, min(record, recorded))
     table = None if profiler is None else profiler.table
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:

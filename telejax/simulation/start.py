@@ -67,6 +67,12 @@ class StartingPoint:
         named = jax.tree_util.tree_leaves_with_path(given)
         for (path, leaf), like in zip(named, jax.tree.leaves(expected), strict=True):
             shaped = getattr(leaf, "shape", None), getattr(leaf, "dtype", type(leaf).__name__)
+            if shaped != (like.shape, like.dtype) and "'record'" in jax.tree_util.keystr(path):
+                rounds = jnp.shape(leaf)[-2]
+                raise ValueError(
+                    f"record is of {like.shape[-2]} rounds, and that of state is of {rounds}; give record={rounds} "
+                    "again, for rounds are written down once"
+                )
             if shaped != (like.shape, like.dtype):
                 width = ", computed with the same jax_enable_x64" if shaped[0] == like.shape else ""
                 raise ValueError(

@@ -129,3 +129,29 @@ def test_where_nothing_moves_or_is_sent_there_are_no_such_frames():
 def test_a_run_without_a_record_tells_how_to_get_one():
     with pytest.raises(ValueError, match=r"simulate\(\.\.\., record=20\)"):
         tj.simulate(TELEPORTATION, TASK, **RUN).animate()
+
+
+def test_a_folder_for_the_picture_is_made(tmp_path):
+    tj.simulate(TELEPORTATION, TASK, on_evaluation=tj.live(path=tmp_path / "new" / "live.png"), **RUN)
+    assert (tmp_path / "new" / "live.png").exists()
+
+
+def test_another_record_than_that_of_the_state_is_named(film):
+    first = tj.simulate(TELEPORTATION, TASK, record=3, **RUN)
+    with pytest.raises(ValueError, match=r"record is of 2 rounds, and that of state is of 3; give record=3"):
+        tj.simulate(TELEPORTATION, TASK, record=2, state=first, **RUN)
+    more = tj.simulate(TELEPORTATION, TASK, record=3, state=first, **RUN)
+    assert more.animate().timeline.equals(first.animate().timeline)
+
+
+def test_a_run_that_goes_on_shows_the_messages_of_the_recorded_rounds():
+    dsgd, task = (
+        tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD),
+        tj.tasks.quadratic(nodes=8, dim=2),
+    )
+    run = {"rounds": 4, "record": 6, "progress": False}
+    first = tj.simulate(dsgd, task, **run)
+    more = tj.simulate(dsgd, task, state=first, **run).animate()
+    whole = tj.simulate(dsgd, task, **run | {"rounds": 8}).animate()
+    assert more.gossip == whole.gossip and more.timeline.equals(whole.timeline)
+    assert set(whole.gossip) == set(range(6)) and whole.gossip[0] != whole.gossip[1]

@@ -178,7 +178,7 @@ def test_a_part_of_another_step_is_refused(tmp_path, part):
 def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
     run(tmp_path)
     file = tmp_path / "round_12" / "identity" / "metadata"
-    file.write_text(json.dumps(json.loads(file.read_text())["part"]))
+    file.write_text(json.dumps(json.loads(file.read_text())["part"]["run"]))
     with pytest.raises(ValueError, match="an older version of telejax wrote it"):
         run(tmp_path)
 

@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import polars as pl
@@ -375,4 +376,36 @@ def test_a_folder_in_the_place_of_a_cell_is_named(tmp_path, name):
     (tmp_path / name).unlink()
     (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match=f"{name} is no regular file; move it away"):
+        tj.sweep(spec, tmp_path, progress=False)
+
+
+def test_another_precision_is_another_sweep():
+    spec = SweepSpec.from_dict(
+        {
+            "rounds": 2,
+            "task": {"name": "quadratic", "nodes": 4},
+            "method": {"name": "random_walk"},
+            "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        }
+    )
+    with jax.enable_x64(True):
+        wide = canonical(spec)
+    assert wide == {**canonical(spec), "precision": "float64"}
+
+
+def test_counters_of_the_cells_do_not_keep_a_process_from_going_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "counting", one := type(sys)("counting"))
+    text = "import telejax as tj\nCOUNT, SIZE = [0], 3\n"
+    text += "def make(nodes: int):\n    COUNT[0] += 1\n    return tj.tasks.quadratic(nodes=nodes, dim=SIZE)\n"
+    exec(text, one.__dict__)
+    spec = {
+        "rounds": 2,
+        "task": {"name": "counting:make", "nodes": [4, 5]},
+        "method": {"name": "random_walk"},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+    }
+    first = tj.sweep(spec, tmp_path, progress=False)
+    assert one.COUNT[0] > 0 and tj.sweep(spec, tmp_path, progress=False).table.equals(first.table)
+    one.SIZE = 4
+    with pytest.raises(ValueError, match="SIZE was 3 and is 4"):
         tj.sweep(spec, tmp_path, progress=False)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.stats
 
 import telejax as tj
 from telejax.studies import theory
@@ -135,3 +136,9 @@ def test_plot_marks_both_optima():
 def test_bad_input_is_refused_by_name(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_most_uses_at_the_smallest_probabilities():
+    uses = tj.theory.most_uses(2596, nodes=301, active=253, probability=1e-14)
+    law = scipy.stats.binom(2596, 253 / 301)
+    assert 301 * law.sf(uses) <= 1e-14 < 301 * law.sf(uses - 1)

@@ -350,12 +350,14 @@ def _combinations(axes: Table) -> list[dict[str, Any]]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def canonical(spec: SweepSpec) -> dict[str, Any]:
-    """The spec in JSON's types, to be stored and compared, with the code of the user's that it names."""
+def canonical(spec: SweepSpec, code: bool = True) -> dict[str, Any]:
+    """The spec in JSON's types, to be stored and compared; with the code of the user's that it names, or without."""
     from telejax.simulation.fingerprint import fingerprint
 
     found = dict(json.loads(json.dumps(fingerprint(spec))))
-    for path in [value for value in found.values() if isinstance(value, str) and factories.is_path(value)]:
+    if jnp.result_type(float) == np.float64:
+        found["precision"] = "float64"
+    for path in [value for value in found.values() if code and isinstance(value, str) and factories.is_path(value)]:
         with suppress(ValueError):  # of a text that is no path, or of a module that cells will ask for
             found |= fingerprint(factories.imported("name", path), path, strict=False)
     return found if spec.network is not None else {name: value for name, value in found.items() if name != "network"}

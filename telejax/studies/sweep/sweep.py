@@ -22,7 +22,7 @@ from telejax.errors import attribute, check_flag, check_name, check_path, is_kin
 from telejax.results import cards
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported, check_fields
-from telejax.simulation.fingerprint import difference
+from telejax.simulation.fingerprint import changed, difference, without
 from telejax.studies.sweep.cells import run_cell
 from telejax.studies.sweep.sealed import read_sealed, write_sealed
 from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from telejax.results.report.subject import Subject
 
 CONFIDENCE = 0.95
+OWN = "changed by the cells themselves"
+"""In spec.json: what a user's code reads from its module and changes while it runs."""
 NOT_AXES = ("cell", "seed", "status", "reason", "diverged")
 
 
@@ -183,11 +185,16 @@ def sweep(
     parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}
     todo = [cell for cell in mine if cell.index not in parts]
     bar = progress_bar(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", show=progress)
-    with bar:
-        for cell, frame in _frames(todo, executor):
-            _write(folder / cell.file, partial(write_sealed, frame, sweep=digest))
-            parts[cell.index] = frame
-            bar.update()
+    now = canonical(spec)
+    try:
+        with bar:
+            for cell, frame in _frames(todo, executor):
+                _write(folder / cell.file, partial(write_sealed, frame, sweep=digest))
+                parts[cell.index] = frame
+                bar.update()
+    finally:
+        if executor is None:
+            _tell_own(folder, now, spec)
     frames = [parts[cell.index] for cell in cells if cell.index in parts]
     table = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
     if len(frames) == len(cells):
@@ -270,9 +277,19 @@ def _claim(folder: Path, spec: SweepSpec) -> str:
         raise ValueError(f"out is {str(folder)!r}, whose spec.json cannot be read: {error}; choose another") from error
     if before is not None and not isinstance(before, dict):
         raise ValueError(f"out is {str(folder)!r}, whose spec.json is no spec; choose another folder")
-    if before is not None and (differs := difference(before, now)):
+    own = [] if before is None else before.pop(OWN, [])  # of code that counts or remembers
+    if before is not None and (differs := difference(without(before, own), without(now, own))):
         raise ValueError(f"out is {str(folder)!r}, which holds another sweep: {differs}; choose another folder")
-    return hashlib.sha256(json.dumps(now, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(canonical(spec, code=False), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tell_own(folder: Path, now: dict[str, Any], spec: SweepSpec) -> None:
+    """Write into spec.json what the cells themselves have changed of what their code reads, such as counters."""
+    if own := changed(now, canonical(spec)):
+        file = folder / "spec.json"
+        kept = json.loads(file.read_text())
+        kept[OWN] = sorted({*own, *kept.get(OWN, [])})
+        atomic_write(file, lambda aside: aside.write_text(json.dumps(kept, indent=2)))
 
 
 def _write(file: Path, write: Callable[[Path], None]) -> None:

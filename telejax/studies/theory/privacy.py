@@ -1,5 +1,6 @@
 """Epsilon before a run, the noise for an epsilon, and how often the node that works most will have worked."""
 
+import bisect
 from typing import Any, get_args
 
 import scipy.stats
@@ -111,7 +112,9 @@ def most_uses(rounds: int, *, nodes: int, active: int, local_steps: int = 1, pro
     probability = PROBABILITY.check("probability", probability)
     if active == nodes:
         return rounds * local_steps
-    return int(scipy.stats.binom.isf(probability / nodes, rounds, active / nodes)) * local_steps
+    law = scipy.stats.binom(rounds, active / nodes)  # whose own inverse fails below 1e-16
+    least = bisect.bisect_left(range(rounds), -probability / nodes, key=lambda count: -law.sf(count))
+    return least * local_steps
 
 
 def _drawn(active: Any, nodes: Any, level: Level) -> tuple[int, int]:
