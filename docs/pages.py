@@ -22,7 +22,18 @@ ROOT_NAMES = {
     "Optimizers": ["optimizer", "as_optimizer"],
     "The world": ["Topology", "Network", "adversary", "privacy"],
     "To write a method": [
-        *("Algorithm", "State", "Memory", "Info", "Metric", "local_update", "gradients", "apply_gradients", "mix"),
+        *(
+            "Algorithm",
+            "State",
+            "Memory",
+            "Info",
+            "Metric",
+            "Bound",
+            "local_update",
+            "gradients",
+            "apply_gradients",
+            "mix",
+        ),
         *("neighbours", "node_mixing", "bind_mixing", "block_diagonal", "sample_distinct", "joint_teleportation"),
     ],
 }

@@ -32,6 +32,7 @@ from .algorithms.random_walk import random_walk as random_walk
 from .algorithms.relay_sgd import relay_sgd as relay_sgd
 from .algorithms.scaffold import scaffold as scaffold
 from .algorithms.teleportation import teleportation as teleportation
+from .errors import Bound as Bound
 from .errors import DivergenceError as DivergenceError
 from .mixing import compression as compression
 from .mixing import robust as robust

@@ -194,7 +194,7 @@ class Clocked(OneSlotANode):
     def step(self, key, state, task):
         params, opt_state = tj.local_update(key, state.params, state.opt_state, state.holders, task, self.optimizer)
         params = tj.mix(self.mixing, params, state.round)
-        seconds = jax.random.exponential(jax.random.fold_in(key, 2**31), (task.nodes,)) * self.slowness
+        seconds = jax.random.exponential(jax.random.fold_in(key, np.uint32(2**32 - 1)), (task.nodes,)) * self.slowness
         clock = state.memory.common + jnp.max(seconds)
         state = state.replace(params=params, opt_state=opt_state, memory=tj.Memory(common=clock), round=state.round + 1)
         return state, tj.Info(state.holders, gauges={"time": clock})

@@ -47,8 +47,8 @@ class Network(Compiling):
         from telejax.cli.output import Output
         from telejax.results.files import check_free, new_folder, write_picture
 
-        check_free(self.out, self.force, argument="--out")
         made = self.build()
+        check_free(self.out, self.force, argument="--out")
         measured = measure(made)
 
         def write() -> None:

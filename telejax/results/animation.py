@@ -53,7 +53,7 @@ class Animation:
     timeline: pl.DataFrame
     """Of ``result.timeline()``: round, slot, node, fetched_from."""
     gossip: Mapping[int, Sequence[tuple[int, int]]]
-    """For each round the slots (receiver, sender) of its messages; empty where nothing is sent."""
+    """For each round the slots (receiver, sender) of its messages; empty where nothing is sent, or a coin decides."""
     nodes: int
     """Of the task."""
     title: str

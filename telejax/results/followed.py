@@ -77,6 +77,8 @@ class Followed:
     def animate(self) -> "Animation":
         """The recorded rounds as a film, of a run with ``simulate(record=rounds)``: slots move, compute, and gossip.
 
+        Gossip is shown where it follows from the graph: not of methods in which a coin decides who sends.
+
         Returns:
             What Jupyter shows with buttons, and ``.save("run.gif")`` or ``.save("run.html")`` writes.
 

@@ -1,6 +1,5 @@
 """Pictures: histories with their spread over seeds, and graphs."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,18 @@ from telejax.errors import (
     plain,
     short,
 )
+from telejax.results.drawing import check_made, check_table, figure_png, names_of, new_axes
+
+__all__ = [
+    "draw_topology",
+    "figure_png",
+    "plot_bands",
+    "plot_histories",
+    "plot_partition",
+    "plot_search",
+    "plot_timeline",
+    "topology_sheet",
+]
 
 LABELS = {
     "round": "rounds",
@@ -47,46 +58,15 @@ HISTORIES = "give a mapping of labels to histories, such as {'SGD': result.histo
 
 INSIDE, BESIDE = 10, 30
 """Lines whose legend fits inside the picture, and in one column beside it."""
-MIN_DPI, MAX_DPI, MAX_PIXELS = 10, 1200, 2**15
-"""Pixels of an inch with which a picture can be drawn, and of its longer side."""
 TIMES = ("asked", "started", "computed", "ended")
 MOST_BARS = 5000
 MOST_COLUMNS, MOST_ROUNDS = 100, 1000
 """Of a sheet of graphs, which nobody can look at with more."""
 
 
-def _axes(given: Any, size: tuple[float, float]) -> matplotlib.axes.Axes:
-    """Where to draw: on axes that were given, or on new ones."""
-    if given is None:
-        return plt.subplots(figsize=size, layout="constrained")[1]
-    check_kind("axes", given, matplotlib.axes.Axes, "give matplotlib axes, as of plt.subplots(), or leave it out")
-    return given
-
-
-def _columns(argument: str, given: Any) -> list[str]:
-    """Names of columns in an order."""
-    remedy = "give a list of names of columns"
-    return [check_kind(argument, one, str, remedy) for one in check_list(argument, given, remedy)]
-
-
-def _check_table(argument: str, table: pl.DataFrame, columns: Sequence[str], numbers: Sequence[str] = ()) -> None:
-    """Raise a ValueError unless a table has these columns, and those of numbers are."""
-    for name in (*columns, *numbers):
-        if (kind := table.schema.get(name)) is None:
-            raise ValueError(f"{argument} has no column {name!r}; give a table that has")
-        if name in numbers and not (kind.is_numeric() or kind == pl.Boolean):
-            raise ValueError(f"column {name!r} of {argument} is of {kind}; give one of numbers")
-
-
-def _check_made(argument: str, given: Any, members: Sequence[str], remedy: str) -> None:
-    """Raise a ValueError unless the class of this has these members: of rooms above, which pictures do not import."""
-    if not all(hasattr(type(given), name) for name in members):
-        raise ValueError(f"{argument} is {short(given)}; {remedy}")
-
-
 def _check_topology(argument: str, given: Any) -> None:
     remedy = "give a Topology, such as telejax.topology.ring(8)"
-    _check_made(argument, given, ("to_networkx", "period", "is_drawn"), remedy)
+    check_made(argument, given, ("to_networkx", "period", "is_drawn"), remedy)
 
 
 def plot_histories(
@@ -123,7 +103,7 @@ def plot_histories(
     """
     if not (histories := check_mapping("histories", histories, HISTORIES)):
         raise ValueError("histories is empty; give at least one")
-    settings = [name for name in dict.fromkeys(_columns("settings", settings)) if name != "group"]
+    settings = [name for name in dict.fromkeys(names_of("settings", settings)) if name != "group"]
     names = {**LABELS, **check_mapping("labels", {} if labels is None else labels, LABEL)}
     log = None if log is None else check_flag("log", log)
     for label, table in histories.items():
@@ -131,8 +111,8 @@ def plot_histories(
         check_kind(f"histories[{label!r}]", table, pl.DataFrame, HISTORIES)
         metric, x = check_name("metric", metric, table.columns), check_name("x", x, table.columns)
         tuned = [name for name in settings if name in table.columns]
-        _check_table(f"histories[{label!r}]", table, ("group", "active"), ("round", metric, x, *tuned))
-    axes = _axes(axes, (7, 4.5))
+        check_table(f"histories[{label!r}]", table, ("group", "active"), ("round", metric, x, *tuned))
+    axes = new_axes(axes, (7, 4.5))
     positive, work_done = True, False
     for label, table in histories.items():
         columns = [name for name in settings if name in table.columns]
@@ -200,17 +180,17 @@ def plot_bands(
     >>> tj.plots.plot_bands(table, "k", "loss", []).get_xlabel()
     'k'
     """
-    lines = _columns("lines", lines)
+    lines = names_of("lines", lines)
     metric = check_kind("metric", metric, str, "give a text")
     if not metric or metric.strip() != metric:
         raise ValueError(f"metric is {metric!r}; give the name of the column that the bands are of")
     check_kind("table", table, pl.DataFrame, "give a polars table")
     x, lines = check_name("x", x, table.columns), [check_name("lines", name, table.columns) for name in lines]
-    _check_table("table", table, (), ("mean", "low", "high"))
+    check_table("table", table, (), ("mean", "low", "high"))
     known = table.filter(pl.col("mean").is_not_null() & pl.col(x).is_not_null())
     parts = known.partition_by(*lines, as_dict=True, maintain_order=True) if lines else {(): known}
     beside = -(-len(parts) // BESIDE) if len(parts) > INSIDE else 0  # columns of a legend beside the picture
-    axes = _axes(axes, (7 + 4 * beside, 6 if beside else 4.5))
+    axes = new_axes(axes, (7 + 4 * beside, 6 if beside else 4.5))
     log = bool(known.height) and "accuracy" not in metric and bool((known["mean"] > 0).all())
     for values, part in parts.items():
         label = ", ".join(f"{name} {value}" for name, value in zip(lines, values, strict=True) if value is not None)
@@ -254,13 +234,13 @@ def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = No
     'simulated seconds'
     """
     check_kind("timeline", timeline, pl.DataFrame, "give result.timeline(), of a run with record=")
-    _check_table("timeline", timeline, (), ("slot", "node", "fetched_from", *TIMES))
+    check_table("timeline", timeline, (), ("slot", "node", "fetched_from", *TIMES))
     if len(timeline) > MOST_BARS:
         raise ValueError(f"timeline has {len(timeline)} rows; give at most {MOST_BARS}, of fewer rounds or slots")
     worked = timeline.drop_nulls(["slot", "node", *TIMES])
     names = sorted({*worked["node"].to_list(), *timeline["fetched_from"].drop_nulls().to_list()})
     place = {node: row for row, node in enumerate(names)}
-    axes = _axes(axes, (9, 1.5 + 0.22 * min(len(names), 40)))
+    axes = new_axes(axes, (9, 1.5 + 0.22 * min(len(names), 40)))
     colours = plt.get_cmap("tab10")
     for row in worked.iter_rows(named=True):
         at, colour = place[row["node"]], colours(row["slot"] % 10)
@@ -271,8 +251,9 @@ def plot_timeline(timeline: pl.DataFrame, axes: matplotlib.axes.Axes | None = No
             axes.annotate("", (row["started"], at), begins, arrowprops=arrow)
     every = -(-len(names) // 40)
     axes.set_yticks(range(0, len(names), every), [str(node) for node in names[::every]])
-    slots = worked["slot"].unique().sort().to_list()[:10]
-    handles = [matplotlib.patches.Patch(color=colours(slot % 10), label=f"slot {slot}") for slot in slots]
+    slots = worked["slot"].unique().sort().to_list()
+    told = lambda slot: f"slot {slot}" if slots[-1] < 10 else f"slots {slot}, {slot + 10}, ..."
+    handles = [matplotlib.patches.Patch(color=colours(slot), label=told(slot)) for slot in slots if slot < 10]
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     axes.set(xlabel="simulated seconds", ylabel="node", title="computing (dark), waiting (light), hand-offs (arrows)")
     return axes
@@ -303,7 +284,7 @@ def plot_partition(
         raise ValueError(f"names is {short(names)}, and there are {classes} classes; give a text for each")
     if strange := [one for one in named if not is_kind(one, str | int | float | np.generic)]:
         raise ValueError(f"names is {short(names)}, with {short(strange[0])}; give a list of texts, one a class")
-    axes = _axes(axes, (8, 3.5))
+    axes = new_axes(axes, (8, 3.5))
     below = np.zeros(len(counts), np.int64)
     colors = plt.get_cmap("tab10" if counts.shape[1] <= 10 else "tab20")
     for one, held in enumerate(counts.T):
@@ -327,7 +308,7 @@ def draw_topology(topology: Any, round: int = 0, axes: matplotlib.axes.Axes | No
     import networkx as nx
 
     _check_topology("topology", topology)
-    axes = _axes(axes, (4, 4))
+    axes = new_axes(axes, (4, 4))
     graph, round = topology.to_networkx(round), plain(round)
     widths = [0.5 + 3 * weight for _, _, weight in graph.edges(data="weight")]
     nx.draw_networkx(
@@ -373,30 +354,6 @@ def topology_sheet(topologies: Sequence[Any], columns: int = 5, rounds: int = 3)
     return figure_png(grid[0, 0])
 
 
-def figure_png(axes: matplotlib.axes.Axes, dpi: int = 100) -> bytes:
-    """The figure of the axes as PNG; it is closed, so that notebooks do not show it twice.
-
-    Raises:
-        ValueError: axes on no figure, or ``dpi`` for which a picture would have too few or too many pixels.
-
-    >>> import telejax as tj
-    >>> tj.plots.figure_png(tj.topology.ring(8).draw())[:4]
-    b'\\x89PNG'
-    """
-    remedy = "give matplotlib axes, as of plt.subplots()"
-    figure = check_kind("axes", axes, matplotlib.axes.Axes, remedy).get_figure(root=True)
-    if figure is None:
-        raise ValueError(f"axes is {short(axes)}, which is on no figure; {remedy}")
-    pixels = MAX_PIXELS / max(1.0, *figure.get_size_inches())  # of an inch, so that the longer side has no more
-    dpi = check_integer("dpi", dpi, minimum=MIN_DPI, maximum=max(MIN_DPI, min(MAX_DPI, int(pixels))))
-    buffer = io.BytesIO()
-    try:
-        figure.savefig(buffer, format="png", dpi=dpi)
-    finally:
-        plt.close(figure)
-    return buffer.getvalue()
-
-
 def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplotlib.axes.Axes:
     """Both final objectives of a search against the number of active nodes, the recommended one marked.
 
@@ -407,8 +364,8 @@ def plot_search(found: Any, axes: matplotlib.axes.Axes | None = None) -> matplot
     >>> tj.plots.plot_search(found).get_xlabel()
     'active nodes k'
     """
-    _check_made("found", found, ("table", "column", "best"), "give what telejax.search returned")
-    axes = _axes(axes, (6, 4))
+    check_made("found", found, ("table", "column", "best"), "give what telejax.search returned")
+    axes = new_axes(axes, (6, 4))
     table = found.table.filter(~pl.col("diverged"))
     for name, label in (("slots", "slots' own models"), ("mean", "mean model")):
         error = table[f"{name}_se"].fill_null(0.0)

@@ -17,6 +17,7 @@ from telejax.backend.memory import tree_bytes
 from telejax.backend.precision import products_in
 from telejax.backend.sharding import slot_mesh
 from telejax.errors import DivergenceError, is_kind
+from telejax.mixing.accounting import sent
 from telejax.mixing.forms import Mixing
 from telejax.mixing.mix import neighbours
 from telejax.network import IDEAL, Network
@@ -174,11 +175,12 @@ MOST_PAIRS = 100_000
 """Of slots, one of which hears the other in a recorded round, that are listed."""
 
 
-def gossip_of(algorithm: Algorithm, first: int, rounds: int) -> list[list[tuple[int, int]]]:
+def gossip_of(algorithm: Algorithm, nodes: int, first: int, rounds: int) -> list[list[tuple[int, int]]]:
     """For each of so many rounds the slots (receiver, sender) of the messages; none of a method without a graph.
 
-    None either where they are so many that nobody could look at them.
+    None either where a coin decides whether they are sent, or where they are so many that nobody could look at them.
     """
+    declared = algorithm.gossip_messages(nodes)[0]
     is_mixing = lambda one: isinstance(one, Mixing)
     mixing = next((one for one in jax.tree.leaves(algorithm, is_leaf=is_mixing) if is_mixing(one)), None)
     if mixing is None or mixing.degree * mixing.slots * rounds > MOST_PAIRS:
@@ -188,7 +190,8 @@ def gossip_of(algorithm: Algorithm, first: int, rounds: int) -> list[list[tuple[
         senders, weights = map(np.asarray, neighbours(mixing, round))
         receivers = np.broadcast_to(np.arange(mixing.slots), senders.shape)
         there = (weights != 0) & (senders != receivers)
-        found.append(list(zip(receivers[there].tolist(), senders[there].tolist(), strict=True)))
+        silent = sent(declared, np.array([round]))[0] == 0
+        found.append([] if silent else list(zip(receivers[there].tolist(), senders[there].tolist(), strict=True)))
     return found
 
 
@@ -203,7 +206,7 @@ def _finished(
     """The result of a run, or the error that holds it where all runs have diverged."""
     if record is not None:
         recorded = int(np.ravel(final.world.common["recorded"])[0])  # since the record began, in an earlier run maybe
-        config["gossip"] = gossip_of(algorithm, recorder.round - recorded, min(record, recorded))
+        config["gossip"] = gossip_of(algorithm, config["nodes"], recorder.round - recorded, min(record, recorded))
     table = None if profiler is None else profiler.table
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:

@@ -53,6 +53,8 @@ def test_a_comparison_a_search_and_a_sweep(tmp_path, result):
     for one, told in ((compared, "one token"), (found, "Activate"), (swept, "Sweep(axes=")):
         shown = one._repr_html_()
         assert told in shown and "data:image/png" in shown and "<table" in shown
+    assert repr(compared).startswith("Comparison('Quadratic, 8 nodes'") and len(repr(compared)) < 80
+    assert "one token" in str(compared) and "{" not in str(compared)
 
 
 def test_a_topology_with_its_numbers_and_without_a_picture_where_nobody_could_see_it():

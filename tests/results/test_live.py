@@ -155,3 +155,11 @@ def test_a_run_that_goes_on_shows_the_messages_of_the_recorded_rounds():
     whole = tj.simulate(dsgd, task, **run | {"rounds": 8}).animate()
     assert more.gossip == whole.gossip and more.timeline.equals(whole.timeline)
     assert set(whole.gossip) == set(range(6)) and whole.gossip[0] != whole.gossip[1]
+
+
+def test_gossip_that_a_coin_decides_is_not_shown():
+    skip = tj.prox_skip(topology="ring", optimizer=SGD, probability=0.5)
+    film = tj.simulate(skip, tj.tasks.quadratic(nodes=4, dim=2), record=3, **RUN).animate()
+    assert {one.phase for one in film.scenes} == {"step"} and not any(film.gossip.values())
+    alone = tj.simulate(tj.nids(topology="ring", optimizer=SGD), tj.tasks.quadratic(nodes=4, dim=2), record=3, **RUN)
+    assert [bool(pairs) for pairs in alone.animate().gossip.values()] == [False, True, True]

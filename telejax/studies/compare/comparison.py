@@ -1,11 +1,13 @@
 """What a comparison of several methods on one task found: a table, a picture, a folder."""
 
+import io
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
+from rich.console import Console
 from rich.table import Table
 
 from telejax.errors import check_list, check_name
@@ -63,12 +65,20 @@ class Compared(Kept):
         table.add_column("method", min_width=9, overflow="fold")
         return table
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.config['title']!r}, methods={self.table()['method'].n_unique()})"
+
+    def __str__(self) -> str:
+        console = Console(file=io.StringIO())
+        console.print(self)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
     def _repr_html_(self) -> str:
         title = self.config["title"]
         return cards.card(title, cards.picture(self._picture, title), cards.table(self.table()))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison(Compared):
     """The outcome of :func:`compare`.
 

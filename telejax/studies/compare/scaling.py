@@ -27,7 +27,7 @@ ACCURACY = ("accuracy_slots", "accuracy_worst")
 LOSS = ("loss_slots", "loss")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scaling(Compared):
     """The outcome of :func:`scaling`.
 
