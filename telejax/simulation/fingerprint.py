@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from telejax.backend.shapes import is_deleted
-from telejax.simulation.own_code import is_own_class, parts_of_class, read_by
+from telejax.simulation.own_code import RULES, digest_of, is_own_class, parts_of_class, read_by
 
 SHOWN = 3  # differences that an error lists
 DEEPEST = 50  # of what code leads to
@@ -45,17 +45,18 @@ def changed(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
     """What a run itself has changed of what its code reads: counters, logs and caches, which are no settings.
 
     >>> changed({"loss.read_COUNT.0": 0, "rounds": 5}, {"loss.read_COUNT.0": 2, "rounds": 5})
-    ['loss.read_COUNT']
+    ['loss.read_COUNT.0']
     """
     absent = "absent"
     names = [name for name in {**before, **now} if before.get(name, absent) != now.get(name, absent)]
-    return sorted({_root(name) for name in names})
+    return sorted({name if name in before and name in now else _holder(name) for name in names})
 
 
-def _root(name: str) -> str:
-    """The name up to what was read from a module last."""
+def _holder(name: str) -> str:
+    """What holds a member that came or went: at most what was read from a module last."""
     head, read, rest = name.rpartition("read_")
-    return head + read + rest.partition(".")[0] if read else name
+    inside = rest.rpartition(".")[0] or rest
+    return head + read + inside if read else name
 
 
 def without(found: Mapping[str, Plain], roots: Collection[str]) -> dict[str, Plain]:
@@ -141,7 +142,8 @@ def _parts(value: object) -> list[tuple[str, object]] | None:
     if _is_leaf(value):
         return None
     if (inner := getattr(value, "__wrapped__", None)) is not None:  # of a jitted function
-        return [("type", type(value).__qualname__), ("wrapped", inner)]
+        rules = [(name, rule) for name in RULES if (rule := getattr(value, name, None)) is not None]
+        return [("type", type(value).__qualname__), ("wrapped", inner), *rules]
     if own := getattr(value, "__dict__", None):
         return [("type", type(value).__qualname__), *own.items()]
     return None
@@ -198,6 +200,8 @@ def _plain(value: object, name: str, strict: bool) -> Plain:
         array = np.asarray(value)
         if array.ndim == 0 and isinstance(number := array.item(), bool | int | float | str):
             return number
+        if array.dtype.kind == "O":  # its bytes are addresses
+            return f"{array.dtype}{array.shape} {digest_of(array)}"
         return f"{array.dtype}{array.shape} {_digest(np.ascontiguousarray(array).tobytes())}"
     if isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
         return _class_name(value)

@@ -7,7 +7,7 @@ import sys
 import types
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, is_dataclass
 from pathlib import Path
 
 import jax
@@ -20,6 +20,10 @@ LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 """Never the user's, wherever they are installed; others are told by their folder."""
 
 INSTALLED = {"site-packages", "dist-packages"}
+
+CONTAINERS = (list, tuple, set, frozenset, Mapping, types.SimpleNamespace, nx.Graph)
+RULES = ("fwd", "bwd", "jvp")
+"""What jax.custom_vjp and jax.custom_jvp hold beside the function."""
 
 NESTED, MOST = 20, 1000
 """Lists within lists whose content is compared, and members of a list that are compared one by one."""
@@ -86,12 +90,14 @@ def _compared_as(value: object, depth: int = 0) -> object:
     if isinstance(value, list | tuple | set | frozenset) and not is_own_class(type(value)):
         members = [again(one) for one in value]
         members = sorted(members, key=_text) if isinstance(value, set | frozenset) else members
-        return tuple(members) if len(members) <= MOST else f"{len(members)} members {_digest_of(members)}"
+        return tuple(members) if len(members) <= MOST else f"{len(members)} members {digest_of(members)}"
     if isinstance(value, Mapping) and not is_own_class(type(value)):
         made = {"default": again(value.default_factory)} if isinstance(value, defaultdict) else {}
         return {_key(key): again(one) for key, one in value.items()} | made
     if isinstance(value, nx.Graph):
-        return (type(value).__qualname__, again(dict(value.nodes(data=True))), again(list(value.edges(data=True))))
+        keys = {"keys": True} if value.is_multigraph() else {}
+        edges = list(value.edges(data=True, **keys))
+        return (type(value).__qualname__, *map(again, (value.graph, dict(value.nodes(data=True)), edges)))
     if isinstance(value, types.FunctionType):
         closed = value.__closure__ is not None or is_own_module(str(value.__module__))
         return value if closed else _full_name(value)
@@ -100,11 +106,15 @@ def _compared_as(value: object, depth: int = 0) -> object:
     if isinstance(value, type):
         return value if is_own_class(value) else _full_name(value)
     if (inner := getattr(value, "__wrapped__", None)) is not None:  # of a jitted function
-        return again(inner)
+        rules = [again(rule) for name in RULES if (rule := getattr(value, name, None)) is not None]
+        return (again(inner), *rules) if rules else again(inner)
     if is_dataclass(value) or _is_constant(value):
         return value
     if hasattr(value, "__array__"):  # a table or a series
-        return (type(value).__qualname__, [*map(str, getattr(value, "columns", ()))], _digest_of(np.asarray(value)))
+        index = getattr(value, "index", None)  # of pandas
+        rows = None if index is None or callable(index) else digest_of(np.asarray(index))
+        names = [*map(str, getattr(value, "columns", ())), str(getattr(value, "name", ""))]
+        return (type(value).__qualname__, names, rows, digest_of(np.asarray(value)))
     return _full_name(value) if hasattr(value, "__qualname__") else value
 
 
@@ -120,12 +130,19 @@ def _text(value: object) -> str:
     if isinstance(value, jax.core.Tracer) or is_deleted(value):
         return "jax.Array"
     if isinstance(value, np.ndarray | jax.Array):
-        return _digest_of(np.asarray(value))
+        return digest_of(np.asarray(value))
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())})"
+    if isinstance(value, types.FunctionType):
+        code = value.__code__
+        return f"{_full_name(value)} {code.co_code.hex()} {code.co_names} {_text(code.co_consts)} {value.__defaults__}"
     text = repr(value)
     return type(value).__qualname__ if " at 0x" in text else text
 
 
-def _digest_of(value: np.ndarray | list[object]) -> str:
+def digest_of(value: np.ndarray | list[object]) -> str:
     """A digest of an array of numbers, or of the texts of all members."""
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
         content = value.tobytes()
@@ -142,15 +159,17 @@ def _full_name(value: object) -> str:
 def parts_of_class(kind: type) -> list[tuple[str, object]]:
     """The named parts of a class of the user: its bases, its functions, and the plain values that it holds.
 
-    What a dataclass or a library writes into a class by itself is left out, as are the defaults of fields, which
-    every object has as values of its own.
+    What a dataclass or a library writes into a class by itself is left out.
     """
     fields = vars(kind).get("__dataclass_fields__", {})
+    given = [(name, one) for name, field in fields.items() for one in (field.default, field.default_factory)]
+    defaults = {name: _compared_as(one) for name, one in given if one is not MISSING}
     written = {name: one for name, one in vars(kind).items() if name not in fields}
     members = {name: _compared(one) for name, one in written.items() if name[:2] != "__" or not _is_constant(one)}
     return [
         ("name", f"{kind.__module__}.{kind.__qualname__}"),
         ("bases", kind.__bases__),
+        ("defaults", defaults),
         *((name, one) for name, one in members.items() if one is not None),
     ]
 
@@ -161,6 +180,10 @@ def _compared(member: object) -> object:
         return _compared(member.fget)
     if isinstance(member, staticmethod | classmethod):
         return _compared(member.__func__)
+    if isinstance(member, functools.partialmethod):
+        return (_compared(member.func), _compared_as(member.args), _compared_as(member.keywords))
+    if isinstance(member, CONTAINERS) or hasattr(member, "__array__"):
+        return _compared_as(member)
     if isinstance(member, types.FunctionType):
         if "__create_fn__" in member.__code__.co_qualname:  # of a dataclass
             return None

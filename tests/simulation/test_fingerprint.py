@@ -111,6 +111,17 @@ OBJECTS = {
     "a long set": ("set(range(2000)) | {-1}", "set(range(2000)) | {-2}"),
     "a member of an enum": ("{Kind.FAST: 1.0}", "{Kind.FAST: 2.0}"),
     "a member without a name": ("{None: 1.0, int: 1.0}", "{None: 1.0, int: 2.0}"),
+    "a list of a class": (
+        "type('Settings', (), {'pull': [1.0], '__module__': 'users_own'})",
+        "type('Settings', (), {'pull': [2.0], '__module__': 'users_own'})",
+    ),
+    "a default of a dataclass": ("Default1", "Default2"),
+    "the rule of a derivative": ("with_rule(1.0)", "with_rule(2.0)"),
+    "pairs in a long list": ("[(np.zeros(3000), 1)] * 1001", "[(np.ones(3000), 1)] * 1001"),
+    "functions in a long list": ("[lambda x: x] * 1001", "[lambda x: 2 * x] * 1001"),
+    "an array of objects": ("np.array([1.0, 'x', None], dtype=object)", "np.array([1.0, 'y', None], dtype=object)"),
+    "arguments of a partial method": ("Partial1", "Partial2"),
+    "what a graph is called": ("nx.Graph(name='a')", "nx.Graph(name='b')"),
     "a table": ("pl.DataFrame({'a': [1.0, 2.0]})", "pl.DataFrame({'a': [1.0, 3.0]})"),
     "a series": ("pl.Series([1.0, 2.0])", "pl.Series([1.0, 3.0])"),
     "texts of a table": ("pl.DataFrame({'a': ['x', 'y']})", "pl.DataFrame({'a': ['x', 'z']})"),
@@ -118,7 +129,7 @@ OBJECTS = {
     "arrays in a long list": ("[np.zeros(3000)] * 1001", "[np.ones(3000)] * 1001"),
 }
 OWN = """
-import collections, enum, math, types
+import collections, dataclasses, enum, functools, math, types
 import jax, jax.numpy as jnp, networkx as nx, numpy as np, optax, polars as pl
 
 class Kind(enum.Enum):
@@ -137,6 +148,30 @@ class Number(float):
         made = super().__new__(cls, 0.0)
         made.scale = scale
         return made
+
+@dataclasses.dataclass
+class Default1:
+    x: float = 1.0
+
+@dataclasses.dataclass
+class Default2:
+    x: float = 2.0
+
+Default1.__qualname__ = Default2.__qualname__ = "Default"
+
+class Partial1:
+    def go(self, x): return x
+    one = functools.partialmethod(go, 1.0)
+
+class Partial2:
+    def go(self, x): return x
+    one = functools.partialmethod(go, 2.0)
+
+def with_rule(scale):
+    @jax.custom_vjp
+    def clip(x): return x
+    clip.defvjp(lambda x: (x, None), lambda _, g: (g * scale,))
+    return clip
 
 def marked(scale):
     def function(): return 0
@@ -186,7 +221,7 @@ import jax, jax.numpy as jnp, optax, telejax as tj
 
 LAYERS = {"conv", "dense", "bias", "norm"}
 SCALE = 1.0 if len(sys.argv) < 4 else float(sys.argv[3])
-COUNT, LOG, CACHE = [0], [], {}
+COUNT, LOG, CACHE, CONFIG = [0], [], {}, {"calls": 0, "scale": 1.0}
 TOTAL = 0
 
 @jax.tree_util.register_dataclass
@@ -201,9 +236,10 @@ class Counting:
         global TOTAL
         TOTAL += 1
         COUNT[0] += 1
+        CONFIG["calls"] += 1
         LOG.append(str(params.shape))
         CACHE[len(CACHE)] = jnp.zeros(1)
-        return SCALE * jnp.sum((params - node) ** 2) * ("dense" in LAYERS)
+        return SCALE * CONFIG["scale"] * jnp.sum((params - node) ** 2) * ("dense" in LAYERS)
 
     def evaluate(self, params):
         return {"loss": jnp.sum(params**2)}
@@ -241,6 +277,9 @@ def test_counters_do_not_keep_a_process_from_going_on(tmp_path, monkeypatch):
     with pytest.raises(InterruptedError):
         one.run(tmp_path / "parts", True)
     assert one.run(tmp_path / "parts", False).history.equals(one.run(tmp_path / "whole", False).history)
+    one.CONFIG["scale"] = 2.0
+    with pytest.raises(ValueError, match=r"CONFIG\.scale was 1\.0 and is 2\.0"):
+        one.run(tmp_path / "parts", False)
     one.SCALE = 3.0
     with pytest.raises(ValueError, match=r"SCALE was 1\.0 and is 3\.0"):
         one.run(tmp_path / "parts", False)
