@@ -278,7 +278,9 @@ def plot_partition(
 
     labels = check_array("labels", labels, "give the integer class of each sample")
     classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 1
-    counts = label_counts(check_array("table", table, "give a partition, or task.table"), labels, classes)
+    counts = label_counts(
+        check_array("table", table, "give integers, as of a partition or task.table"), labels, classes
+    )
     named = list(range(classes)) if names is None else check_list("names", names, "give a list of texts, one a class")
     if len(named) != classes:
         raise ValueError(f"names is {short(names)}, and there are {classes} classes; give a text for each")

@@ -3,6 +3,7 @@
 import re
 import sys
 import types
+from dataclasses import replace
 
 import numpy as np
 import optax
@@ -104,12 +105,13 @@ def test_slots_end_a_hand_off_at_their_new_holders(film):
 def test_a_film_is_saved_as_gif_and_as_page(film, tmp_path):
     from PIL import Image
 
+    film = replace(film, timeline=film.timeline.filter(pl.col("round") < 1))  # drawing takes time
     file = film.save(tmp_path / "new" / "run.gif", progress=False)
     with Image.open(file) as image:
         assert image.n_frames == len(film.scenes)
     page = film.save(tmp_path / "run.html", progress=False).read_text()
     assert page.count("data:image/png;base64") == len(film.scenes)
-    assert "Animation('TELEPORTATION ring k=4', rounds=3" in repr(film)
+    assert "Animation('TELEPORTATION ring k=4', rounds=1" in repr(film)
     with pytest.raises(FileExistsError, match="exists"):
         film.save(file)
     with pytest.raises(ValueError, match=r"run\.mp4.*no name of a picture; give one that ends with \.gif or \.html"):
