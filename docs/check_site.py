@@ -3,6 +3,7 @@
 python docs/check_site.py docs/_build/html
 """
 
+import inspect
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,7 +14,7 @@ from sphinx.util.inventory import InventoryFile
 sys.path.insert(0, str(Path(__file__).parent))
 import pages
 
-from telejax.algorithms.registry import METHODS
+import telejax
 
 
 class Page(HTMLParser):
@@ -52,18 +53,12 @@ def undocumented(site: Path) -> list[str]:
     """Public names without an entry in the reference."""
     inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="")
     known = {name for kind in inventory.data.values() for name in kind}
-    names = {f"telejax.{name}" for found in pages.ROOT_NAMES.values() for name in found}
-    names |= {f"telejax.{method.name}" for method in METHODS} | set(public())
-    names |= {one.name for module in pages.MODULES for one in pages.entries(module)}
+    names = set(public()) | {one.name for module in pages.MODULES for one in pages.entries(module)}
     return sorted(names - known)
 
 
 def public() -> list[str]:
     """What the root package exports, modules left out."""
-    import inspect
-
-    import telejax
-
     return [
         f"telejax.{name}" for name in telejax.__all__ if not inspect.ismodule(getattr(telejax, name)) and name[0] != "_"
     ]

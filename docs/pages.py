@@ -13,6 +13,7 @@ from typing import Any
 
 import jinja2
 
+import telejax
 from telejax.algorithms.registry import METHODS, Method
 
 DOCS = Path(__file__).parent
@@ -22,19 +23,9 @@ ROOT_NAMES = {
     "Optimizers": ["optimizer", "as_optimizer"],
     "The world": ["Topology", "Network", "adversary", "privacy"],
     "To write a method": [
-        *(
-            "Algorithm",
-            "State",
-            "Memory",
-            "Info",
-            "Metric",
-            "Bound",
-            "local_update",
-            "gradients",
-            "apply_gradients",
-            "mix",
-        ),
-        *("neighbours", "node_mixing", "bind_mixing", "block_diagonal", "sample_distinct", "joint_teleportation"),
+        *("Algorithm", "State", "Memory", "Info", "Metric", "Bound"),
+        *("local_update", "gradients", "apply_gradients", "mix", "neighbours", "node_mixing", "bind_mixing"),
+        *("block_diagonal", "sample_distinct", "joint_teleportation"),
     ],
 }
 """Names of the root package beside methods and modules, by what one wants."""
@@ -112,9 +103,8 @@ def _methods(folder: Path) -> None:
     for method in METHODS:
         _put(folder / f"{method.name}.md", PAGE.render(method=method, title=title(method), facts=facts(method)))
     head = ["| method | graph | on heterogeneous nodes | source |", "|---|---|---|---|"]
-    told = facts
     rows = [
-        f"| [{title(one)}]({one.name}.md) | {told(one)['graph']} | {told(one)['fixed point']} | {one.source} |"
+        f"| [{title(one)}]({one.name}.md) | {facts(one)['graph']} | {facts(one)['fixed point']} | {one.source} |"
         for one in METHODS
     ]
     text = (
@@ -170,7 +160,7 @@ class Entry:
 def _reference(folder: Path) -> None:
     rows = ["| module | what is in it |", "|---|---|"]
     parts = {
-        heading: [Entry(f"telejax.{name}", getattr(importlib.import_module("telejax"), name)) for name in names]
+        heading: [Entry(f"telejax.{name}", getattr(telejax, name)) for name in names]
         for heading, names in ROOT_NAMES.items()
     }
     _put(folder / "telejax.md", _page("telejax", parts))
@@ -186,17 +176,9 @@ def _reference(folder: Path) -> None:
 
 
 def _page(module: str, sections: dict[str, list[Entry]]) -> str:
-    lines = [
-        f"# {module}",
-        "",
-        "```{eval-rst}",
-        f".. automodule:: {_module(module).__name__}",
-        "   :no-members:",
-        "```",
-        "",
-    ]
-    if module == "telejax":
-        lines = [f"# {module}", ""]
+    lines = [f"# {module}", ""]
+    if module != "telejax":
+        lines += ["```{eval-rst}", f".. automodule:: {_module(module).__name__}", "   :no-members:", "```", ""]
     for heading, found in sections.items():
         if heading:
             lines += [f"## {heading}", ""]
@@ -213,13 +195,13 @@ def entries(module: str) -> list[Entry]:
         if getattr(one, "__module__", "") == made.__name__ and not name.startswith(("_", "check_"))
     ]
     found = [Entry(f"{module}.{name}", getattr(made, name)) for name in names]
-    root = {id(getattr(importlib.import_module("telejax"), name)) for names in ROOT_NAMES.values() for name in names}
+    root = {id(getattr(telejax, name)) for names in ROOT_NAMES.values() for name in names}
     return [one for one in found if not inspect.ismodule(one.value) and id(one.value) not in root]
 
 
 def _module(name: str) -> Any:
     """A module, also one that the root package has under a shorter name, such as ``telejax.robust``."""
-    made: Any = importlib.import_module("telejax")
+    made: Any = telejax
     for part in name.split(".")[1:]:
         made = getattr(made, part)
     return made

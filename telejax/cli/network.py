@@ -73,12 +73,12 @@ class Network(Compiling):
 
         from telejax import network
         from telejax.backend.sharding import check_platform
-        from telejax.network.described import PARTS
         from telejax.network.from_file import from_toml
+        from telejax.network.parts import KINDS
 
         check_platform()
         made: network.Network = from_toml(network.Network, self.file, argument="FILE.TOML")
-        known = [size for name in PARTS if (size := known_nodes(getattr(made, name))) is not None]
+        known = [size for name in KINDS if (size := known_nodes(getattr(made, name))) is not None]
         nodes = self.nodes or min(known, default=NODES)
         try:
             return made.bind(nodes, np.ones(nodes) if _by_data(made) else None)

@@ -1,20 +1,15 @@
 """What a network consists of, part by part, as tables show it."""
 
 import inspect
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from telejax.network.from_file import FACTORIES
+from telejax.network.parts import KINDS, Parts
 from telejax.optimizers import numbers_in
 
-if TYPE_CHECKING:
-    from telejax.network.parts import Parts
 
-PARTS = ("links", "machines", "presence", "activation", "faults", "adversary")
-
-
-def described(network: "Parts") -> list[tuple[str, str, str]]:
+def described(network: Parts) -> list[tuple[str, str, str]]:
     """Name, kind and numbers of each part that there is.
 
     >>> import telejax as tj
@@ -24,9 +19,9 @@ def described(network: "Parts") -> list[tuple[str, str, str]]:
     number = lambda value: f"{float(value):g}" if np.ndim(value) == 0 else f"{np.size(value)} values"
     lost = {name: getattr(network, name) for name in ("loss", "outage")}
     told = [(name, "", number(value)) for name, value in lost.items() if value is not None]
-    if network.links is not None or network.machines is not None:
+    if network.timed:
         told.append(("waiting", network.waiting, "one message after another" if network.contention else ""))
-    for name in PARTS:
+    for name in KINDS:
         if (part := getattr(network, name)) is not None:
             numbers = [f"{called} {float(np.asarray(value)):g}" for called, value in numbers_in(part, "").items()]
             if name == "adversary" and part.nodes is not None:

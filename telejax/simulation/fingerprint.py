@@ -1,19 +1,16 @@
 """What was run, as a flat table of plain values, so that a changed configuration can be told apart and named."""
 
-import builtins
 import dataclasses
 import enum
 import functools
-import hashlib
 import types
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import jax
 import numpy as np
 
 from telejax.backend.shapes import is_deleted
-from telejax.simulation.own_code import RULES, digest_of, is_own_class, parts_of_class, read_by
+from telejax.simulation.own_code import RULES, digest, digest_of, full_name, is_own_class, parts_of_class, read_by
 
 SHOWN = 3  # differences that an error lists
 DEEPEST = 50  # of what code leads to
@@ -91,7 +88,7 @@ def _walk(
     if id(value) in above:  # a function that encloses itself
         return [(name, f"{above[::-1].index(id(value)) + 1} above")]
     if not strict and (id(value) in met or len(above) > DEEPEST):
-        return [(name, _class_name(value if hasattr(value, "__qualname__") else type(value)))]
+        return [(name, full_name(value if hasattr(value, "__qualname__") else type(value)))]
     parts = _parts(value)
     if not strict and parts is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
         met[id(value)] = value
@@ -155,7 +152,7 @@ def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]
     read = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
     return [
         ("function", f"{function.__module__}.{function.__qualname__}"),
-        ("code", _digest(repr(_code(code)).encode())),
+        ("code", digest(repr(_code(code)).encode())),
         *{"defaults": function.__defaults__, "keywords": function.__kwdefaults__}.items(),
         *((f"enclosed_{name}", _content(cell)) for name, cell in cells.items()),
         *((f"read_{name}", value) for name, value in read.items() if _is_leaf(value)),
@@ -193,7 +190,7 @@ def _plain(value: object, name: str, strict: bool) -> Plain:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, jax.core.Tracer) or is_deleted(value):  # which a function has left behind
-        return _class_name(jax.Array)
+        return full_name(jax.Array)
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
@@ -202,24 +199,15 @@ def _plain(value: object, name: str, strict: bool) -> Plain:
             return number
         if array.dtype.kind == "O":  # its bytes are addresses
             return f"{array.dtype}{array.shape} {digest_of(array)}"
-        return f"{array.dtype}{array.shape} {_digest(np.ascontiguousarray(array).tobytes())}"
+        return f"{array.dtype}{array.shape} {digest(np.ascontiguousarray(array).tobytes())}"
     if isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
-        return _class_name(value)
+        return full_name(value)
     text = repr(value)
     if " at 0x" in text and not strict:
-        return _class_name(type(value))
+        return full_name(type(value))
     if " at 0x" in text:  # an address, another one in every process
         raise ValueError(
             f"checkpoint cannot tell whether {name} is the same when the run goes on: it is {text}, of which nothing "
             "can be compared; make it a function, or a dataclass of plain values and arrays"
         )
     return text
-
-
-def _class_name(value: Any) -> str:
-    """The full name of a class, or of a function of C."""
-    return f"{getattr(value, '__module__', builtins.__name__)}.{getattr(value, '__qualname__', value.__name__)}"
-
-
-def _digest(value: bytes) -> str:
-    return hashlib.sha256(value).hexdigest()[:12]

@@ -1,5 +1,6 @@
 """The code that a user wrote, which a fingerprint compares too: which it is, of what it is made, what it reads."""
 
+import builtins
 import dis
 import functools
 import hashlib
@@ -100,11 +101,11 @@ def _compared_as(value: object, depth: int = 0) -> object:
         return (type(value).__qualname__, *map(again, (value.graph, dict(value.nodes(data=True)), edges)))
     if isinstance(value, types.FunctionType):
         closed = value.__closure__ is not None or is_own_module(str(value.__module__))
-        return value if closed else _full_name(value)
+        return value if closed else full_name(value)
     if isinstance(value, types.MethodType | functools.partial | types.SimpleNamespace) or is_own_class(type(value)):
         return value
     if isinstance(value, type):
-        return value if is_own_class(value) else _full_name(value)
+        return value if is_own_class(value) else full_name(value)
     if (inner := getattr(value, "__wrapped__", None)) is not None:  # of a jitted function
         rules = [again(rule) for name in RULES if (rule := getattr(value, name, None)) is not None]
         return (again(inner), *rules) if rules else again(inner)
@@ -115,14 +116,14 @@ def _compared_as(value: object, depth: int = 0) -> object:
         rows = None if index is None or callable(index) else digest_of(np.asarray(index))
         names = [*map(str, getattr(value, "columns", ())), str(getattr(value, "name", ""))]
         return (type(value).__qualname__, names, rows, digest_of(np.asarray(value)))
-    return _full_name(value) if hasattr(value, "__qualname__") else value
+    return full_name(value) if hasattr(value, "__qualname__") else value
 
 
 def _key(key: object) -> object:
     """The key of a mapping, as every process has it."""
     if _is_constant(key) or key is None:
         return key
-    return _full_name(key) if isinstance(key, type) else _text(key)
+    return full_name(key) if isinstance(key, type) else _text(key)
 
 
 def _text(value: object) -> str:
@@ -137,7 +138,7 @@ def _text(value: object) -> str:
         return f"({', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())})"
     if isinstance(value, types.FunctionType):
         code = value.__code__
-        return f"{_full_name(value)} {code.co_code.hex()} {code.co_names} {_text(code.co_consts)} {value.__defaults__}"
+        return f"{full_name(value)} {code.co_code.hex()} {code.co_names} {_text(code.co_consts)} {value.__defaults__}"
     text = repr(value)
     return type(value).__qualname__ if " at 0x" in text else text
 
@@ -149,11 +150,18 @@ def digest_of(value: np.ndarray | list[object]) -> str:
     else:
         members = value.ravel().tolist() if isinstance(value, np.ndarray) else value
         content = "\n".join(_text(one) for one in members).encode()
+    return digest(content)
+
+
+def full_name(value: object) -> str:
+    """The full name of a class or a function, also of one of C."""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+    return f"{getattr(value, '__module__', builtins.__name__)}.{name}"
+
+
+def digest(content: bytes) -> str:
+    """A short digest of bytes."""
     return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _full_name(value: object) -> str:
-    return f"{getattr(value, '__module__', None)}.{getattr(value, '__qualname__', '')}"
 
 
 def parts_of_class(kind: type) -> list[tuple[str, object]]:

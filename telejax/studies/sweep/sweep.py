@@ -180,12 +180,12 @@ def sweep(
     _check_executor(executor)
     folder = Path(check_path("out", out))
     check_own_folder("out", folder)
-    digest = _claim(folder, spec)
+    now = canonical(spec)
+    digest = _claim(folder, spec, now)
     mine = cells[first::step]
     parts = {cell.index: frame for cell in cells if (frame := read_sealed(folder / cell.file, digest)) is not None}
     todo = [cell for cell in mine if cell.index not in parts]
     bar = progress_bar(total=len(mine), initial=len(mine) - len(todo), desc="sweep", unit="cell", show=progress)
-    now = canonical(spec)
     try:
         with bar:
             for cell, frame in _frames(todo, executor):
@@ -258,9 +258,9 @@ def _parse_shard(shard: str | None) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def _claim(folder: Path, spec: SweepSpec) -> str:
+def _claim(folder: Path, spec: SweepSpec, now: dict[str, Any]) -> str:
     """Make the folder this sweep's, or refuse one that is another's; returns a digest of the spec, for its cells."""
-    file, now = folder / "spec.json", canonical(spec)
+    file = folder / "spec.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = json.loads(file.read_text()) if file.exists() else None
