@@ -160,6 +160,17 @@ def check_number(name: str, value: Any, minimum: float = 0.0, exclusive: bool = 
     return number
 
 
+def is_real(value: object) -> bool:
+    """Whether a value is one real number: of Python, or a scalar or an array without axes of NumPy or jax."""
+    if isinstance(value, bool | np.bool_):
+        return False
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return isinstance(value, numbers.Real)
+    kind, called = getattr(dtype, "kind", ""), getattr(dtype, "name", "")
+    return np.ndim(value) == 0 and (kind in "iuf" or "float" in called)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Bound:
     """Where a number of a method must be: from ``least`` (above it, where exclusive) to ``most``, or below it.
@@ -177,6 +188,15 @@ class Bound:
     exclusive: bool = False
     below: bool = False
     """Whether it must be below ``most``."""
+
+    def __post_init__(self) -> None:
+        """Raise a ValueError unless there is a number within."""
+        for name in ("least", "most"):
+            given = getattr(self, name)
+            if not is_real(given) or np.isnan(given):
+                raise ValueError(f"{name} is {short(given)}; give a number, or infinity")
+        if self.least > self.most or (self.least == self.most and (self.exclusive or self.below)):
+            raise ValueError(f"least is {self.least:g} and most {self.most:g}; give a larger most")
 
     def check(self, name: str, value: Any) -> float:
         """Return ``value`` as a float, or raise a ValueError that names the argument."""
@@ -248,17 +268,6 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
 def _is_finite(value: Any) -> bool:
     """Whether a number is a finite float, an integer or a longer float of any size included."""
     return -MAX_FLOAT <= value <= MAX_FLOAT if isinstance(value, int) else bool(np.isfinite(float(value)))
-
-
-def is_real(value: object) -> bool:
-    """Whether a value is one real number: of Python, or a scalar or an array without axes of NumPy or jax."""
-    if isinstance(value, bool | np.bool_):
-        return False
-    dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        return isinstance(value, numbers.Real)
-    kind, called = getattr(dtype, "kind", ""), getattr(dtype, "name", "")
-    return np.ndim(value) == 0 and (kind in "iuf" or "float" in called)  # type: ignore[arg-type]
 
 
 def check_flag(name: str, value: Any) -> bool:

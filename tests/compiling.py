@@ -19,9 +19,6 @@ def little_optimised() -> Iterator[None]:
     """For modules that compile much and compute little: XLA optimises little, which takes half the time.
 
     So does it in processes that they start.
-
-    Not for LeNet or VGG: XLA then computes a map twice, rounded differently, and the gradient of max_pool, which looks
-    for the maximum among the pixels again, misses it.
     """
     import jax
 

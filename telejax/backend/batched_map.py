@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -51,11 +52,19 @@ def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int, m
     if mesh.size == 1 or pieces < mesh.size:
         return loop(*xs)
     share = jax.P(*mesh.axis_names)
-    missing = -pieces % mesh.size
-    filled = jax.tree.map(lambda x: jnp.concatenate([x, x[:missing]]), xs) if missing else xs
+    divide = partial(jax.shard_map, mesh=mesh, out_specs=share, check_vma=False)
     # unchecked: a scan that starts from a constant, as anybody's function may hold, does not pass jax's check
-    out = jax.shard_map(loop, mesh=mesh, in_specs=share, out_specs=share, check_vma=False)(*filled)
-    return jax.tree.map(lambda x: x[:pieces], out) if missing else out
+    if pieces % mesh.size == 0:
+        return divide(loop, in_specs=share)(*xs)
+    most = -(-pieces // mesh.size)
+
+    def own(*xs: Any) -> Any:
+        """The share of one device, by number, so that no copy is filled up; the last piece may be done twice."""
+        numbers = jnp.minimum(jax.lax.axis_index(mesh.axis_names) * most + jnp.arange(most), pieces - 1)
+        of = lambda number: function(*jax.tree.map(lambda x: x[number], xs))
+        return jax.lax.map(of, numbers) if batch == 1 else jax.lax.map(of, numbers, batch_size=batch)
+
+    return jax.tree.map(lambda x: x[:pieces], divide(own, in_specs=jax.P())(*xs))
 
 
 def measured_batch(function: Callable[..., Any], xs: tuple[Any, ...], repeats: int = 3) -> int:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from telejax.models.convolution import Conv, GroupNorm, windows_of
+from telejax.models.convolution import Conv, GroupNorm, from_blocks, windows_of
 from telejax.models.network import Linen, Network
 
 LossOfLogits = Callable[[Float[Array, "batch classes"]], Float[Array, " batch"]]
@@ -93,6 +93,7 @@ def _dense(layer: nn.Dense, params: Any, x: Array, arriving: Array) -> Float[Arr
 
 
 def _convolution(layer: Conv, params: Any, maps: Array, arriving: Array) -> Float[Array, " batch"]:
+    arriving = from_blocks(arriving) if layer.blocks else arriving
     windows = windows_of(maps, layer.kernel_size, layer.strides, layer.padding)
     kernel = jnp.einsum("wcijb,fijb->bwcf", windows, arriving)
     bias = jnp.sum(arriving, axis=(1, 2))
@@ -102,7 +103,8 @@ def _convolution(layer: Conv, params: Any, maps: Array, arriving: Array) -> Floa
 def _group_norm(layer: GroupNorm, params: Any, maps: Array, arriving: Array) -> Float[Array, " batch"]:
     plain = {"scale": jnp.ones_like(params["scale"]), "bias": jnp.zeros_like(params["bias"])}
     normalised: Any = layer.apply({"params": plain}, maps)
-    scale, shift = jnp.sum(arriving * normalised, axis=(1, 2)), jnp.sum(arriving, axis=(1, 2))
+    pixels = tuple(range(1, maps.ndim - 1))
+    scale, shift = jnp.sum(arriving * normalised, axis=pixels), jnp.sum(arriving, axis=pixels)
     return jnp.sum(scale**2 + shift**2, axis=0)
 
 

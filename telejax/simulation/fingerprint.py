@@ -10,7 +10,16 @@ import jax
 import numpy as np
 
 from telejax.backend.shapes import is_deleted
-from telejax.simulation.own_code import RULES, digest, digest_of, full_name, is_own_class, parts_of_class, read_by
+from telejax.simulation.own_code import (
+    RULES,
+    digest,
+    digest_of,
+    full_name,
+    instructions,
+    is_own_class,
+    parts_of_class,
+    read_by,
+)
 
 SHOWN = 3  # differences that an error lists
 DEEPEST = 50  # of what code leads to
@@ -44,9 +53,18 @@ def changed(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
     >>> changed({"loss.read_COUNT.0": 0, "rounds": 5}, {"loss.read_COUNT.0": 2, "rounds": 5})
     ['loss.read_COUNT.0']
     """
-    absent = "absent"
-    names = [name for name in {**before, **now} if before.get(name, absent) != now.get(name, absent)]
+    names = _differing(before, now)
     return sorted({name if name in before and name in now else _holder(name) for name in names})
+
+
+def _differing(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[str]:
+    """Names of what is not the same: as numbers, and 0.0 is another one than -0.0."""
+    alike = lambda old, new: repr(old) == repr(new) if isinstance(old, float) and isinstance(new, float) else old == new
+    return [
+        name
+        for name in {**before, **now}
+        if name not in before or name not in now or not alike(before[name], now[name])
+    ]
 
 
 def _holder(name: str) -> str:
@@ -68,7 +86,7 @@ def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     'rate was 0.1 and is 0.2'
     """
     absent = "absent"
-    names = [name for name in {**before, **now} if before.get(name, absent) != now.get(name, absent)]
+    names = _differing(before, now)
     told = [f"{name} was {before.get(name, absent)} and is {now.get(name, absent)}" for name in names[:SHOWN]]
     return "; ".join(told + ([f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []))
 
@@ -110,9 +128,16 @@ def _code_of(value: object) -> list[tuple[str, object]]:
         return []
     apart = isinstance(value, Mapping | list | tuple | set | frozenset) or _parts(value) is None
     also = dict(vars(value)) if apart and hasattr(value, "__dict__") else {}  # of a subclass of list or float
-    slots = [name for one in type(value).__mro__ for name in np.atleast_1d(vars(one).get("__slots__", ()))]
-    also |= {name: getattr(value, name, None) for name in map(str, slots) if not dataclasses.is_dataclass(value)}
+    slots = [(one, str(name)) for one in type(value).__mro__ for name in np.atleast_1d(vars(one).get("__slots__", ()))]
+    if not dataclasses.is_dataclass(value):
+        also |= {name: getattr(value, _stored_as(name, one), None) for one, name in slots}
     return [("class", type(value)), *also.items()]
+
+
+def _stored_as(name: str, kind: type) -> str:
+    """The attribute of a slot: Python writes the class before a name of two underscores."""
+    private = name.startswith("__") and not name.endswith("__")
+    return f"_{kind.__name__.lstrip('_')}{name}" if private else name
 
 
 def _parts(value: object) -> list[tuple[str, object]] | None:
@@ -152,24 +177,11 @@ def _parts_of_function(function: types.FunctionType) -> list[tuple[str, object]]
     read = {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
     return [
         ("function", f"{function.__module__}.{function.__qualname__}"),
-        ("code", digest(repr(_code(code)).encode())),
+        ("code", digest(repr(instructions(code)).encode())),
         *{"defaults": function.__defaults__, "keywords": function.__kwdefaults__}.items(),
         *((f"enclosed_{name}", _content(cell)) for name, cell in cells.items()),
         *((f"read_{name}", value) for name, value in read.items() if _is_leaf(value)),
     ]
-
-
-def _code(code: types.CodeType) -> tuple[object, ...]:
-    """What a function does, without where it was written."""
-    return (code.co_code, code.co_names, code.co_varnames, tuple(_constant(one) for one in code.co_consts))
-
-
-def _constant(value: object) -> object:
-    if isinstance(value, types.CodeType):
-        return _code(value)
-    if isinstance(value, tuple):
-        return tuple(_constant(one) for one in value)
-    return sorted(map(repr, value)) if isinstance(value, frozenset) else value  # in an order that no process changes
 
 
 def _content(cell: types.CellType) -> object:
@@ -194,12 +206,10 @@ def _plain(value: object, name: str, strict: bool) -> Plain:
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             value = jax.random.key_data(value)
-        array = np.asarray(value)
+        array = np.asanyarray(value)
         if array.ndim == 0 and isinstance(number := array.item(), bool | int | float | str):
             return number
-        if array.dtype.kind == "O":  # its bytes are addresses
-            return f"{array.dtype}{array.shape} {digest_of(array)}"
-        return f"{array.dtype}{array.shape} {digest(np.ascontiguousarray(array).tobytes())}"
+        return f"{array.dtype}{array.shape} {digest_of(array)}"
     if isinstance(value, type | types.BuiltinFunctionType | np.ufunc):
         return full_name(value)
     text = repr(value)

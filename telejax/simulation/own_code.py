@@ -6,7 +6,7 @@ import functools
 import hashlib
 import sys
 import types
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, is_dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 
 INSTALLED = {"site-packages", "dist-packages"}
 
-CONTAINERS = (list, tuple, set, frozenset, Mapping, types.SimpleNamespace, nx.Graph)
+CONTAINERS = (list, tuple, set, frozenset, deque, memoryview, Mapping, types.SimpleNamespace, nx.Graph)
 RULES = ("fwd", "bwd", "jvp")
 """What jax.custom_vjp and jax.custom_jvp hold beside the function."""
 
@@ -64,6 +64,31 @@ def _codes(code: types.CodeType) -> Iterable[types.CodeType]:
             yield from _codes(one)
 
 
+def instructions(code: types.CodeType) -> list[object]:
+    """What a function does, without where it was written and what its docstring says, the same in every process.
+
+    >>> def one(x): return x + 1
+    >>> def two(x):
+    ...     "The next number."
+    ...     return x + 1
+    >>> instructions(one.__code__) == instructions(two.__code__)
+    True
+    """
+    steps = [
+        (step.opname, _constant(step.argval) if step.opcode in dis.hasconst else step.arg)
+        for step in dis.get_instructions(code)
+    ]
+    return [*steps, code.co_names, code.co_varnames]
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, types.CodeType):
+        return instructions(value)
+    if isinstance(value, tuple):
+        return tuple(_constant(one) for one in value)
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # in an order of no process
+
+
 def _followed(
     scope: Mapping[str, object], names: Iterable[str], attributes: Iterable[str], above: tuple[str, ...] = ()
 ) -> Iterable[tuple[str, object]]:
@@ -88,7 +113,9 @@ def _compared_as(value: object, depth: int = 0) -> object:
     again = functools.partial(_compared_as, depth=depth + 1)
     if depth > NESTED:
         return type(value).__qualname__
-    if isinstance(value, list | tuple | set | frozenset) and not is_own_class(type(value)):
+    if isinstance(value, memoryview):
+        return bytes(value)
+    if isinstance(value, list | tuple | set | frozenset | deque) and not is_own_class(type(value)):
         members = [again(one) for one in value]
         members = sorted(members, key=_text) if isinstance(value, set | frozenset) else members
         return tuple(members) if len(members) <= MOST else f"{len(members)} members {digest_of(members)}"
@@ -115,7 +142,7 @@ def _compared_as(value: object, depth: int = 0) -> object:
         index = getattr(value, "index", None)  # of pandas
         rows = None if index is None or callable(index) else digest_of(np.asarray(index))
         names = [*map(str, getattr(value, "columns", ())), str(getattr(value, "name", ""))]
-        return (type(value).__qualname__, names, rows, digest_of(np.asarray(value)))
+        return (type(value).__qualname__, names, rows, digest_of(np.asanyarray(value)))
     return full_name(value) if hasattr(value, "__qualname__") else value
 
 
@@ -137,16 +164,17 @@ def _text(value: object) -> str:
     if isinstance(value, Mapping):
         return f"({', '.join(f'{_text(key)}: {_text(one)}' for key, one in value.items())})"
     if isinstance(value, types.FunctionType):
-        code = value.__code__
-        return f"{full_name(value)} {code.co_code.hex()} {code.co_names} {_text(code.co_consts)} {value.__defaults__}"
+        return f"{full_name(value)} {instructions(value.__code__)} {value.__defaults__}"
     text = repr(value)
     return type(value).__qualname__ if " at 0x" in text else text
 
 
 def digest_of(value: np.ndarray | list[object]) -> str:
-    """A digest of an array of numbers, or of the texts of all members."""
+    """A digest of an array of numbers and its mask, or of the texts of all members."""
+    if isinstance(value, np.ma.MaskedArray):
+        return digest_of(np.asarray(value)) + digest_of(np.ma.getmaskarray(value))
     if isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        content = value.tobytes()
+        content = np.ascontiguousarray(value).tobytes()
     else:
         members = value.ravel().tolist() if isinstance(value, np.ndarray) else value
         content = "\n".join(_text(one) for one in members).encode()
@@ -177,6 +205,7 @@ def parts_of_class(kind: type) -> list[tuple[str, object]]:
     return [
         ("name", f"{kind.__module__}.{kind.__qualname__}"),
         ("bases", kind.__bases__),
+        *([("metaclass", type(kind))] if is_own_class(type(kind)) else []),
         ("defaults", defaults),
         *((name, one) for name, one in members.items() if one is not None),
     ]
@@ -201,9 +230,13 @@ def _compared(member: object) -> object:
         return f"{member.__module__}.{member.__qualname__}" if inner is None else _compared(inner)
     if isinstance(member, type | functools.partial) or is_dataclass(member) or _is_constant(member):
         return member
+    if is_own_class(type(member)):
+        return member
+    if any(getattr(member, rule, None) is not None for rule in RULES) or not hasattr(type(member), "__get__"):
+        return _compared_as(member)  # a function with rules, or an object of a library
     held = getattr(member, "__dict__", {})  # of a jitted function, or of a descriptor such as functools.cached_property
-    if is_own_class(type(member)) or "__wrapped__" in held:
-        return member if is_own_class(type(member)) else _compared(held["__wrapped__"])
+    if "__wrapped__" in held:
+        return _compared(held["__wrapped__"])
     return [one for one in map(_compared, held.values()) if one is not None and not _is_constant(one)] or None
 
 

@@ -81,3 +81,50 @@ def test_batch_statistics_are_refused():
 
     with pytest.raises(ValueError, match=r"batch_stats.*GroupNorm"):
         check_fits(models.as_network(Normed(), 10), (4,), 10)
+
+
+def test_blocks_equal_plain_convolution_and_are_pooled_alike():
+    keys = jax.random.split(jax.random.key(0), 3)
+    maps = jax.random.normal(keys[0], (3, 9, 12, 4))
+    kernel = jax.random.normal(keys[1], (4, 3, 3, 5)) / 6
+    weights = jax.random.normal(keys[2], (5, 3, 5, 4)) / 8
+
+    @partial(jax.jit, static_argnums=0)
+    def value_and_gradients(blocks):
+        def of(maps, kernel):
+            out = models.convolution.convolve_blocks(maps, kernel) if blocks else models.convolve(maps, kernel)
+            return jnp.sum(models.max_pool(out) * weights), models.convolution.from_blocks(out) if blocks else out
+
+        return jax.value_and_grad(of, (0, 1), has_aux=True)(maps, kernel)
+
+    for fast, plain in zip(*map(jax.tree.leaves, (value_and_gradients(True), value_and_gradients(False))), strict=True):
+        np.testing.assert_allclose(fast, plain, atol=1e-5)  # sums of float32 of order one
+
+
+def test_norm_of_blocks_is_that_of_their_maps():
+    blocks = jax.random.normal(jax.random.key(0), (6, 4, 3, 2, 5))
+    norm, from_blocks = models.GroupNorm(2), models.convolution.from_blocks
+    params = norm.init(jax.random.key(1), blocks)
+    np.testing.assert_allclose(
+        from_blocks(norm.apply(params, blocks)), norm.apply(params, from_blocks(blocks)), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda: models.convolution.convolve_blocks(jnp.zeros((1, 9, 8, 1)), jnp.zeros((3, 3, 1, 2))),
+            "7 x 6 new pixels",
+        ),
+        (
+            lambda: models.Conv(2, (3, 3), padding="SAME", blocks=True).init(
+                jax.random.key(0), jnp.zeros((1, 8, 8, 1))
+            ),
+            "with blocks leave",
+        ),
+    ],
+)
+def test_blocks_that_cannot_be_are_told(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()

@@ -21,8 +21,19 @@ def test_forms_give_the_same_gradients_with_weights_per_node(model):
         loss = lambda p, x: -jnp.mean(jax.nn.log_softmax(net.apply({"params": p}, x))[labels, labels])
         return jax.jit(jax.vmap(jax.grad(loss)))(init(jax.random.split(jax.random.key(1))), inputs)
 
-    for fast, plain in zip(jax.tree.leaves(gradients("windows")), jax.tree.leaves(gradients("plain")), strict=True):
-        np.testing.assert_allclose(fast, plain, atol=1e-5)
+    plain = jax.tree.leaves(gradients("plain"))
+    for form in ("windows", None):
+        for fast, slow in zip(jax.tree.leaves(gradients(form)), plain, strict=True):
+            np.testing.assert_allclose(fast, slow, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [17, 18, 21])
+def test_lenet_takes_pictures_whose_pixels_are_no_whole_blocks(size):
+    inputs = jax.random.normal(jax.random.key(0), (3, size, size, 1))
+    params = models.LeNet(4).init(jax.random.key(1), inputs)
+    np.testing.assert_allclose(
+        models.LeNet(4).apply(params, inputs), models.LeNet(4, form="plain").apply(params, inputs), atol=1e-5
+    )
 
 
 def test_lenet_has_the_papers_size():

@@ -115,6 +115,16 @@ OBJECTS = {
         "type('Settings', (), {'pull': [1.0], '__module__': 'users_own'})",
         "type('Settings', (), {'pull': [2.0], '__module__': 'users_own'})",
     ),
+    "a namespace of a class": ("holding(argparse.Namespace(w=2.0))", "holding(argparse.Namespace(w=2.5))"),
+    "a sparse matrix of a class": ("holding(scipy.sparse.eye(3))", "holding(2 * scipy.sparse.eye(3))"),
+    "the rule of a derivative of a class": ("holding(with_rule(1.0))", "holding(with_rule(2.0))"),
+    "a static method with a rule": ("holding(staticmethod(with_rule(1.0)))", "holding(staticmethod(with_rule(2.0)))"),
+    "a class of a class": ("Meta1('Made', (), {})", "Meta2('Made', (), {})"),
+    "a private slot": ("Private(1.0)", "Private(2.0)"),
+    "a mask": ("np.ma.array([1.0, 2.0], mask=[0, 1])", "np.ma.array([1.0, 2.0], mask=[1, 0])"),
+    "the sign of zero": ("0.0", "-0.0"),
+    "arrays in a queue": ("collections.deque([np.zeros(3000)])", "collections.deque([np.ones(3000)])"),
+    "a view of bytes": ("memoryview(b'ab')", "memoryview(b'ac')"),
     "a default of a dataclass": ("Default1", "Default2"),
     "the rule of a derivative": ("with_rule(1.0)", "with_rule(2.0)"),
     "pairs in a long list": ("[(np.zeros(3000), 1)] * 1001", "[(np.ones(3000), 1)] * 1001"),
@@ -129,8 +139,8 @@ OBJECTS = {
     "arrays in a long list": ("[np.zeros(3000)] * 1001", "[np.ones(3000)] * 1001"),
 }
 OWN = """
-import collections, dataclasses, enum, functools, math, types
-import jax, jax.numpy as jnp, networkx as nx, numpy as np, optax, polars as pl
+import argparse, collections, dataclasses, enum, functools, math, types
+import jax, jax.numpy as jnp, networkx as nx, numpy as np, optax, polars as pl, scipy.sparse
 
 class Kind(enum.Enum):
     FAST = 1
@@ -139,6 +149,21 @@ class Own:
     __slots__ = ("scale",)
     def __init__(self, scale): self.scale = scale
     def get(self): return self.scale
+
+class Private:
+    __slots__ = ("__scale",)
+    def __init__(self, scale): self.__scale = scale
+
+class Meta1(type):
+    scale = property(lambda kind: 1.0)
+
+class Meta2(type):
+    scale = property(lambda kind: 2.0)
+
+Meta1.__qualname__ = Meta2.__qualname__ = "Meta"
+
+def holding(one):
+    return type("Holder", (), {"held": one, "__module__": "users_own"})
 
 class Listed(list):
     def __init__(self, scale): self.scale = scale
@@ -201,6 +226,17 @@ def test_settings_of_modules_are_compared_wherever_a_function_reads_them(monkeyp
 
     assert not difference(made(), made())
     assert named in difference(made(), made(**changed))
+
+
+def test_what_a_docstring_says_changes_nothing(monkeypatch):
+    def made(doc):
+        monkeypatch.setitem(sys.modules, "users_own", one := type(sys)("users_own"))
+        inner = f"def inner(y):\n        {doc}\n        return 2 * y"
+        exec(f"def loss(x):\n    {doc}\n    {inner}\n    return inner(x), 'a text'", one.__dict__)
+        return fingerprint(one.loss)
+
+    assert not difference(made("'One.'"), made("'Another.'"))
+    assert not difference(made("'One.'"), made(""))
 
 
 @pytest.mark.parametrize("what", OBJECTS)

@@ -11,7 +11,7 @@ from flax import nnx
 from refusals import check
 
 import telejax as tj
-from telejax.models.convolution import Conv, GroupNorm
+from telejax.models.convolution import Conv, GroupNorm, max_pool
 from telejax.tasks.base import OptionalMembers, reweighted
 from telejax.tasks.privacy import batch_of, clipped_sum
 
@@ -25,13 +25,13 @@ NODE, KEY = jnp.int32(1), jax.random.key(3)
 
 
 class Convolved(nn.Module):
-    """As LeNet, without the pooling that little optimised programs break: see tests/compiling.py."""
+    """As LeNet, its first convolution with strides and padding, its second in blocks."""
 
     @nn.compact
     def __call__(self, x):
         maps = jnp.transpose(x, (3, 1, 2, 0))
-        for features, padding in ((4, "SAME"), (6, "VALID")):
-            maps = jnp.tanh(GroupNorm(2)(Conv(features, (3, 3), (2, 2), padding)(maps)))
+        maps = jnp.tanh(GroupNorm(2)(Conv(4, (3, 3), (2, 2), "SAME")(maps)))
+        maps = jax.nn.relu(max_pool(GroupNorm(2)(Conv(6, (3, 3), blocks=True)(maps))))
         return nn.Dense(4)(nn.relu(nn.Dense(5)(maps.reshape(-1, maps.shape[-1]).T)))
 
 
