@@ -301,6 +301,17 @@ def test_control_c_ends_a_command(tmp_path):
             process.kill()  # not left to run for ever beside the other tests
 
 
+def test_an_interruption_after_tables_were_written_says_where_they_are(tmp_path, monkeypatch):
+    from telejax.cli.interrupt import Command
+    from telejax.results import files
+
+    monkeypatch.setattr(files, "PUT_IN_PLACE", [])
+    assert Command().kept() == "nothing is written before all is computed"
+    with files.new_folder(tmp_path / "out", overwrite=False) as folder:
+        (folder / "history.csv").write_text("")
+    assert str(tmp_path / "out") in Command().kept()
+
+
 @pytest.mark.slow
 def test_control_c_of_a_sweep_says_what_is_kept(tmp_path):
     spec = tmp_path / "spec.toml"

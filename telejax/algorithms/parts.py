@@ -223,6 +223,9 @@ def _check_data(key: Key[Array, ""], params: Params, holders: Int[Array, " slots
     nodes = check_integer("task.nodes", task.nodes, minimum=1, remedy="make it a static field with an integer")
     check_holders(holders, nodes)
     _check_rows("params", params, len(holders))
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params))  # in a program they are init's
+    if not traced and (told := _unlike_init(task, params)):
+        raise ValueError(told)
 
 
 def _check_rows(name: str, tree: PyTree[Array], slots: int | None = None) -> None:
@@ -303,21 +306,33 @@ def _naming_task(task: Task, params: Params) -> Iterator[None]:
 
 def _unlike(task: Task, params: Params) -> str:
     """What is wrong with a task's loss or with its parameters; empty where that is nothing, or only the task knows."""
+    if told := _unlike_init(task, params):
+        return told
     try:
-        row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], x.dtype), params)
-        wanted = jax.eval_shape(task.init, jax.random.key(0))
-    except Exception:  # of the user's code
-        return ""
-    if _differ(wanted, row):
-        differs = difference(wanted, row, "a row")
-        return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
-    try:
+        row = _row_of(params)
         loss = kind_of(traced_shapes(task.loss, row, jnp.int32(0), jax.random.key(0)))
     except TypeError as error:  # of the user's code, as jax answers what cannot be traced
         return f"task.loss fails: {str(error).partition(chr(10))[0]}; give loss(params, node, key), a scalar float"
     except Exception:  # others of the user's code, which are told as they are
         return ""
     return "" if re.fullmatch(r"b?float\d+\[\]", loss) else f"task.loss returned {loss}; return a scalar float"
+
+
+def _unlike_init(task: Task, params: Params) -> str:
+    """How a row of the parameters differs from what the task starts with; empty where it does not."""
+    try:
+        row, wanted = _row_of(params), jax.eval_shape(task.init, jax.random.key(0))
+    except Exception:  # of the user's code
+        return ""
+    if not _differ(wanted, row):
+        return ""
+    differs = difference(wanted, row, "a row")
+    return f"params is not like what task.init returns: {differs}; give a row of it for each slot"
+
+
+def _row_of(params: Params) -> Any:
+    """Shapes and dtypes of the parameters of one slot."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], x.dtype), params)
 
 
 @contextmanager

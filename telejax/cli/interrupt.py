@@ -19,6 +19,10 @@ class Command:
 
     def kept(self) -> str:
         """What is left of a command that is interrupted."""
+        from telejax.results.files import PUT_IN_PLACE
+
+        if PUT_IN_PLACE:
+            return f"all is computed, and its tables are in {PUT_IN_PLACE[-1]}; a picture may be missing"
         return "nothing is written before all is computed"
 
     def check(self) -> None:

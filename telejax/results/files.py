@@ -30,6 +30,10 @@ LITTER = {".DS_Store", "Thumbs.db"}
 """Files that a file manager leaves in a folder that it showed."""
 
 
+PUT_IN_PLACE: list[Path] = []
+"""The folders that this process has written, for whoever is interrupted afterwards."""
+
+
 class new_folder:
     """A context in which a folder is filled aside and put in place only when all of it is written.
 
@@ -61,6 +65,7 @@ class new_folder:
                 (self.aside / MARKER).write_text("\n".join([told, *sorted(names), ""]), encoding="utf-8")
                 self.aside.chmod(0o755)
                 self._put_in_place()
+                PUT_IN_PLACE.append(self.target)
         finally:
             shutil.rmtree(self.aside, ignore_errors=True)
         if isinstance(error, pl.exceptions.PolarsError):  # so it tells that the disk is full

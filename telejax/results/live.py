@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def live(
     """A figure that ``simulate(on_evaluation=...)`` draws anew while the run goes on.
 
     In Jupyter it is shown below the cell; elsewhere, or where ``path`` is given, it is written into that file, for
-    viewers that load a picture again when it changes. The last evaluation is always drawn.
+    viewers that load a picture again when it changes. The last evaluation is always drawn. A picture that cannot be
+    drawn or written is a warning: the run goes on.
 
     Args:
         metric: the column on the vertical axis; by default what models are judged by: ``accuracy_slots`` where there
@@ -78,6 +80,11 @@ class Live:
         """Add the rows of an evaluation, and draw unless it was drawn just now."""
         if not is_kind(rows, pl.DataFrame):
             raise ValueError(f"rows is {short(rows)}; give live to simulate(on_evaluation=...)")
+        self._add(rows)
+        if time.monotonic() - self._drawn >= self.seconds:
+            self._draw()
+
+    def _add(self, rows: pl.DataFrame) -> None:
         if self._rows and (rows.columns != self._rows[0].columns or rows["round"][0] <= self._rows[-1]["round"][-1]):
             self._rows = []  # of another run
         if not self._rows:
@@ -86,8 +93,12 @@ class Live:
             check_name("metric", self.metric, known)
             check_name("x", self.x, ["round", *known])
         self._rows.append(rows)
-        if time.monotonic() - self._drawn >= self.seconds:
-            self._draw()
+
+    def resume(self, rows: pl.DataFrame) -> None:
+        """Begin with the rows that a checkpoint kept."""
+        self._rows = []
+        for (_,), part in rows.group_by("round", maintain_order=True):
+            self._add(part)
 
     def end(self) -> None:
         """Draw the last evaluation; ``simulate`` calls it when a run is over."""
@@ -95,6 +106,16 @@ class Live:
             self._draw()
 
     def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        try:
+            self._show_or_write()
+        except Exception as error:  # the run counts, and not its picture
+            where = "" if self.path is None else f" of {str(self.path)!r}"
+            warnings.warn(
+                f"live: the picture{where} failed ({type(error).__name__}: {error}); the run goes on", stacklevel=3
+            )
+
+    def _show_or_write(self) -> None:
         from telejax.results.plots import figure_png, plot_histories
 
         history = self.history
@@ -108,7 +129,6 @@ class Live:
             atomic_write(self.path, lambda aside: aside.write_bytes(content))
         else:
             self._show(content)
-        self._drawn = time.monotonic()
 
     def _show(self, content: bytes) -> None:
         from IPython.display import Image, display

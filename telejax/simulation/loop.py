@@ -1,5 +1,6 @@
 """The loop on the host: advance, record, tell, save, until all is done."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -33,10 +34,20 @@ class Stopping:
     """A metric, its target, and whether higher is better."""
     on_evaluation: OnEvaluation | None = None
 
+    def resume(self, recorder: Recorder) -> None:
+        """Give an ``on_evaluation`` with a method ``resume`` the rows of the checkpoint that the run goes on from."""
+        if callable(resume := getattr(self.on_evaluation, "resume", None)) and recorder.evaluations:
+            resume(recorder.rows().drop("setting"))
+
     def end(self) -> None:
         """Tell an ``on_evaluation`` that has a method ``end`` that the run is over, as :func:`telejax.live` has."""
-        if callable(end := getattr(self.on_evaluation, "end", None)):
+        if not callable(end := getattr(self.on_evaluation, "end", None)):
+            return
+        try:
             end()
+        except Exception as error:
+            told = f"on_evaluation.end failed ({type(error).__name__}: {error}); the result is whole"
+            warnings.warn(told, stacklevel=4)
 
     def after(self, rows: pl.DataFrame, recorder: Recorder) -> bool:
         """Whether the run stops at this evaluation."""
@@ -102,6 +113,7 @@ def run_rounds(
         ended = False
         if saved is not None:
             state, ended = saved.resume(state, recorder)
+            stopping.resume(recorder)
             bar.update(recorder.round - recorder.start)
         usual, ahead = max(chunks), list(chunks)[recorder.evaluations :]
         for place, rounds in enumerate(ahead):

@@ -115,6 +115,7 @@ class Recorder:
         self.diverged = before.diverged.copy() if before else np.zeros(self.axes, bool)
         self.params: Params = None if before is None else before.params
         self.latest: dict[str, np.ndarray] = {}  # metrics of the last evaluation
+        self._looked_at, self._there = 0, np.zeros(self.axes, bool)  # for the target of :meth:`reached`
         self._frames: list[pl.DataFrame] = []
         self._log: list[dict[str, Any]] = []
 
@@ -149,6 +150,10 @@ class Recorder:
         self.params = means if self.params is None else jax.tree.map(self._last_finite, self.params, means)
         return rows
 
+    def rows(self) -> pl.DataFrame:
+        """What :meth:`add` returned, one evaluation after another."""
+        return pl.concat(self._frames, how="vertical_relaxed")  # counts may have become floats
+
     def table(self) -> pl.DataFrame:
         """The history, ordered by seed, setting, group and round."""
         return self._sorted().drop("setting")
@@ -174,10 +179,12 @@ class Recorder:
         self.params = snapshot["params"]
 
     def reached(self, metric: str, target: float, higher_is_better: bool) -> bool:
-        """Whether every run that is still finite has reached the target at the last evaluation."""
-        now = self.latest[metric]
-        there = np.isfinite(now) & (now >= target if higher_is_better else now <= target)
-        return bool((there | self.diverged).all())
+        """Whether every run that is still finite has reached the target, at the last evaluation or at one before."""
+        for entry in self._log[self._looked_at :]:
+            now = entry["metrics"][metric]
+            self._there = self._there | (np.isfinite(now) & (now >= target if higher_is_better else now <= target))
+        self._looked_at = len(self._log)
+        return bool((self._there | self.diverged).all())
 
     @staticmethod
     def _batch_axes(evaluation: Evaluation) -> int:
@@ -226,8 +233,7 @@ class Recorder:
         return self._before.get(name, 0) + self._events.get(name, np.zeros(self.axes, np.int64))
 
     def _sorted(self) -> pl.DataFrame:
-        rows = pl.concat(self._frames, how="vertical_relaxed")  # counts may have become floats
-        return rows.sort(["seed", "setting", "group", "round"], maintain_order=True)
+        return self.rows().sort(["seed", "setting", "group", "round"], maintain_order=True)
 
     def _frame(self, nobody: np.ndarray, epsilon: np.ndarray | None) -> pl.DataFrame:
         seed, setting, group = (index.ravel() for index in np.indices(self.axes))

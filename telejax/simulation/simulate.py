@@ -93,10 +93,10 @@ def simulate(
         state: go on from this: a result, whose counters continue, or a ``result.state``, whose counters start at 0. It
             is copied. Keys go by the absolute round, so that with the same seed the run goes on as if it had never
             stopped, bit for bit. Another graph, step size or method of the same structure is taken.
-        until: a metric and its target, such as ``("accuracy", 0.95)``: stop at the evaluation at which all runs
-            have reached it.
+        until: a metric and its target, such as ``("accuracy", 0.95)``: stop once every run has been there.
         on_evaluation: called with the new rows (a polars table) after each evaluation; True stops the run. Such as
-            :func:`telejax.live`. Its method ``end``, if it has one, is called when the run is over.
+            :func:`telejax.live`. If it has them, its method ``resume`` is called with the rows of the checkpoint from
+            which a run goes on, and ``end`` when the run is over.
         progress: show a progress bar with the time left when a run takes more than two seconds.
         checkpoint: a folder for checkpoints. The same call, made again after the process was killed, goes on
             from the last one and returns the same history and parameters, bit for bit. Ctrl-C writes a

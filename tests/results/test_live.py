@@ -83,6 +83,42 @@ def film():
     return tj.simulate(TELEPORTATION, TASK, record=3, **RUN).animate()
 
 
+def test_a_picture_that_cannot_be_written_is_a_warning_and_the_result_is_kept(tmp_path):
+    watch = tj.live(path=tmp_path / "new" / "live.png", seconds=0)
+    (tmp_path / "new").write_text("a file where a folder is due")
+    with pytest.warns(UserWarning, match=r"live\.png.* failed .*the run goes on"):
+        result = tj.simulate(TELEPORTATION, TASK, on_evaluation=watch, **RUN)
+    assert result.history.height == watch.history.height == 7
+
+
+def test_an_end_that_fails_is_a_warning_and_the_result_is_kept():
+    class Watch:
+        def __call__(self, rows):
+            pass
+
+        def end(self):
+            raise OSError("no space")
+
+    with pytest.warns(UserWarning, match="end failed .OSError: no space.*the result is whole"):
+        assert tj.simulate(TELEPORTATION, TASK, on_evaluation=Watch(), **RUN).history.height == 7
+
+
+def test_a_run_that_goes_on_from_a_checkpoint_is_drawn_from_its_start(tmp_path):
+    class Stop(Exception):
+        pass
+
+    def stop(rows):
+        if rows["round"][0] == 4:
+            raise Stop
+
+    folder = tmp_path / "checkpoint"
+    with pytest.raises(Stop):
+        tj.simulate(TELEPORTATION, TASK, checkpoint=folder, on_evaluation=stop, **RUN)
+    watch = tj.live(path=tmp_path / "live.png")
+    result = tj.simulate(TELEPORTATION, TASK, checkpoint=folder, on_evaluation=watch, **RUN)
+    assert watch.history["round"].to_list() == result.history["round"].to_list() == [*range(7)]
+
+
 def test_a_film_has_the_messages_of_the_graph(film):
     assert set(film.gossip) == {0, 1, 2}
     expected = {(a, (a + step) % 4) for a in range(4) for step in (1, 3)}

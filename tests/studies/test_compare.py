@@ -1,8 +1,11 @@
 """Comparisons: which seeds choose the step size, and several numbers of nodes side by side."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
@@ -101,3 +104,23 @@ def test_methods_that_diverge_are_told_with_their_size() -> None:
         f"{name} at {size} nodes" for size in (4, 8) for name in ("DSGD ring", "one token")
     ]
     assert wild.at_edge() == []
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Unjudged:
+    nodes: int = field(default=4, metadata={"static": True})
+
+    def init(self, key):
+        return jnp.ones(2)
+
+    def loss(self, params, node, key):
+        return jnp.sum(params**2)
+
+    def evaluate(self, params):
+        return {"loss": jnp.sum(params) * jnp.nan}
+
+
+def test_a_task_whose_loss_is_no_number_at_the_start_is_told():
+    with pytest.raises(ValueError, match=r"task\.evaluate gives the first models a loss of nan.*look\s+for nan"):
+        tj.compare([tj.random_walk(optimizer=SGD)], Unjudged(), rounds=2, progress=False)

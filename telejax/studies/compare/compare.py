@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from telejax.algorithms.base import Algorithm
@@ -121,8 +122,13 @@ class Plan:
         chosen = {name: best for name, (_, best) in zip(self.methods, outcomes, strict=True) if best is not None}
         target = self.target
         if target is None:
-            first = next(iter(runs.values())).history
-            target = 0.95 if self.metric == "accuracy" else 0.01 * float(first["loss"][0])
+            first = float(next(iter(runs.values())).history["loss"][0])
+            if not isfinite(first):
+                raise ValueError(
+                    f"task.evaluate gives the first models a loss of {first}, so that methods cannot be compared; look "
+                    "for nan and inf in the parameters of task.init or the data of task.evaluate"
+                )
+            target = 0.95 if self.metric == "accuracy" else 0.01 * first
         asked = self.arguments
         config = {
             **_compared(runs, self.task, asked["network"]),
