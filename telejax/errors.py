@@ -102,8 +102,7 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     return True
 
 
-MAX_SCALE = 1e15
-MAX_FLOAT = float(np.finfo(np.float64).max)
+MAX_SCALE, MAX_FLOAT = 1e15, float(np.finfo(np.float64).max)
 LARGEST, LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 """Of the numbers of a run: a larger one is inf on the device, one nearer to 0 is 0."""
 MOST = 2**24
@@ -191,8 +190,7 @@ class Bound:
 
     def __post_init__(self) -> None:
         """Raise a ValueError unless there is a number within."""
-        for name in ("least", "most"):
-            given = getattr(self, name)
+        for name, given in {"least": self.least, "most": self.most}.items():
             if not is_real(given) or np.isnan(given):
                 raise ValueError(f"{name} is {short(given)}; give a number, or infinity")
         if self.least > self.most or (self.least == self.most and (self.exclusive or self.below)):

@@ -19,8 +19,8 @@ from rich.table import Table
 from timing import interleaved
 
 import telejax as tj
-from telejax.models.sample_norms import tree_norm
 from telejax.tasks.classification import _cross_entropy
+from telejax.tasks.privacy import tree_norm
 
 KEY = jax.random.key(0)
 

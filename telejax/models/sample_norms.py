@@ -75,16 +75,6 @@ def sample_norms(
     return jnp.sqrt(square)
 
 
-def tree_norm(tree: Any) -> Float[Array, ""]:
-    """``||x||`` of all leaves together, float32 at least.
-
-    >>> float(tree_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
-    5.0
-    """
-    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))
-
-
 def _dense(layer: nn.Dense, params: Any, x: Array, arriving: Array) -> Float[Array, " batch"] | None:
     if x.ndim != 2:
         return None

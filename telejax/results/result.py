@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import flax.serialization
 import jax
 import numpy as np
 import polars as pl
@@ -54,7 +53,7 @@ HIDDEN = ("messages_gossip", "messages_handoff", "bytes_gossip", "bytes_handoff"
 READERS: dict[str, Callable[[Path], Any]] = {
     "history.parquet": lambda file: pl.read_parquet(io.BytesIO(file.read_bytes())),  # a path would be a pattern
     "config.json": lambda file: json.loads(file.read_text()),
-    "params.msgpack": lambda file: flax.serialization.msgpack_restore(file.read_bytes()),
+    "params.msgpack": lambda file: _serialization().msgpack_restore(file.read_bytes()),
 }
 """How the files of a saved result are read."""
 
@@ -363,6 +362,13 @@ def write_result(result: Result, folder: Path) -> None:
     """Write the three files of a result into an existing folder, and their checksums."""
     result.history.write_parquet(folder / "history.parquet")
     (folder / "config.json").write_text(json.dumps(result.config, indent=2) + "\n")
-    state = flax.serialization.to_state_dict(jax.tree.map(np.asarray, result.params))
-    (folder / "params.msgpack").write_bytes(flax.serialization.msgpack_serialize(state))
+    state = _serialization().to_state_dict(jax.tree.map(np.asarray, result.params))
+    (folder / "params.msgpack").write_bytes(_serialization().msgpack_serialize(state))
     write_checksums(folder, READERS)
+
+
+def _serialization() -> Any:
+    """What writes parameters, imported when it is used: flax takes as long as all of telejax."""
+    from flax import serialization
+
+    return serialization

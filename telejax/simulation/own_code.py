@@ -10,9 +10,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
-import networkx as nx
 import numpy as np
 
 from telejax.backend.shapes import is_deleted
@@ -22,7 +22,7 @@ LIBRARIES = {"telejax", "jax", "jaxlib", "flax", "optax", "numpy"}
 
 INSTALLED = {"site-packages", "dist-packages"}
 
-CONTAINERS = (list, tuple, set, frozenset, deque, memoryview, Mapping, types.SimpleNamespace, nx.Graph)
+CONTAINERS = (list, tuple, set, frozenset, deque, memoryview, Mapping, types.SimpleNamespace)
 RULES = ("fwd", "bwd", "jvp")
 """What jax.custom_vjp and jax.custom_jvp hold beside the function."""
 
@@ -105,7 +105,7 @@ def _followed(
             yield from _followed(vars(value), attributes, attributes, (*above, name))
 
 
-def _compared_as(value: object, depth: int = 0) -> object:
+def _compared_as(value: Any, depth: int = 0) -> object:
     """What of a value that a function reads is compared: the user's code and objects whole, of libraries a name.
 
     Graphs and tables of data are compared by their content.
@@ -122,7 +122,7 @@ def _compared_as(value: object, depth: int = 0) -> object:
     if isinstance(value, Mapping) and not is_own_class(type(value)):
         made = {"default": again(value.default_factory)} if isinstance(value, defaultdict) else {}
         return {_key(key): again(one) for key, one in value.items()} | made
-    if isinstance(value, nx.Graph):
+    if _is_graph(value):
         keys = {"keys": True} if value.is_multigraph() else {}
         edges = list(value.edges(data=True, **keys))
         return (type(value).__qualname__, *map(again, (value.graph, dict(value.nodes(data=True)), edges)))
@@ -219,7 +219,7 @@ def _compared(member: object) -> object:
         return _compared(member.__func__)
     if isinstance(member, functools.partialmethod):
         return (_compared(member.func), _compared_as(member.args), _compared_as(member.keywords))
-    if isinstance(member, CONTAINERS) or hasattr(member, "__array__"):
+    if isinstance(member, CONTAINERS) or _is_graph(member) or hasattr(member, "__array__"):
         return _compared_as(member)
     if isinstance(member, types.FunctionType):
         if "__create_fn__" in member.__code__.co_qualname:  # of a dataclass
@@ -238,6 +238,12 @@ def _compared(member: object) -> object:
     if "__wrapped__" in held:
         return _compared(held["__wrapped__"])
     return [one for one in map(_compared, held.values()) if one is not None and not _is_constant(one)] or None
+
+
+def _is_graph(value: Any) -> bool:
+    """Whether this is a graph of networkx, which is not imported for it."""
+    library = sys.modules.get("networkx")
+    return library is not None and isinstance(value, library.Graph)
 
 
 def _is_constant(value: object) -> bool:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.optimize
+import scipy  # whose parts are imported when they are used: optimize takes long
 
 from telejax.tasks.privacy import Level, statement
 

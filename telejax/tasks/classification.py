@@ -21,9 +21,10 @@ from telejax.data.augmentation import Augmentation, as_augmentation, check_keeps
 from telejax.data.datasets import Dataset
 from telejax.errors import check_integer, check_kind, check_list, is_kind, plain, short
 from telejax.models.network import Network, as_network, check_fits
-from telejax.models.sample_norms import sample_norms, tree_norm
+from telejax.models.sample_norms import sample_norms
 from telejax.random.sampling import sample_subset
 from telejax.tasks.evaluation_subset import EvaluationSubset, evaluation_subset, owners_of
+from telejax.tasks.privacy import tree_norm
 
 Model = str | nn.Module | Callable[..., Any]
 

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from telejax.errors import POSITIVE, Bound, check_kind, check_name, short
-from telejax.models.sample_norms import tree_norm
 from telejax.tasks.base import OfTask, OptionalMembers, Task, gradient_of
 
 Level = Literal["sample", "node"]
@@ -210,3 +209,13 @@ def _check_samples(task: Task, members: OptionalMembers) -> None:
             f"batch is {batch} and a node has {fewest} samples, of which none is drawn twice; give a batch of at most "
             f"{fewest}, or level='node'"
         )
+
+
+def tree_norm(tree: Any) -> Float[Array, ""]:
+    """``||x||`` of all leaves together, float32 at least.
+
+    >>> float(tree_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
+    5.0
+    """
+    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))

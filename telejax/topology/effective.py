@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.linalg
+import scipy  # whose parts are imported when they are used
 
 from telejax.topology.matrices import Circulant, Complete, FixedMatrix, MixingMatrix
 from telejax.topology.spectrum import apply, circulant_row

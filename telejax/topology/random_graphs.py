@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import networkx as nx
+import lazy_loader
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
@@ -15,6 +16,11 @@ from telejax.topology.matrices import Complete
 from telejax.topology.peers import PeerDistribution, UniformMatching, UniformPermutations
 from telejax.topology.sizes import ENTRY_BYTES, check_entries, check_nodes
 from telejax.topology.weights import Weights, adjacency, check_weights, from_edges
+
+if TYPE_CHECKING:
+    import networkx
+
+nx = lazy_loader.load("networkx")  # imported when it is used
 
 NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
 RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
@@ -239,7 +245,7 @@ def _probability(name: str, value: float, allow_zero: bool = False) -> float:
     return number
 
 
-def _networkx_edges(graph: nx.Graph) -> Edges:
+def _networkx_edges(graph: "networkx.Graph") -> Edges:
     """The ends of the edges of a graph over 0 .. nodes - 1."""
     ends = np.array(graph.edges, dtype=np.int64).reshape(-1, 2)
     return ends[:, 0], ends[:, 1]

@@ -1,9 +1,9 @@
 """From graphs to topologies: doubly stochastic weights for the edges of any graph, or any matrix as it is."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import networkx as nx
+import lazy_loader
 import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
@@ -12,11 +12,16 @@ from telejax.errors import check_array, check_flag, check_integer, check_kind, c
 from telejax.topology.base import Topology
 from telejax.topology.matrices import Sparse
 
+if TYPE_CHECKING:
+    import networkx
+
+nx = lazy_loader.load("networkx")  # imported when it is used
+
 Weights = Literal["metropolis", "max_degree", "lazy", "random_walk", "fastest"]
 """How an undirected graph becomes a doubly stochastic matrix; see :func:`from_networkx`."""
 
 
-def from_networkx(graph: nx.Graph, name: str = "networkx", weights: Weights = "metropolis") -> Topology:
+def from_networkx(graph: "networkx.Graph", name: str = "networkx", weights: Weights = "metropolis") -> Topology:
     """Doubly stochastic weights on any undirected graph, and on directed graphs that allow them.
 
     With d_i the degree of node i, the weight of an edge is
@@ -220,7 +225,7 @@ def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
     return _with_diagonal(found / max(1.0, found.sum(axis=1).max()))
 
 
-def _from_directed(graph: nx.DiGraph, name: str) -> Topology:
+def _from_directed(graph: "networkx.DiGraph", name: str) -> Topology:
     weighted = graph.size() > 0 and all(weight is not None for _, _, weight in graph.edges(data="weight"))
     heard = nx.to_scipy_sparse_array(graph, weight="weight" if weighted else None, dtype=np.float64, format="csr").T
     heard = scipy.sparse.csr_array(heard)

@@ -12,7 +12,6 @@ import polars as pl
 import pytest
 
 import telejax as tj
-from telejax.results import result as results
 from telejax.simulation.program import Evaluation
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.testing import TreeTask
@@ -145,7 +144,7 @@ def test_a_failed_save_leaves_what_was_there(simulated: tj.Result, tmp_path, mon
     def fail(*_) -> bytes:
         raise OSError("disk full")
 
-    monkeypatch.setattr(results.flax.serialization, "msgpack_serialize", fail)  # after two of three files
+    monkeypatch.setattr("flax.serialization.msgpack_serialize", fail)  # after two of three files
     with pytest.raises(OSError, match="disk full"):
         simulated.save(tmp_path / "run", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == (["run"] if before else [])
