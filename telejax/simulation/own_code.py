@@ -86,7 +86,7 @@ def _constant(value: object) -> object:
         return instructions(value)
     if isinstance(value, tuple):
         return tuple(_constant(one) for one in value)
-    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # in an order of no process
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else repr(value)  # as in every process
 
 
 def _followed(

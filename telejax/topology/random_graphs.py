@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import lazy_loader
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
@@ -19,8 +18,6 @@ from telejax.topology.weights import Weights, adjacency, check_weights, from_edg
 
 if TYPE_CHECKING:
     import networkx
-
-nx = lazy_loader.load("networkx")  # imported when it is used
 
 NETWORKX_BYTES = 250  # a weight of a graph that networkx draws (measured 224)
 RANDOM_TRIES = 100  # draws of a random graph before it is called impossible to connect
@@ -49,6 +46,8 @@ def random_regular(nodes: int, degree: int = 4, seed: int = 0, weights: Weights 
     check_entries("random_regular", nodes, (degree + 1) * nodes, NETWORKX_BYTES)
 
     def draw(stream: np.random.Generator) -> Edges:
+        import networkx as nx  # which takes long
+
         graph = nx.random_regular_graph(degree, nodes, seed=int(stream.integers(2**31)))
         return _networkx_edges(graph)
 
@@ -106,6 +105,8 @@ def small_world(
     check_entries("small_world", nodes, (degree + 1) * nodes, NETWORKX_BYTES)
 
     def draw(stream: np.random.Generator) -> Edges:
+        import networkx as nx  # which takes long
+
         graph = nx.watts_strogatz_graph(nodes, degree, probability, seed=int(stream.integers(2**31)))
         return _networkx_edges(graph)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import lazy_loader
 import numpy as np
 import scipy.sparse
 from scipy.sparse.csgraph import connected_components
@@ -14,8 +13,6 @@ from telejax.topology.matrices import Sparse
 
 if TYPE_CHECKING:
     import networkx
-
-nx = lazy_loader.load("networkx")  # imported when it is used
 
 Weights = Literal["metropolis", "max_degree", "lazy", "random_walk", "fastest"]
 """How an undirected graph becomes a doubly stochastic matrix; see :func:`from_networkx`."""
@@ -52,6 +49,8 @@ def from_networkx(graph: "networkx.Graph", name: str = "networkx", weights: Weig
     >>> tj.topology.from_networkx(nx.path_graph(3), weights="max_degree").matrix()[0].round(2).tolist()
     [0.67, 0.33, 0.0]
     """
+    import networkx as nx  # which takes long
+
     remedy = "give a networkx graph; a mixing matrix goes through from_matrix"
     check_kind("graph", graph, nx.Graph, remedy)
     name = check_kind("name", name, str, "give a text")
@@ -209,6 +208,8 @@ def _with_diagonal(off_diagonal: scipy.sparse.csr_array) -> scipy.sparse.csr_arr
 def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
     if edges.shape[0] == 1:
         return scipy.sparse.csr_array([[1.0]])
+    import networkx as nx
+
     try:
         import mixingmatrix
     except ModuleNotFoundError:
@@ -226,6 +227,8 @@ def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
 
 
 def _from_directed(graph: "networkx.DiGraph", name: str) -> Topology:
+    import networkx as nx  # which takes long
+
     weighted = graph.size() > 0 and all(weight is not None for _, _, weight in graph.edges(data="weight"))
     heard = nx.to_scipy_sparse_array(graph, weight="weight" if weighted else None, dtype=np.float64, format="csr").T
     heard = scipy.sparse.csr_array(heard)
