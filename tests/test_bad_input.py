@@ -37,6 +37,7 @@ from scipy import sparse
 import telejax as tj
 from telejax import advice, data, models, plots, tasks, theory, topology
 from telejax import network as net
+from telejax.algorithms import registry
 from telejax.algorithms.joint import joint_teleportation
 from telejax.algorithms.local import corrected
 from telejax.cli import main
@@ -1588,6 +1589,19 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (
         lambda: tj.gradients(KEY_0, jnp.ones((1, 4, 3)), jnp.zeros(1, int), QUADRATIC),
         ("params is not like what task.init returns", "give a row of it for each slot"),
+    ),
+    (lambda: tj.Network(load=object()).check(), ("load is an object", "leave it out")),
+    (lambda: tj.Network(record=object()).bind(3), ("record is an object", "leave it out")),
+    (lambda: RUN.report(overwrite="junk"), ("overwrite is 'junk'", "give True or False")),
+    (lambda: tj.topology.from_spec("torus:", 9), ("topology is 'torus:'", "nothing after the colon")),
+    (lambda: registry.build("dsgd/", SGD, workers=4), ("method is 'dsgd/'", "give a topology")),
+    (
+        lambda: tj.theory.optimal_active(PROBLEM, nodes=9, rounds=9, tolerance="junk"),
+        ("tolerance is 'junk'", "give a finite number"),
+    ),
+    (
+        lambda: tj.theory.optimal_active(PROBLEM, nodes=9, rounds=9, learning_rates=3),
+        ("learning_rates is 3", "give a list of step sizes"),
     ),
     (lambda: tj.Bound("x"), ("least is 'x'", "give a number")),
     (lambda: tj.Bound(NAN), ("least is nan", "give a number")),

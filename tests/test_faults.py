@@ -192,6 +192,10 @@ def test_a_cell_is_that_of_its_spec_and_place(swept, tmp_path):
     with pytest.warns(UserWarning, match=r"is not what was written; it is cell-00000.parquet.damaged now"):
         tj.sweep(SPEC, folder, progress=False)
     assert (folder / "cell-00000.parquet").read_bytes() == good
+    seal = folder / ".cell-00000.seal"
+    seal.write_bytes(seal.read_bytes()[:20] + b"\xb1" + seal.read_bytes()[21:])  # a flipped bit, no longer UTF-8
+    with pytest.warns(UserWarning, match="is not what was written"):
+        tj.sweep(SPEC, folder, progress=False)
     (folder / ".cell-00000.seal").unlink()
     with pytest.raises(ValueError, match=r"cell-00000.parquet is no cell of this sweep; move it away"):
         tj.sweep(SPEC, folder, progress=False)

@@ -179,7 +179,9 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     >>> build("teleportation/ring", sgd, workers=8).name, build("fedavg:local_steps=2", sgd, workers=4).name
     ('TELEPORTATION ring k=8', 'FedAvg k=4, 2 local')
     """
-    method, _, topology = spec.partition("/")
+    method, slash, topology = spec.partition("/")
+    if slash and not topology.strip():
+        raise ValueError(f"method is {spec!r}, with nothing after the slash; give a topology, such as {method}/ring")
     name, texts = factories.split(method, NAMES)
     full, factory, values = find(name)
     if fixed := sorted(set(values).intersection(texts)):

@@ -143,6 +143,9 @@ class Parts:
         for name, (_, example) in KINDS.items():
             if type(getattr(self, name)) is object:
                 raise ValueError(f"{name} is an object; give {example}, or None")
+        for name, (_, remedy) in OF_A_RUN.items():
+            if type(getattr(self, name)) is object:
+                raise ValueError(f"{name} is an object; leave it out: {remedy}")
 
     def check(self) -> None:
         """Raise a ValueError where an array was given that is no probability; not for use inside a program."""

@@ -77,7 +77,8 @@ class new_folder:
         if not self.target.exists():
             self.aside.rename(self.target)
             return
-        before = self.aside.with_name(f"{self.aside.name}.before")
+        before = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))  # no longer than aside
+        before.rmdir()
         self.target.rename(before)
         try:
             if added := _not_ours(before):  # since the check

@@ -188,7 +188,9 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
 def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
     """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
     spec = check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
-    name, _, rest = spec.partition(":")
+    name, colon, rest = spec.partition(":")
+    if colon and not rest.strip():
+        raise ValueError(f"topology is {spec!r}, with nothing after the colon; give parameters, or leave it out")
     name = check_name("topology", name.strip().replace("-", "_"), {**NAMES, **ALIASES})
     build = NAMES[ALIASES.get(name, name)]
     kinds = _kinds(build)

@@ -197,6 +197,15 @@ def test_a_rename_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch, 
         assert (out / "data.csv").read_text() == "old"
 
 
+@pytest.mark.parametrize("length", [239, 245])
+def test_a_folder_of_a_long_name_is_replaced(tmp_path: Path, length: int) -> None:
+    out = tmp_path / ("a" * length)
+    put(out)
+    (out / "data.csv").write_text("old")
+    put(out)
+    assert (out / "data.csv").read_text() != "old" and [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
 def test_links_among_the_parents_are_followed(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "runs").symlink_to("disk")

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from telejax.errors import check_flag
 from telejax.results.files import add_to_marker, atomic_write, check_new_file
 from telejax.results.report import advised
 from telejax.results.report.answer import answer, headline, title
@@ -51,7 +52,7 @@ def report(
         FileExistsError: the file exists and ``overwrite`` is False, or it is no file.
         OSError: the file cannot be written.
     """
-    words = Words(language)
+    words, overwrite = Words(language), check_flag("overwrite", overwrite)
     file = None if path is None else check_file(path, overwrite)
     text = render(subject, words)
     if file is None:

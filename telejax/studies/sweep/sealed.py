@@ -41,7 +41,7 @@ def read_sealed(file: Path, sweep: str) -> pl.DataFrame | None:
     if not file.exists():
         return None
     content = file.read_bytes()
-    seal = _seal_of(file).read_text() if _seal_of(file).exists() else ""
+    seal = _seal_of(file).read_text(errors="replace") if _seal_of(file).exists() else ""
     if seal == _seal(content, sweep):
         return pl.read_parquet(io.BytesIO(content))
     if not seal.startswith(sweep):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_integer, check_kind, check_name, check_number, short
+from telejax.errors import check_integer, check_kind, check_list, check_name, check_number, short
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
 from telejax.studies.search.result import SearchResult
@@ -181,6 +181,8 @@ def optimal_active(
     16
     """
     check_name("objective", objective, ("bound", "slots", "mean"))
+    check_number("tolerance", tolerance)
+    check_list("learning_rates", learning_rates, "give a list of step sizes")
     if objective == "bound":
         _check_problem(problem)
         n = check_integer("nodes", nodes, minimum=1)
