@@ -128,7 +128,7 @@ def from_blocks(
 
 
 class Conv(nn.Module):
-    """A convolution with a bias; see :func:`convolve` for shapes and the form, :func:`convolve_blocks` for blocks."""
+    """A convolution with a bias; see :func:`convolve` for shapes and the form."""
 
     features: int
     kernel_size: tuple[int, int]
@@ -136,7 +136,9 @@ class Conv(nn.Module):
     padding: Padding = "VALID"
     form: Form | None = None
     blocks: bool = False
-    """Whether the four pixels of every 2 x 2 block come out on an axis of their own, (features, 4, h, w, batch)."""
+    """Whether the four pixels of every 2 x 2 block, which :func:`max_pool` takes together, come out on an axis of their
+    own, (features, 4, h, w, batch): they share one larger window. Without strides and padding, of maps whose outputs have
+    an even number of rows and columns."""
 
     @nn.compact
     def __call__(self, maps: Float[Array, "channels height width batch"]) -> Float[Array, "features *pixels batch"]:
