@@ -137,8 +137,8 @@ class Conv(nn.Module):
     form: Form | None = None
     blocks: bool = False
     """Whether the four pixels of every 2 x 2 block, which :func:`max_pool` takes together, come out on an axis of their
-    own, (features, 4, h, w, batch): they share one larger window. Without strides and padding, of maps whose outputs have
-    an even number of rows and columns."""
+    own, (features, 4, h, w, batch): they share one larger window. Without strides and padding, of maps whose outputs
+    have an even number of rows and columns."""
 
     @nn.compact
     def __call__(self, maps: Float[Array, "channels height width batch"]) -> Float[Array, "features *pixels batch"]:
