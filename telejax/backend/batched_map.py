@@ -30,7 +30,8 @@ def map_nodes(
         xs: its arguments, leaves with the node axis first.
         batch: nodes side by side on a device; by default all, except where the intermediates of one node fill a
             good part of a CPU's cache. A batch that does not divide the nodes leaves a shorter one at the end.
-        mesh: the devices over which a loop is divided; by default all of this process.
+        mesh: the devices of a run that was given some, over which the compiler divides what it can; by default a loop
+            is divided over all of this process.
     """
     nodes = jax.tree.leaves(xs)[0].shape[0]
     if batch is None:
@@ -41,14 +42,16 @@ def map_nodes(
 def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int, mesh: Mesh | None) -> Any:
     """Batch after batch; the compiler divides a vmap over devices but not a loop, so each loops over its share.
 
-    Without a mesh, over all devices of this process.
+    Over all devices of this process; a loop of a run that was given some is left to the compiler.
     """
     pieces = jax.tree.leaves(xs)[0].shape[0]
     if batch >= pieces:
         return jax.vmap(function)(*xs)
     one = lambda x: function(*x)
     loop = lambda *part: jax.lax.map(one, part) if batch == 1 else jax.lax.map(one, part, batch_size=batch)
-    mesh = mesh or Mesh(np.array(jax.local_devices()), ("pieces",))
+    if mesh is not None:  # what a function closes over lies on it, and may not enter another division of it
+        return loop(*xs)
+    mesh = Mesh(np.array(jax.local_devices()), ("pieces",))
     if mesh.size == 1 or pieces < mesh.size:
         return loop(*xs)
     share = jax.P(*mesh.axis_names)

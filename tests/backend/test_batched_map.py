@@ -60,6 +60,10 @@ sgd = tj.optimizer(optax.sgd, learning_rate=0.1)
 algorithm = tj.teleportation(active=5, topology="ring", optimizer=sgd)
 task = dataclasses.replace(tj.tasks.digits(nodes=10), node_batch=1)
 run = tj.simulate(algorithm, task, rounds=4, progress=False)
+even = tj.teleportation(active=4, topology="ring", optimizer=sgd)
+meshes = (None, f"cpu:{len(jax.devices())}")
+ends = [tj.simulate(even, task, rounds=4, progress=False, devices=one).history["loss"][-1] for one in meshes]
+assert abs(ends[0] - ends[1]) < 1e-5, ends
 text = jax.jit(lambda x: execution.map_nodes(jax.numpy.sin, (x,), 1)).lower(jax.numpy.arange(7.0)).as_text()
 total = lambda x: jax.lax.scan(lambda total, one: (total + one, None), 0.0, x)[0]
 assert execution.map_nodes(total, (jax.numpy.ones((7, 3)),), 1).tolist() == [3.0] * 7
