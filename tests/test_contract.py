@@ -392,6 +392,15 @@ def test_a_clock_is_plotted_against_and_awaited() -> None:
 
 
 @pytest.mark.slow
+def test_until_stops_where_all_runs_have_arrived() -> None:
+    target = 2.5
+    result = run("tracker", rounds=200, eval_every=2, until=("loss", target))
+    assert result.rounds < 200
+    before, last = (result.history.filter(pl.col("round") == result.rounds - back) for back in (2, 0))
+    assert (last["loss"] <= target).all() and not (before["loss"] <= target).all()
+
+
+@pytest.mark.slow
 def test_until_stops_once_every_run_has_been_there() -> None:
     """Also where noise takes some away from it again, so that all are never there at one evaluation before."""
     task = tj.tasks.quadratic(nodes=8, dim=3, noise=5.0)

@@ -47,16 +47,16 @@ def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int, m
     pieces = jax.tree.leaves(xs)[0].shape[0]
     if batch >= pieces:
         return jax.vmap(function)(*xs)
-    one = lambda x: function(*x)
-    loop = lambda *part: jax.lax.map(one, part) if batch == 1 else jax.lax.map(one, part, batch_size=batch)
+    turns = partial(jax.lax.map, batch_size=None if batch == 1 else batch)
+    loop = lambda *part: turns(lambda x: function(*x), part)
     if mesh is not None:  # what a function closes over lies on it, and may not enter another division of it
         return loop(*xs)
     mesh = Mesh(np.array(jax.local_devices()), ("pieces",))
     if mesh.size == 1 or pieces < mesh.size:
         return loop(*xs)
     share = jax.P(*mesh.axis_names)
-    divide = partial(jax.shard_map, mesh=mesh, out_specs=share, check_vma=False)
     # unchecked: a scan that starts from a constant, as anybody's function may hold, does not pass jax's check
+    divide = partial(jax.shard_map, mesh=mesh, out_specs=share, check_vma=False)
     if pieces % mesh.size == 0:
         return divide(loop, in_specs=share)(*xs)
     most = -(-pieces // mesh.size)
@@ -64,8 +64,7 @@ def _in_batches(function: Callable[..., Any], xs: tuple[Any, ...], batch: int, m
     def own(*xs: Any) -> Any:
         """The share of one device, by number, so that no copy is filled up; the last piece may be done twice."""
         numbers = jnp.minimum(jax.lax.axis_index(mesh.axis_names) * most + jnp.arange(most), pieces - 1)
-        of = lambda number: function(*jax.tree.map(lambda x: x[number], xs))
-        return jax.lax.map(of, numbers) if batch == 1 else jax.lax.map(of, numbers, batch_size=batch)
+        return turns(lambda number: function(*jax.tree.map(lambda x: x[number], xs)), numbers)
 
     return jax.tree.map(lambda x: x[:pieces], divide(own, in_specs=jax.P())(*xs))
 

@@ -156,6 +156,16 @@ def clipped_sum(
     return jax.grad(weighted)(params), len(found)
 
 
+def tree_norm(tree: Any) -> Float[Array, ""]:
+    """``||x||`` of all leaves together, float32 at least.
+
+    >>> float(tree_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
+    5.0
+    """
+    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))
+
+
 def _norms_one_by_one(losses: Any, params: Any) -> Float[Array, " batch"]:
     """The norm of each loss's gradient, one pass backwards over the whole batch for each."""
     values, back = jax.vjp(losses, params)
@@ -209,13 +219,3 @@ def _check_samples(task: Task, members: OptionalMembers) -> None:
             f"batch is {batch} and a node has {fewest} samples, of which none is drawn twice; give a batch of at most "
             f"{fewest}, or level='node'"
         )
-
-
-def tree_norm(tree: Any) -> Float[Array, ""]:
-    """``||x||`` of all leaves together, float32 at least.
-
-    >>> float(tree_norm({"a": jnp.array([3.0]), "b": jnp.array([[4.0]])}))
-    5.0
-    """
-    wide = lambda x: x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return jnp.sqrt(sum(jnp.sum(jnp.square(wide(x))) for x in jax.tree.leaves(tree)))

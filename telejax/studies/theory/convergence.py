@@ -181,10 +181,10 @@ def optimal_active(
     16
     """
     check_name("objective", objective, ("bound", "slots", "mean"))
-    check_number("tolerance", tolerance)
-    check_list("learning_rates", learning_rates, "give a list of step sizes")
     if objective == "bound":
         _check_problem(problem)
+        check_number("tolerance", tolerance)
+        check_list("learning_rates", learning_rates, "give a list of step sizes")
         n = check_integer("nodes", nodes, minimum=1)
         table = bounds(problem, nodes=n, topology=topology, rounds=rounds, gradients=gradients, candidates=candidates)
         return int(table["active"][int(np.argmin(table["bound"].to_numpy()))])
