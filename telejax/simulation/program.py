@@ -26,6 +26,7 @@ from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
+from telejax.simulation.own_code import is_own_class
 from telejax.simulation.spending import begun, counted
 from telejax.state import Info, Metric, Params, State
 from telejax.tasks.base import OnMesh, OptionalMembers, Task
@@ -39,8 +40,9 @@ Member = tuple[Algorithm, Task, Network]
 
 Events = Mapping[str, tuple[Array, Array]]
 """Counts by name: high and low 32 bits, uint32."""
-Carry = tuple[State, Events, Mapping[str, Array]]
-"""What passes from round to round inside a program: the state, the events so far and the last gauges."""
+Carry = tuple[State, Events, Mapping[str, Array], Array | None]
+"""What passes from round to round inside a program: the state, the events so far, the last gauges and the extremes of
+the holders so far."""
 
 
 class Evaluation(NamedTuple):
@@ -55,7 +57,8 @@ class Evaluation(NamedTuple):
     means: Params
     """Mean models, leaves (..., groups, ...)."""
     holders: Array
-    """The least and the largest node that holds a slot, int32 (..., 2)."""
+    """The least and the largest node that holds a slot, int32 (..., 2): at the evaluation, and of a user's own method
+    in any round since the last."""
     uses: Array | None = None
     """How often each node's data were used, int32 (..., 1, nodes), where the task is private."""
 
@@ -121,15 +124,19 @@ class Program:
         arguments, options = self._call(state, rounds, usual)
         return _advance(*arguments, **options)
 
-    def check_holders(self, evaluation: Evaluation, round: int) -> None:
-        """Raise a ValueError where a slot is held by what is no node, which would meet the data of another.
+    def check_holders(self, evaluation: Evaluation, round: int, rounds: int) -> None:
+        """Raise a ValueError where a slot was held by what is no node, which would meet the data of another.
 
-        Looked at when a run is evaluated: in every round it would cost those that compute little.
+        Args:
+            evaluation: the last one.
+            round: in which it was made.
+            rounds: how many there were since the one before.
         """
         algorithm, task, _ = self.members[0]
         if (node := stranger(evaluation.holders, task.nodes)) is not None:
+            when = f"round {round}" if rounds == 1 else f"one of the rounds {round - rounds + 1} to {round}"
             raise ValueError(
-                f"{algorithm.name} had a slot held by node {node} in round {round}, and the task has {task.nodes} "
+                f"{algorithm.name} had a slot held by node {node} in {when}, and the task has {task.nodes} "
                 f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
             )
 
@@ -271,25 +278,29 @@ def _advance(
         state = state.replace(round=start_round, holders=state.holders if holders is None else holders)
 
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
-            state, counters, gauges = carry
+            state, counters, gauges, extremes = carry
             now = state.round
             state, info = take_step(algorithm, jax.random.fold_in(run_key, now), state, placed, network)
             state = network.met(state, partial(losses_met, algorithm, state, placed, jax.random.fold_in(run_key, now)))
             state = counted(state, info, algorithm, task)
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
-            return state, counters, {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
+            gauges = {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
+            return state, counters, gauges, None if extremes is None else _extremes(state.holders, extremes)
 
         groups = len(algorithm.groups(task.nodes))
         _, happens = round_shape((algorithm, placed, network), state)
         no_events = {name: (jnp.zeros(groups, jnp.uint32),) * 2 for name in happens.counters}
         at_zero = {name: jnp.zeros(groups, jnp.result_type(gauge)) for name, gauge in happens.gauges.items()}
         turns = rounds if length is None else length
-        state, counters, gauges = jax.lax.fori_loop(0, turns, one_round, (state, no_events, at_zero))
+        # telejax's own methods hold to their nodes; asking in every round would cost those that compute little
+        extremes = _extremes(state.holders) if is_own_class(type(algorithm)) else None
+        carry = (state, no_events, at_zero, extremes)
+        state, counters, gauges, extremes = jax.lax.fori_loop(0, turns, one_round, carry)
         with scope("evaluation"):
             measured, means, judged = evaluate(state, algorithm, task, network, metrics, sharding.mesh)
         gauges = {name: wide(value) for name, value in gauges.items()}
-        extremes = jnp.stack([jnp.min(state.holders), jnp.max(state.holders)])
+        extremes = _extremes(state.holders) if extremes is None else extremes
         uses = None if state.spent is None else state.spent.uses[None]
         return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes, uses)
 
@@ -316,6 +327,12 @@ def _constrained(state: State, sharding: SlotSharding) -> State:
         world=everywhere(state.world),
         spent=everywhere(state.spent),
     )
+
+
+def _extremes(holders: Int[Array, " slots"], before: Int[Array, "2"] | None = None) -> Int[Array, "2"]:
+    """The least and the largest holder, and of those before."""
+    seen = holders if before is None else jnp.concatenate([before, holders])
+    return jnp.stack([jnp.min(seen), jnp.max(seen)])
 
 
 def add_events(total: tuple[Array, Array], events: Int[Array, "..."]) -> tuple[Array, Array]:

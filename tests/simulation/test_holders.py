@@ -1,6 +1,6 @@
 """A slot that no node holds is told: clamped to another node's data, or lost in a loop, it would be silently wrong."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -22,10 +22,11 @@ TASK = tj.tasks.quadratic(nodes=5, dim=2)
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Astray(tj.Algorithm):
-    """Slot 1 goes to the node that ``to`` names from the third round on."""
+    """Slot 1 goes to the node that ``to`` names in the third round, and in all later ones unless it is ``brief``."""
 
     optimizer: Any
     to: float
+    brief: bool = field(default=False, metadata={"static": True})
 
     @property
     def name(self):
@@ -38,7 +39,8 @@ class Astray(tj.Algorithm):
         return ((0,),)
 
     def step(self, key, state, task):
-        there = jnp.where(state.round >= 2, jnp.int32(self.to), 1)
+        goes = state.round == 2 if self.brief else state.round >= 2
+        there = jnp.where(goes, jnp.int32(self.to), 1)
         holders = jnp.stack([jnp.int32(0), there])
         params, opt_state = tj.apply_gradients(
             tj.gradients(key, state.params, holders, task), state.params, state.opt_state, self.optimizer
@@ -47,11 +49,17 @@ class Astray(tj.Algorithm):
         return after, tj.Info(holders, {})
 
 
+@pytest.mark.parametrize("brief", [False, True])
 @pytest.mark.parametrize("node", [5, 7, -2])
-def test_a_holder_that_is_no_node_stops_the_run(node):
-    told = rf"^astray had a slot held by node {node} in round 4, and the task has 5 nodes; give holders from 0 to 4"
+def test_a_holder_that_is_no_node_stops_the_run(node, brief):
+    told = rf"^astray had a slot held by node {node} in one of the rounds 3 to 4, and the task has 5 nodes; give hol"
     with pytest.raises(ValueError, match=told):
-        tj.simulate(Astray(SGD, float(node)), TASK, rounds=8, eval_every=2, progress=False)
+        tj.simulate(Astray(SGD, float(node), brief), TASK, rounds=8, eval_every=2, progress=False)
+
+
+def test_the_round_is_told_where_every_one_is_evaluated():
+    with pytest.raises(ValueError, match=r"held by node 9 in round 3, .* holders from 0 to 4, or -1 for nobody$"):
+        tj.simulate(Astray(SGD, 9.0, brief=True), TASK, rounds=8, eval_every=1, tune={"to": [1, 9]}, progress=False)
 
 
 def test_nobody_and_the_last_node_are_no_error():
