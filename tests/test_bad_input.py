@@ -730,7 +730,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
             "problem": ([None, QUADRATIC, 3], "give telejax.theory.measure(task)"),
             "nodes": ([*COUNTS, 10**400], "give an integer from 1 to"),
             "rounds": ([*COUNTS, 10**400], "give an integer from 1 to"),
-            "p": ([*FRACTIONS, 0], "give a consensus rate above 0 and at most 1"),
+            "p": ([*FRACTIONS, 0, 5e-324], "give a consensus rate of at least 1e-100 and at most 1"),
             "tau": ([*COUNTS, 10**400], "give an integer from 1 to"),
         },
     ),

@@ -180,8 +180,6 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     ('TELEPORTATION ring k=8', 'FedAvg k=4, 2 local')
     """
     method, slash, topology = spec.partition("/")
-    if slash and not topology.strip():
-        raise ValueError(f"method is {spec!r}, with nothing after the slash; give a topology, such as {method}/ring")
     name, texts = factories.split(method, NAMES)
     full, factory, values = find(name)
     if fixed := sorted(set(values).intersection(texts)):
@@ -191,8 +189,10 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     values |= factories.read("method", name, texts, factory)
     takes, needs = factories.parameters(factory), factories.required(factory)
     asked = {one: workers for one in WORKERS if one in takes and one not in values and (one in needs or name in NAMES)}
-    if topology and "topology" not in takes:
+    if slash and "topology" not in takes:
         raise ValueError(f"method is {spec!r}, and {name} takes no topology; leave /{topology} out")
+    if slash and not topology.strip():
+        raise ValueError(f"method is {spec!r}, with nothing after the slash; give a topology, such as {method}/ring")
     if topology or "topology" in needs:
         values["topology"] = topology or (_BY_NAME[name][0].graph if name in _BY_NAME else "ring")
     values = {**asked, **values, "optimizer": optimizer}

@@ -85,6 +85,8 @@ def test_every_name_makes_its_method(name):
     workers = [one for one in registry.WORKERS if one in takes]
     assert full in [method.name for method in registry.METHODS]
     assert made.bind(tj.tasks.quadratic(nodes=8)).slots(8) == (fixes.get(*workers, 3) if workers else 8)
+    with pytest.raises(ValueError, match="with nothing after" if "topology" in takes else "topology; leave / out"):
+        registry.build(f"{name}/", SGD, workers=3)
     if "topology" not in takes:
         with pytest.raises(ValueError, match="takes no topology; leave /ring out"):
             registry.build(f"{name}/ring", SGD, workers=3)

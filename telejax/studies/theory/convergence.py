@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 LARGEST_COUNT = 2**63 - 1
 """Of nodes, rounds and gradients in a bound, which is computed in floats."""
 
+SLOWEST = 1e-100
+"""The least consensus rate: bounds of a slower one overflow."""
+
 
 def decentralized_sgd(problem: ProblemConstants, *, nodes: int, rounds: int, p: float, tau: int = 1) -> float:
     """The bound for decentralized SGD::
@@ -245,7 +248,8 @@ def _count(name: str, value: int) -> int:
 
 def _rate(p: float, tau: int) -> float:
     """q = p / tau."""
-    p = check_number("p", p, exclusive=True, remedy="give a consensus rate above 0 and at most 1")
-    if p > 1 + 1e-9:
-        raise ValueError(f"p is {short(p)}; give a consensus rate above 0 and at most 1")
+    remedy = f"give a consensus rate of at least {SLOWEST:g} and at most 1"
+    p = check_number("p", p, exclusive=True, remedy=remedy)
+    if not SLOWEST <= p <= 1 + 1e-9:
+        raise ValueError(f"p is {short(p)}; {remedy}")
     return min(p, 1.0) / _count("tau", tau)
