@@ -28,7 +28,7 @@ SCHEDULES = (
     optax.ScaleByScheduleState,
     optax.InjectHyperparamsState,
     optax.InjectStatefulHyperparamsState,
-    type(optax.add_decayed_weights(lambda count: 0.0).init(())),  # which optax does not export
+    type(jax.eval_shape(optax.add_decayed_weights(lambda count: 0.0).init, ())),  # which optax does not export
 )
 """States of optax that count the steps of a schedule."""
 WRITTEN_OUT = 16  # local steps that a program holds one by one; more are a loop in it

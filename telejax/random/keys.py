@@ -8,6 +8,16 @@ from telejax.backend.shapes import is_deleted
 from telejax.errors import is_kind, short
 
 
+def key_shape() -> jax.ShapeDtypeStruct:
+    """Shape and dtype of a key, for what is traced alone: a key itself is a program of jax's.
+
+    >>> key_shape()
+    ShapeDtypeStruct(shape=(), dtype=key<fry>)
+    """
+    shape: jax.ShapeDtypeStruct = jax.eval_shape(jax.random.key, 0)
+    return shape
+
+
 def check_key(name: str, key: object) -> None:
     """Raise a ValueError unless ``key`` is a key, typed or of the older kind.
 

@@ -58,7 +58,7 @@ def sorted_or_shuffled(placement: str, nodes: int, seed: int) -> Shuffle | None:
     if placement == "sorted":
         return None
     stream = np.random.default_rng([seed, 1])
-    return Shuffle(nodes, jnp.asarray(stream.integers(2**32, size=FEISTEL_ROUNDS, dtype=np.uint32)))
+    return Shuffle(nodes, jax.device_put(stream.integers(2**32, size=FEISTEL_ROUNDS, dtype=np.uint32)))
 
 
 def _hash(value: Array, key: Array) -> Array:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key, UInt
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.algorithms.parts import stranger
@@ -24,6 +24,7 @@ from telejax.backend.scopes import scope
 from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
+from telejax.random.keys import key_shape
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
 from telejax.simulation.own_code import is_own_class
@@ -43,6 +44,15 @@ Events = Mapping[str, tuple[Array, Array]]
 Carry = tuple[State, Events, Mapping[str, Array], Array | None]
 """What passes from round to round inside a program: the state, the events so far, the last gauges and the extremes of
 the holders so far."""
+
+
+class Keys(NamedTuple):
+    """Of every seed, shape () or (seeds,)."""
+
+    start: Key[Array, "*seeds"]
+    """For the first state."""
+    rounds: Key[Array, "*seeds"]
+    """Folded with the round for each."""
 
 
 class Evaluation(NamedTuple):
@@ -104,8 +114,8 @@ class Program:
         tasks = self.sharding.replicate(HyperparameterBatch.of([task for _, task, _ in self.members]))
         return _start(
             self._batch,
-            _first_params(tasks, self._keys, settings=self.axes.hyperparameters),
-            self._keys,
+            _first_params(tasks, self._keys.start, settings=self.axes.hyperparameters),
+            self._keys.start,
             axes=self.axes,
             sharding=self.sharding,
         )
@@ -147,7 +157,7 @@ class Program:
 
     def run(self, compiled: jax.stages.Compiled, state: State, rounds: int) -> tuple[State, Evaluation]:
         """As :meth:`advance`, by a program that was compiled from :meth:`lowered`."""
-        advanced: tuple[State, Evaluation] = compiled(self._batch, state, self._keys, rounds)
+        advanced: tuple[State, Evaluation] = compiled(self._batch, state, self._keys.rounds, rounds)
         return advanced
 
     def _call(self, state: State, rounds: int, usual: bool) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -159,7 +169,7 @@ class Program:
             "same_holders": self._same_holders(state),
             "length": None if asks_device() or not usual else rounds,
         }
-        return (self._batch, state, self._keys, rounds), options
+        return (self._batch, state, self._keys.rounds, rounds), options
 
     def _same_holders(self, state: State) -> bool:
         """Whether all settings of a seed have the same holders."""
@@ -176,15 +186,15 @@ class Program:
         return self.sharding.replicate(HyperparameterBatch.of(members))
 
     @cached_property
-    def _keys(self) -> Key[Array, "*seeds"]:
-        keys = jax.vmap(jax.random.key)(self.sharding.replicate(np.array(self.seeds, np.uint32)))
-        return keys if self.axes.seeds is not None else keys[0]
+    def _keys(self) -> "Keys":
+        seeds = np.array(self.seeds, np.uint32)
+        return _keys_of(self.sharding.replicate(seeds if self.axes.seeds is not None else seeds[0]))
 
 
 def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:
     """Shapes and dtypes of the state of one run."""
     first = lambda key: begun(network.start(algorithm.init(key, task)), algorithm, task)
-    return jax.eval_shape(first, jax.random.key(0))
+    return jax.eval_shape(first, key_shape())
 
 
 _ROUND_SHAPES: dict[Hashable, tuple[State, Info]] = {}
@@ -204,7 +214,7 @@ def round_shape(member: Member, state: State) -> tuple[State, Info]:
 def _traced_round(member: Member, state: State) -> tuple[State, Info]:
     algorithm, task, network = member
     step = lambda key, state: take_step(algorithm, key, state, task, network)
-    return traced_shapes(step, jax.random.key(0), state)
+    return traced_shapes(step, key_shape(), state)
 
 
 def take_step(
@@ -225,12 +235,18 @@ def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, "
         return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
 
 
+@jax.jit
+def _keys_of(seeds: UInt[Array, "*seeds"]) -> Keys:
+    pairs = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.atleast_1d(seeds))
+    return Keys(*(pairs[:, one].reshape(seeds.shape) for one in range(2)))
+
+
 @partial(jax.jit, static_argnames=("settings",))
 def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, settings: int | None) -> Params:
     """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
 
     def one_seed(key: Key[Array, ""]) -> Params:
-        init = lambda batched: tasks.member(batched).init(jax.random.split(key)[0])
+        init = lambda batched: tasks.member(batched).init(key)
         return init(tasks.batched) if settings is None else jax.vmap(init, axis_size=settings)(tasks.batched)
 
     return jax.vmap(one_seed)(keys) if keys.ndim else one_seed(keys)
@@ -242,7 +258,7 @@ def _start(
 ) -> State:
     def start(params: Params, key: Key[Array, ""], batched: Leaves) -> State:
         algorithm, task, network = batch.member(batched)
-        state = algorithm.start(start_key(jax.random.split(key)[0]), params, task)
+        state = algorithm.start(start_key(key), params, task)
         return begun(network.start(state), algorithm, task).replace(round=None)
 
     state = axes.run(start, params, keys, batch.batched)
@@ -271,10 +287,9 @@ def _advance(
     held = state.holders[..., 0, :] if same_holders else None
 
     def advance(state: State, seed: tuple[Key[Array, ""], Array | None], batched: Leaves) -> tuple[State, Evaluation]:
-        key, holders = seed
+        run_key, holders = seed
         algorithm, task, network = batch.member(batched)
         placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
-        _, run_key = jax.random.split(key)
         state = state.replace(round=start_round, holders=state.holders if holders is None else holders)
 
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:

@@ -10,6 +10,7 @@ from jaxtyping import PyTree
 from telejax.backend.shapes import difference, is_number, kind_of, leaves_of, traced_shapes
 from telejax.errors import attribute, check_integer, is_kind, is_text, short
 from telejax.network import Network
+from telejax.random.keys import key_shape
 from telejax.simulation.batching import structure_of
 from telejax.simulation.metrics import MEAN_MODEL_ONLY
 from telejax.simulation.recorder import RESERVED
@@ -54,7 +55,7 @@ def check_pytree(name: str, given: object) -> None:
 
 def metric_columns(task: Task, metrics: Sequence[Metric], network: Network) -> list[str]:
     """The columns of the history that an evaluation measures."""
-    names = list(jax.eval_shape(task.evaluate, jax.eval_shape(task.init, jax.random.key(0))))
+    names = list(jax.eval_shape(task.evaluate, jax.eval_shape(task.init, key_shape())))
     slots = [f"{name}_slots" for name in names if name not in MEAN_MODEL_ONLY]
     worst = ["accuracy_worst"] if "accuracy" in names else []
     drift = network.columns
@@ -86,7 +87,7 @@ def check_task_members(task: Task) -> None:
             return
     except TypeError:  # static fields that have no hash: jax refuses them later
         structure = None
-    params = traced("task.init", task.init, jax.random.key(0))
+    params = traced("task.init", task.init, key_shape())
     leaves = jax.tree.leaves(params)
     if not leaves:
         raise ValueError(f"task.init returned {short(params)}, no arrays; return a pytree of float arrays")
@@ -97,11 +98,11 @@ def check_task_members(task: Task) -> None:
         if leaf.dtype.itemsize < 2:
             raise ValueError(f"task.init returned {leaf.dtype}, in which nothing can be summed; give bfloat16 or wider")
     shape = jax.eval_shape(lambda: params)
-    loss = traced("task.loss", task.loss, shape, jnp.int32(0), jax.random.key(0))
+    loss = traced("task.loss", task.loss, shape, jax.ShapeDtypeStruct((), jnp.int32), key_shape())
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         raise ValueError(f"task.loss returned {short(loss)}; return a scalar float, such as jnp.mean(...)")
     if gradient := OptionalMembers.of(task).gradient:
-        found = traced("task.gradient", gradient, shape, jnp.int32(0), jax.random.key(0))
+        found = traced("task.gradient", gradient, shape, jax.ShapeDtypeStruct((), jnp.int32), key_shape())
         if differs := difference(shape, found, ""):
             raise ValueError(
                 f"task.gradient returned what is not like the parameters: {differs}; return their gradient"

@@ -11,7 +11,6 @@ circle, which a slow graph over neighbours on the circle suffers from.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -120,7 +119,7 @@ def quadratic(
     plane = np.linalg.qr(random.normal(size=(dim, 2)))[0].T
     angles = 2 * np.pi * np.arange(min(nodes, SUMMED_NODES)) / nodes
     mean_exp = np.mean(np.exp(spread * np.cos(angles))) if nodes <= SUMMED_NODES else np.i0(spread)
-    number = partial(jnp.asarray, dtype=jnp.result_type(float))
+    number = lambda value: jax.device_put(np.asarray(value, jnp.result_type(float)))  # jnp.asarray would compile
     return Quadratic(
         nodes=nodes,
         dim=dim,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are imported when they are used
 
 from telejax.errors import (
     Bound,
@@ -124,7 +124,7 @@ class Topology:
         check_entries(f"the dense matrix of {self.name!r}", self.nodes, self.nodes**2, FLOAT_BYTES)
         return self.sparse(round).toarray()
 
-    def sparse(self, round: int = 0) -> scipy.sparse.csr_array:
+    def sparse(self, round: int = 0) -> "scipy.sparse.csr_array":
         """The mixing matrix of a round in compressed sparse rows, float64: a copy."""
         one = self._at(round)
         check_entries(f"the matrix of {self.name!r}", self.nodes, one.messages + self.nodes)

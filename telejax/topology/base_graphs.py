@@ -7,7 +7,7 @@ throughout: with a floating-point logarithm, some sizes get a round of too large
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are imported when they are used
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are imported when they are used
 
 from telejax.errors import check_integer
 from telejax.topology.base import Topology

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are imported when they are used
 
 from telejax.topology.matrices import Permuted, Sparse, cycle
 from telejax.topology.peers import PeerDistribution
@@ -36,7 +36,7 @@ class DrawnMatrix(ABC):
         """The form on the device, which draws."""
 
     @abstractmethod
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         """A graph that connects what the union of all draws connects."""
 
     @abstractmethod
@@ -87,7 +87,7 @@ class RandomPeers(DrawnMatrix):
 
         return OnDevice(name, self.distribution, self.weight, np.asarray(self.seed, np.uint32))
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         return cycle(self.nodes)  # every pair may meet
 
     def lazier(self, kept: float) -> "RandomPeers":

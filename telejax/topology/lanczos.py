@@ -8,9 +8,7 @@ that is neither gets bounds.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg as sparse_linalg
-from scipy.sparse.csgraph import reverse_cuthill_mckee
+import scipy  # whose parts are imported when they are used
 
 ACCURACY = 5e-7  # relative, of a rate called resolved
 FIRST_TOLERANCE = 1e-7  # of an eigenvalue near one, before the rate is known
@@ -22,7 +20,7 @@ MAX_WORK = 3e9  # operations of a factorisation within the band that are always 
 MAX_WIDTH = 4.0  # mean width of the band, over sqrt(nodes), that is; grids have 1 to 2, and less fill than the band
 LEAF_PASSES = 64  # passes that strip leaves, which cause no fill
 
-Matrices = Sequence[scipy.sparse.csr_array]
+Matrices = Sequence["scipy.sparse.csr_array"]
 Operator = Callable[[np.ndarray], np.ndarray]
 
 
@@ -77,7 +75,7 @@ def _by_inverse(matrices: Matrices) -> float | None:
     return None if vector is None else _loss(matrices, vector)
 
 
-def _slowest(matrix: scipy.sparse.csr_array) -> np.ndarray | None:
+def _slowest(matrix: "scipy.sparse.csr_array") -> np.ndarray | None:
     """The eigenvector next to the constant one of a symmetric doubly stochastic matrix."""
     off = scipy.sparse.csr_array(matrix, copy=True)
     off.setdiag(0)
@@ -87,7 +85,7 @@ def _slowest(matrix: scipy.sparse.csr_array) -> np.ndarray | None:
     laplacian = scipy.sparse.csc_array(scipy.sparse.diags_array(np.asarray(off.sum(axis=1)).ravel()) - off)
     # without one node it is not singular; without the one of most links, the hub of a star say, it is easiest to order
     kept = np.delete(np.arange(matrix.shape[0]), np.diff(off.indptr).argmax())
-    factors = sparse_linalg.splu(
+    factors = scipy.sparse.linalg.splu(
         laplacian[kept][:, kept], permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
     )
 
@@ -102,10 +100,10 @@ def _slowest(matrix: scipy.sparse.csr_array) -> np.ndarray | None:
 def _largest(apply: Operator, start: np.ndarray, tolerance: float) -> np.ndarray | None:
     """The unit eigenvector of the largest eigenvalue, or None where the iteration does not converge."""
     nodes = len(start)
-    operator = sparse_linalg.LinearOperator((nodes, nodes), matvec=lambda x: apply(x.ravel()), dtype=np.float64)
+    operator = scipy.sparse.linalg.LinearOperator((nodes, nodes), matvec=lambda x: apply(x.ravel()), dtype=np.float64)
     try:
-        vectors = sparse_linalg.eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, maxiter=RESTARTS)[1]
-    except sparse_linalg.ArpackNoConvergence:
+        vectors = scipy.sparse.linalg.eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, maxiter=RESTARTS)[1]
+    except scipy.sparse.linalg.ArpackNoConvergence:
         return None
     return vectors[:, 0]
 
@@ -122,13 +120,13 @@ def _loss(matrices: Matrices, vector: np.ndarray) -> float:
     return min(1.0, lost / whole)
 
 
-def _quotient(matrix: scipy.sparse.csr_array, x: np.ndarray) -> float:
+def _quotient(matrix: "scipy.sparse.csr_array", x: np.ndarray) -> float:
     """x^T (I - W) x / ||x||^2 of a symmetric matrix: half the weighted squares of all differences."""
     rows = np.repeat(np.arange(len(x)), np.diff(matrix.indptr))
     return float(matrix.data @ (x[matrix.indices] - x[rows]) ** 2 / (2 * (x @ x)))
 
 
-def _squared(matrices: Matrices) -> scipy.sparse.csr_array | None:
+def _squared(matrices: Matrices) -> "scipy.sparse.csr_array | None":
     """P^T P, or None where it has too many entries."""
     product = matrices[0]
     for matrix in matrices[1:]:
@@ -141,12 +139,12 @@ def _squared(matrices: Matrices) -> scipy.sparse.csr_array | None:
     return scipy.sparse.csr_array(transposed @ product)
 
 
-def _entries(left: scipy.sparse.csr_array, right: scipy.sparse.csr_array) -> int:
+def _entries(left: "scipy.sparse.csr_array", right: "scipy.sparse.csr_array") -> int:
     """At most so many entries has the product."""
     return int(np.diff(right.indptr)[left.indices].sum())
 
 
-def _work(links: scipy.sparse.csr_array) -> float:
+def _work(links: "scipy.sparse.csr_array") -> float:
     """Operations of a factorisation within the band: its width at each row squared, in an order that keeps it narrow.
 
     Leaves are stripped before: eliminated first, they leave nothing behind, whatever the band.
@@ -158,7 +156,7 @@ def _work(links: scipy.sparse.csr_array) -> float:
         links = scipy.sparse.csr_array(links[inner][:, inner])
     if links.nnz == 0:
         return 0.0
-    place = np.argsort(reverse_cuthill_mckee(links, symmetric_mode=True))
+    place = np.argsort(scipy.sparse.csgraph.reverse_cuthill_mckee(links, symmetric_mode=True))
     rows = np.flatnonzero(np.diff(links.indptr))
     first = np.minimum.reduceat(place[links.indices], links.indptr[rows])
     return float(np.sum(np.maximum(place[rows] - first, 0).astype(np.float64) ** 2))

@@ -57,7 +57,7 @@ class RandomActivation(DrawnMatrix):
         seed = np.asarray(self.seed, np.uint32)
         return OnDevice(name, self.nodes, self.weight, self.matchings, self.probabilities, seed)
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         ends = np.tile(np.arange(self.nodes), len(self.matchings)), self.matchings.ravel()
         return scipy.sparse.csr_array((np.ones(self.matchings.size), ends), shape=(self.nodes,) * 2)
 

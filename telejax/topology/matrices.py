@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
-import scipy.sparse
+import scipy  # whose parts are imported when they are used
 
 from telejax.topology.sizes import check_entries
 
@@ -55,7 +55,7 @@ class MixingMatrix(Protocol):
         """What this is in the given round of a run."""
         ...
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         """A graph of order nodes times degree edges that connects what the union of all draws connects."""
         ...
 
@@ -95,7 +95,7 @@ class FixedMatrix(MixingMatrix, Protocol):
         """Whether W equals its transpose, up to rounding."""
         ...
 
-    def sparse(self) -> scipy.sparse.csr_array:
+    def sparse(self) -> "scipy.sparse.csr_array":
         """W in compressed sparse rows, float64."""
         ...
 
@@ -120,7 +120,7 @@ class Fixed:
         matrix = self.sparse()
         return bool(abs(matrix - matrix.T).max() < SYMMETRIC)
 
-    def links(self: FixedMatrix) -> scipy.sparse.csr_array:
+    def links(self: FixedMatrix) -> "scipy.sparse.csr_array":
         return self.sparse()
 
     def permuted(self: FixedMatrix, order: np.ndarray) -> MixingMatrix:
@@ -161,7 +161,7 @@ class Circulant(Fixed):
     def messages(self) -> int:
         return self.nodes * self.max_degree
 
-    def sparse(self) -> scipy.sparse.csr_array:
+    def sparse(self) -> "scipy.sparse.csr_array":
         check_entries("a circulant graph", self.nodes, len(self.offsets) * self.nodes)
         count = len(self.offsets)
         columns = (np.arange(self.nodes)[:, None] + self.offsets) % self.nodes
@@ -198,12 +198,12 @@ class Complete(Fixed):
     def messages(self) -> int:
         return self.nodes * (self.nodes - 1)
 
-    def sparse(self) -> scipy.sparse.csr_array:
+    def sparse(self) -> "scipy.sparse.csr_array":
         check_entries("a complete graph", self.nodes, self.nodes**2)
         uniform = np.full((self.nodes, self.nodes), (1 - self.kept) / self.nodes)
         return scipy.sparse.csr_array(uniform + self.kept * np.eye(self.nodes))
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         return cycle(self.nodes)
 
     def permuted(self, order: np.ndarray) -> "Complete":
@@ -217,10 +217,10 @@ class Complete(Fixed):
 class Sparse(Fixed):
     """Any stochastic matrix, in compressed sparse rows."""
 
-    matrix: scipy.sparse.csr_array
+    matrix: "scipy.sparse.csr_array"
 
     @staticmethod
-    def build(matrix: scipy.sparse.sparray | np.ndarray, name: str, stochastic: Stochastic = "both") -> "Sparse":
+    def build(matrix: "scipy.sparse.sparray | np.ndarray", name: str, stochastic: Stochastic = "both") -> "Sparse":
         """Check ``matrix`` and drop explicit zeros; ``name`` is the argument that errors name."""
         csr = normalised(scipy.sparse.csr_array(matrix, dtype=np.float64, copy=True), name, stochastic)
         csr.sum_duplicates()
@@ -240,7 +240,7 @@ class Sparse(Fixed):
     def messages(self) -> int:
         return int(self.matrix.nnz - np.count_nonzero(self.matrix.diagonal()))
 
-    def sparse(self) -> scipy.sparse.csr_array:
+    def sparse(self) -> "scipy.sparse.csr_array":
         return self.matrix
 
     def lazier(self, kept: float) -> "Sparse":
@@ -284,7 +284,7 @@ class Blocks:
     def at(self, round: int) -> Sparse:
         return Sparse(scipy.sparse.block_diag([part.at(round).sparse() for part in self.parts], format="csr"))
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         return scipy.sparse.block_diag([part.links() for part in self.parts], format="csr")
 
     def permuted(self, order: np.ndarray) -> "Permuted":
@@ -333,7 +333,7 @@ class Permuted:
         matrix = self.part.at(round).sparse()
         return Sparse(scipy.sparse.csr_array(matrix[self.order][:, self.order]))
 
-    def links(self) -> scipy.sparse.csr_array:
+    def links(self) -> "scipy.sparse.csr_array":
         return scipy.sparse.csr_array(self.part.links()[self.order][:, self.order])
 
     def permuted(self, order: np.ndarray) -> "Permuted":
@@ -343,13 +343,15 @@ class Permuted:
         return Permuted(self.part.lazier(kept), self.order)
 
 
-def cycle(nodes: int) -> scipy.sparse.csr_array:
+def cycle(nodes: int) -> "scipy.sparse.csr_array":
     """Node i linked with node i + 1: the cheapest graph that connects all nodes."""
     index = np.arange(nodes)
     return scipy.sparse.csr_array((np.ones(nodes), (index, (index + 1) % nodes)), shape=(nodes, nodes))
 
 
-def normalised(matrix: scipy.sparse.csr_array, name: str, stochastic: Stochastic = "both") -> scipy.sparse.csr_array:
+def normalised(
+    matrix: "scipy.sparse.csr_array", name: str, stochastic: Stochastic = "both"
+) -> "scipy.sparse.csr_array":
     """The matrix with sums of exactly one (rows, columns or both), where they are off by rounding alone.
 
     Sums within 1e-5, as of float32 weights, are normalised, with a warning above 1e-8.

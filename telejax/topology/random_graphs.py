@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
+import scipy  # whose parts are imported when they are used
 
 from telejax.backend.host import check_host_memory
 from telejax.errors import check_integer, check_number, short
@@ -227,7 +227,7 @@ def first_connected(
     weights = check_weights(weights)
     for _ in range(RANDOM_TRIES):
         i, j = draw(stream)
-        if connected_components(adjacency(nodes, i, j), directed=False, return_labels=False) == 1:
+        if scipy.sparse.csgraph.connected_components(adjacency(nodes, i, j), directed=False, return_labels=False) == 1:
             return from_edges(nodes, i, j, name, weights)
     raise ValueError(f"{name}: none of {RANDOM_TRIES} random graphs was connected; {remedy}")
 

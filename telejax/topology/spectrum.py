@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.linalg
-from scipy.sparse.csgraph import connected_components
+import scipy  # whose parts are imported when they are used
 
 from telejax.topology import lanczos
 from telejax.topology.drawn import DrawnMatrix
@@ -73,7 +71,8 @@ def connects(rounds: Sequence[MixingMatrix]) -> bool:
     if math.gcd(rounds[0].nodes, *(stride for one in rounds for stride in one.strides)) == 1:
         return True
     union = sum((one.links() for one in rounds[1:]), rounds[0].links())
-    return bool(connected_components(union, directed=True, connection="strong", return_labels=False) == 1)
+    parts = scipy.sparse.csgraph.connected_components(union, directed=True, connection="strong", return_labels=False)
+    return bool(parts == 1)
 
 
 def is_finite_time(rounds: Sequence[MixingMatrix]) -> bool:

@@ -1,8 +1,7 @@
 """Trees and the edges of graphs, as methods that follow single links need them."""
 
 import numpy as np
-import scipy.sparse
-from scipy.sparse.csgraph import breadth_first_order
+import scipy  # whose parts are imported when they are used
 
 from telejax.errors import check_integer, check_kind
 from telejax.topology.base import Topology
@@ -30,7 +29,7 @@ def spanning_tree(topology: Topology, root: int = 0, weights: Weights = "metropo
     check_kind("topology", topology, Topology, "give a Topology, such as telejax.topology.ring(8)")
     SYMMETRIC.check(topology).check_connected()
     root = check_integer("root", root, minimum=0, maximum=topology.nodes - 1)
-    order, before = breadth_first_order(topology.sparse(), root, directed=False)
+    order, before = scipy.sparse.csgraph.breadth_first_order(topology.sparse(), root, directed=False)
     children = order[1:]
     return from_edges(topology.nodes, children, before[children], f"spanning tree of {topology.name}", weights)
 
@@ -51,7 +50,7 @@ def parents(topology: Topology) -> np.ndarray:
             f"topology {topology.name!r} is no tree: {topology.nodes} nodes have {links} links; give "
             "telejax.topology.spanning_tree(...) of it, or 'path', 'star' or 'tree'"
         )
-    _, before = breadth_first_order(topology.sparse(), 0, directed=False)
+    _, before = scipy.sparse.csgraph.breadth_first_order(topology.sparse(), 0, directed=False)
     before[0] = 0
     return before.astype(np.int32)
 

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import scipy.sparse
-from scipy.sparse.csgraph import connected_components
+import scipy  # whose parts are imported when they are used
 
 from telejax.errors import check_array, check_flag, check_integer, check_kind, check_list, check_name, is_kind
 from telejax.topology.base import Topology
@@ -101,7 +100,7 @@ def reweighted(topology: Topology, weights: Weights) -> Topology:
     return Topology.build(f"{topology.name}, {weights.replace('_', ' ')} weights", rounds)
 
 
-def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = True, name: str = "matrix") -> Topology:
+def from_matrix(matrix: "np.ndarray | scipy.sparse.sparray", connected: bool = True, name: str = "matrix") -> Topology:
     """Any doubly stochastic matrix, W[i, j] the weight that node i gives to what it hears from j.
 
     Args:
@@ -125,7 +124,7 @@ def from_matrix(matrix: np.ndarray | scipy.sparse.sparray, connected: bool = Tru
 
 
 def directed(
-    matrix: np.ndarray | scipy.sparse.sparray | Sequence[np.ndarray],
+    matrix: "np.ndarray | scipy.sparse.sparray | Sequence[np.ndarray]",
     stochastic: Literal["column", "row"],
     connected: bool = True,
     name: str = "directed",
@@ -173,7 +172,7 @@ def _matrix(given: Any) -> Any:
     return matrix
 
 
-def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> scipy.sparse.csr_array:
+def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> "scipy.sparse.csr_array":
     """The symmetric 0-1 matrix of undirected edges, shape (nodes, nodes), without self-loops."""
     off = i != j
     ends = np.concatenate([i[off], j[off]]), np.concatenate([j[off], i[off]])
@@ -183,7 +182,7 @@ def adjacency(nodes: int, i: np.ndarray, j: np.ndarray) -> scipy.sparse.csr_arra
     return matrix
 
 
-def mixing_matrix(edges: scipy.sparse.csr_array, weights: Weights) -> scipy.sparse.csr_array:
+def mixing_matrix(edges: "scipy.sparse.csr_array", weights: Weights) -> "scipy.sparse.csr_array":
     """W for a symmetric 0-1 matrix of edges, by the rules of :func:`from_networkx`."""
     if weights == "fastest":
         return _fastest(edges)
@@ -199,13 +198,13 @@ def mixing_matrix(edges: scipy.sparse.csr_array, weights: Weights) -> scipy.spar
     return _with_diagonal(scipy.sparse.csr_array((values, (i, j)), shape=edges.shape))
 
 
-def _with_diagonal(off_diagonal: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+def _with_diagonal(off_diagonal: "scipy.sparse.csr_array") -> "scipy.sparse.csr_array":
     rest = 1 - np.asarray(off_diagonal.sum(axis=1)).ravel()
     rest[np.abs(rest) < 1e-15] = 0  # a row of d weights 1 / d leaves nothing
     return scipy.sparse.csr_array(off_diagonal + scipy.sparse.diags_array(rest))
 
 
-def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+def _fastest(edges: "scipy.sparse.csr_array") -> "scipy.sparse.csr_array":
     if edges.shape[0] == 1:
         return scipy.sparse.csr_array([[1.0]])
     import networkx as nx
@@ -216,7 +215,7 @@ def _fastest(edges: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
         raise ValueError(
             "weights is 'fastest', which needs the package mixingmatrix; install telejax[fastest], or give 'metropolis'"
         ) from None
-    if connected_components(edges, directed=False, return_labels=False) > 1:
+    if scipy.sparse.csgraph.connected_components(edges, directed=False, return_labels=False) > 1:
         raise ValueError("graph is not connected: some nodes never hear from others; add edges, or give 'metropolis'")
     solution: Any = mixingmatrix.solve(nx.from_scipy_sparse_array(edges))
     found = scipy.sparse.csr_array(solution.weights)
