@@ -65,8 +65,8 @@ class Shifts(Mixing):
             offsets[t, : len(shifts)], weights[t, : len(shifts)] = zip(*shifts, strict=True)
         now = round % len(self.rounds)
         indices = (place[None] + jnp.asarray(offsets, jnp.int32)[now][:, None]) % self.slots
-        if self.weights is not None:
-            return indices, self.weights
+        if self.weights is not None:  # a message that is not sent, or lost, is no neighbour any more
+            return jnp.where(self.weights == 0, place[None], indices), self.weights
         return indices, jnp.broadcast_to(jnp.asarray(weights)[now][:, None], indices.shape)
 
     def delivered(self, round: Int[Array, ""], arrives: Arrives) -> Delivered:

@@ -47,10 +47,11 @@ TABLE = np.random.default_rng(0).random((41, 41)) < 0.6
 def applied(mixing, round, kept, sent):
     table = jnp.asarray(TABLE)
     delivered = mixing.delivered(round, lambda sender, receiver: table[sender, receiver])
+    again = delivered.mixing.delivered(0, lambda sender, receiver: table[receiver, sender])  # of what is left
     return [
-        (tj.mix(one, kept, t), tj.mix(one, kept, t, sent=sent), as_matrix(*tj.neighbours(one, t)))
-        for one, t in ((mixing, round), (delivered.mixing, 0))
-    ] + [delivered.lost, delivered.surplus]
+        (tj.mix(one, kept, t), tj.mix(one, kept, t, sent=sent), as_matrix(*tj.neighbours(one, t)), one.exchanged(t))
+        for one, t in ((mixing, round), (delivered.mixing, 0), (again.mixing, 0))
+    ] + [(left.lost, left.surplus) for left in (delivered, again)]
 
 
 def as_matrix(indices, weights):  # lists may go in another order
@@ -105,8 +106,13 @@ methods = [
     tj.teleportation(active=8, topology="complete", optimizer=momentum, state_travels=False),
     tj.fedavg(clients=8, optimizer=momentum),
 ]
-networks = [tj.Network(loss=0.2), tj.Network(loss=0.1, outage=0.1)]
-for method, network in [(method, networks[0]) for method in methods] + [(methods[0], networks[1])]:
+networks = [
+    tj.Network(loss=0.2),
+    tj.Network(loss=0.1, outage=0.1),
+    tj.Network(loss=0.1, presence=tj.network.presence.markov(0.2, 0.4)),
+]
+pairs = [(method, networks[0]) for method in methods] + [(methods[0], network) for network in networks[1:]]
+for method, network in pairs:
     ours, theirs = (
         tj.simulate(
             method, task, rounds=30, eval_every=10, network=network, devices=devices, seeds=2, progress=False
