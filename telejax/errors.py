@@ -170,6 +170,19 @@ def is_real(value: object) -> bool:
     return np.ndim(value) == 0 and (kind in "iuf" or "float" in called)  # type: ignore[arg-type]
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool, or raise a ValueError: a text such as "no" would count as true.
+
+    >>> check_flag("skip", "no")
+    Traceback (most recent call last):
+    ...
+    ValueError: skip is 'no'; give True or False
+    """
+    if not is_kind(value, bool | np.bool_):
+        raise ValueError(f"{name} is {short(value)}; give True or False")
+    return bool(value)
+
+
 @dataclass(frozen=True)
 class Bound:
     """Where a number of a method must be: from ``least`` (above it, where exclusive) to ``most``, or below it.
@@ -191,8 +204,9 @@ class Bound:
     def __post_init__(self) -> None:
         """Raise a ValueError unless there is a number within."""
         for name, given in {"least": self.least, "most": self.most}.items():
-            if not is_real(given) or np.isnan(given):
-                raise ValueError(f"{name} is {short(given)}; give a number, or infinity")
+            if not is_real(given) or not (abs(given) <= LARGEST or abs(given) == np.inf):
+                raise ValueError(f"{name} is {short(given)}; give a number of at most {LARGEST:.2g}, or infinity")
+        check_flag("exclusive", self.exclusive), check_flag("below", self.below)
         if self.least > self.most or (self.least == self.most and (self.exclusive or self.below)):
             raise ValueError(f"least is {self.least:g} and most {self.most:g}; give a larger most")
 
@@ -226,8 +240,7 @@ def check_numbers(name: str, value: Any, bound: Bound, remedy: str) -> NDArray[n
     return array.astype(np.float64)
 
 
-NON_NEGATIVE = Bound()
-POSITIVE = Bound(exclusive=True)
+NON_NEGATIVE, POSITIVE = Bound(), Bound(exclusive=True)
 PROBABILITY = Bound(0.0, 1.0, exclusive=True)
 FRACTION = Bound(0.0, 1.0, below=True)
 SHARE = Bound(0.0, 1.0)
@@ -266,19 +279,6 @@ def check_target(name: str, value: Any, given: Any = None) -> float:
 def _is_finite(value: Any) -> bool:
     """Whether a number is a finite float, an integer or a longer float of any size included."""
     return -MAX_FLOAT <= value <= MAX_FLOAT if isinstance(value, int) else bool(np.isfinite(float(value)))
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """Return ``value`` as a bool, or raise a ValueError: a text such as "no" would count as true.
-
-    >>> check_flag("skip", "no")
-    Traceback (most recent call last):
-    ...
-    ValueError: skip is 'no'; give True or False
-    """
-    if not is_kind(value, bool | np.bool_):
-        raise ValueError(f"{name} is {short(value)}; give True or False")
-    return bool(value)
 
 
 def check_kind(name: str, value: Kind, kind: type[Any], remedy: str) -> Kind:

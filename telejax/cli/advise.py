@@ -69,7 +69,7 @@ class Advise(Compiling):
                 tell(f"no report was written: {error}")
             except OSError as error:
                 output.failed = True
-                tell(f"no report was written: {error}")
+                tell(f"no report was written: {error}; telejax report {self.out} writes it from the tables there")
         names = ["table.csv", "history.parquet", "config.json", "advice.png", report.name]
         output.print_written(self.out, names)
         if found.recommended is None:

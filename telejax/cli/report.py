@@ -32,8 +32,9 @@ class Report(Command):
 
     def run(self) -> int:
         from telejax.cli.output import Output
+        from telejax.results.files import write_file
         from telejax.results.report.folder import read_folder
-        from telejax.results.report.page import check_file, check_installed, render, write
+        from telejax.results.report.page import check_file, check_installed, render
         from telejax.results.report.words import Words
 
         check_installed()
@@ -46,7 +47,7 @@ class Report(Command):
                 f"FOLDER is {str(self.folder)!r}, of which no report can be made ({error!r}); run the command that "
                 "wrote it again"
             ) from error
-        write(text, file)
+        write_file(file, text.encode())
         output = Output()
         output.print(f"Written: {file}", soft_wrap=True)
         return 1 if output.failed else 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from telejax.backend.bars import progress_bar
 from telejax.errors import check_flag
-from telejax.results.files import atomic_write, check_new_file
+from telejax.results.files import check_new_file, write_file
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -81,11 +81,11 @@ class Animation:
         Raises:
             ValueError: another name, or more than 1500 frames, some 100 rounds.
             FileExistsError: the file exists and ``overwrite`` is False.
+            OSError: it cannot be written; the film before is there still.
         """
         file = check_new_file(path, overwrite, "run.gif", SUFFIXES)
         content = self._content(file.suffix.lower(), check_flag("progress", progress))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, lambda aside: aside.write_bytes(content))
+        write_file(file, content)
         return file
 
     def _repr_html_(self) -> str:

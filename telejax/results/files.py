@@ -188,6 +188,20 @@ def add_to_marker(file: Path) -> None:
             atomic_write(marker, lambda aside: aside.write_text(f"{told}{file.name}\n", encoding="utf-8"))
 
 
+def write_file(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; in a folder of telejax it is telejax's, and replaced with it.
+
+    Raises:
+        OSError: it cannot be written; the file before is there still.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(file, lambda aside: aside.write_bytes(content))
+        add_to_marker(file)
+    except OSError as error:
+        raise OSError(f"{str(file)!r} cannot be written: {error}; choose another, or make room") from error
+
+
 def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) -> None:
     """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts."""
     try:

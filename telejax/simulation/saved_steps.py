@@ -1,8 +1,11 @@
 """A folder of numbered checkpoints of one run, each whole or not there at all (orbax), and what they are of."""
 
 import logging
+import re
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from telejax.results.files import check_own_folder
-from telejax.results.lock import hold
+from telejax.results.lock import HOLDER, LOCK, hold
 from telejax.simulation.fingerprint import Plain, changed, difference, without
 
 STAMP = 4
@@ -153,3 +156,14 @@ class SavedSteps:
                 "make room and run again to go on from there"
             ) from error
         self.last = step
+
+
+def remove_steps(folder: Path) -> None:
+    """Remove what was written to a folder, unfinished steps too, and the folder where nothing else is in it."""
+    for step in folder.glob(f"{PREFIX}_*"):
+        if re.fullmatch(rf"{PREFIX}_\d+(\.orbax-checkpoint-tmp.*)?", step.name):
+            shutil.rmtree(step, ignore_errors=True)
+    for name in (LOCK, HOLDER):
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()

@@ -42,6 +42,18 @@ def test_a_file_becomes_a_folder_with_a_report(tmp_path, capsys):
     assert advise(tmp_path, 0.5, *METHOD) == 2 and "exists" in capsys.readouterr().err
 
 
+def test_a_report_that_cannot_be_written_is_told_with_how_to_write_it(tmp_path, capsys, monkeypatch):
+    def full(file, content):
+        raise OSError(f"{str(file)!r} cannot be written: no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("telejax.results.report.page.write_file", full)
+        assert advise(tmp_path, 0.5, *METHOD) == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "no space left" in told and f"telejax report {tmp_path / 'out'} writes it" in told
+    assert cli.main(["report", str(tmp_path / "out")]) == 0
+
+
 def test_an_aim_that_nothing_reaches_says_what_is_nearest_and_keeps_all(tmp_path, capsys):
     assert advise(tmp_path, 1.0, *METHOD) == 2
     told = " ".join(capsys.readouterr().err.split())

@@ -11,7 +11,7 @@ import pytest
 
 import telejax as tj
 from telejax.cli import main
-from telejax.results.files import KINDS, MARKER, check_free, new_folder, write_picture
+from telejax.results.files import KINDS, MARKER, check_free, new_folder, write_file, write_picture
 from telejax.studies.compare.comparison import Comparison
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
@@ -214,6 +214,19 @@ def test_links_among_the_parents_are_followed(tmp_path: Path) -> None:
     put(tmp_path / "later" / "out")
     assert (tmp_path / "disk" / "out" / "data.csv").exists() and (tmp_path / "new-disk" / "out" / "data.csv").exists()
     assert check_free(tmp_path / "runs" / "new", overwrite=False) == (tmp_path / "disk" / "new").resolve()
+
+
+def test_a_file_that_cannot_be_written_leaves_the_one_before(tmp_path: Path, monkeypatch) -> None:
+    film = tmp_path / "new folder" / "run.gif"
+    write_file(film, b"before")
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"run\.gif' cannot be written: .*No space left.*; choose another, or make room"):
+        write_file(film, b"after")
+    assert [file.name for file in film.parent.iterdir()] == ["run.gif"] and film.read_bytes() == b"before"
 
 
 def test_a_picture_that_fails_is_a_warning(tmp_path: Path) -> None:

@@ -240,12 +240,18 @@ class Kill:
 def test_a_run_that_is_killed_inside_a_phase_goes_on_bit_for_bit(
     evaluation, again, never_killed, tmp_path, monkeypatch
 ):
+    running = tmp_path / "seed-0" / "running"
+    of_the_user = [running / "mine" / "thesis.txt", running / "notes.txt", running / "0" / "round_two.txt"]
+    for file in of_the_user:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
     kill = Kill(monkeypatch, evaluation)
     with pytest.raises(Killed):
         kept(tmp_path)
     kill.seen = evaluation
     same(kept(tmp_path), never_killed)
     assert kill.seen == EVALUATIONS + again  # no more than the one that was killed, and the start of its phase
+    assert sorted(one for one in running.rglob("*") if one.is_file()) == sorted(of_the_user)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from telejax.errors import check_flag
-from telejax.results.files import add_to_marker, atomic_write, check_new_file
+from telejax.results.files import check_new_file, write_file
 from telejax.results.report import advised
 from telejax.results.report.answer import answer, headline, title
 from telejax.results.report.charts import FIRST_SHOWN, panels, specification, style
@@ -57,23 +57,13 @@ def report(
     text = render(subject, words)
     if file is None:
         return text
-    write(text, file)
+    write_file(file, text.encode())
     return file
 
 
 def check_file(path: str | os.PathLike[str], overwrite: bool, argument: str = "path") -> Path:
     """Refuse a page that cannot be written or may not be replaced, before anything is computed."""
     return check_new_file(path, overwrite, "report.html", (".html", ".htm"), argument)
-
-
-def write(text: str, file: Path) -> None:
-    """Write the page, whole or not at all; in a folder of telejax it is telejax's, and replaced with it."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, lambda aside: aside.write_text(text, encoding="utf-8"))
-        add_to_marker(file)
-    except OSError as error:
-        raise OSError(f"{str(file)!r} cannot be written: {error}; choose another") from error
 
 
 def check_installed() -> None:

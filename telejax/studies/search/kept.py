@@ -1,8 +1,8 @@
 """What finished phases leave on disk, so that a run in phases goes on after the last of them with the same bits."""
 
 import io
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 from jax.sharding import SingleDeviceSharding
 
 from telejax.simulation.fingerprint import fingerprint
-from telejax.simulation.saved_steps import SavedSteps
+from telejax.simulation.saved_steps import SavedSteps, remove_steps
 from telejax.state import State
 
 
@@ -70,7 +70,7 @@ class KeptPhases:
                 known=ocp.args.PyTreeSave(known),
                 about=ocp.args.JsonSave(about),
             )
-        shutil.rmtree(self.folder / "running", ignore_errors=True)
+        self._end_inside()
 
     def load(self) -> "Loaded | None":
         """What was known after the last phase that finished; None before the first."""
@@ -81,13 +81,20 @@ class KeptPhases:
             if step is None:
                 return None
             found = steps.read(step, known=ocp.args.PyTreeRestore(), about=ocp.args.JsonRestore())
-        for stale in (self.folder / "running").glob("*"):
-            if stale.name != str(step):
-                shutil.rmtree(stale)
+        self._end_inside(keep=step)
         known = jax.tree.map(np.asarray, found["known"])
         return Loaded(
             self, step, pl.read_parquet(io.BytesIO(known["history"].tobytes())), known["params"], found["about"]
         )
+
+    def _end_inside(self, keep: int | None = None) -> None:
+        """Remove the checkpoints inside phases that have ended."""
+        running = self.folder / "running"
+        for phase in running.glob("*"):
+            if phase.name.isdigit() and phase.name != str(keep):
+                remove_steps(phase)
+        with suppress(OSError):  # not empty
+            running.rmdir()
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,8 @@ class SweepSpec:
         every = tables.get("eval_every")
         eval_every = None if every is None else _values(every, (int,), where("", 0, "eval_every"), single=True)[0]
         seeds = _values(tables.get("seeds", [0]), (int,), where("", 0, "seeds"))
+        if is_kind(tables.get("seeds"), int):  # elsewhere a number of seeds
+            raise ValueError(f"{where('', 0, 'seeds')} is {seeds[0]}; give a list, such as [0, 1, 2] for three seeds")
         every_values = () if eval_every is None else (eval_every,)
         for key, least, most, values in (
             ("rounds", 1, MAX_COUNT, (rounds,)),
