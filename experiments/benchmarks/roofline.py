@@ -203,11 +203,10 @@ def mlps(nodes: int, batch: int = 8) -> Case:
     return network("gradient, MLP", nodes, "mlp", batch, (8, 8, 1), dense_flops((64, 64, 10), batch))
 
 
-def evaluation(nodes: int) -> Case:
-    """All test samples through every slot's MLP."""
+def evaluation(path: str, nodes: int, task: Any, macs: int, parameters: int, pixels: int) -> Case:
+    """All samples that are evaluated through every slot's network."""
 
     def make() -> tuple[Step, Any]:
-        task = tj.tasks.digits(nodes=nodes)
         params = jax.jit(jax.vmap(task.init))(jax.random.split(jax.random.key(0), nodes))
         judge = lambda model: task.evaluate(model)["loss"]
 
@@ -218,9 +217,9 @@ def evaluation(nodes: int) -> Case:
 
         return step, (params, jnp.zeros(nodes))
 
-    samples = len(tj.tasks.digits(nodes=nodes).subset.rows)
-    moved = nodes * 4810 + samples * 64
-    return Case("evaluation, MLP", f"{nodes} x {samples}", moved * FLOAT / 1e9, 2 * nodes * samples * 4736 / 1e9, make)
+    samples = len(task.subset.rows)
+    moved = nodes * parameters + samples * pixels
+    return Case(path, f"{nodes} x {samples}", moved * FLOAT / 1e9, 2 * nodes * samples * macs / 1e9, make)
 
 
 def rounds(path: str, size: str, algorithm: Any, task: Any, moved: int) -> Case:
@@ -297,7 +296,9 @@ def cases(accelerator: bool, quick: bool) -> Iterator[Case]:
         yield mlps(nodes)
         if nodes == 25 or accelerator:
             yield lenets(nodes)
-    yield evaluation(100)
+    yield evaluation("evaluation, MLP", 100, tj.tasks.digits(nodes=100), 4736, 4810, 64)
+    lenets_of_100 = images(100, "lenet", batch=8)[0]
+    yield evaluation("evaluation, LeNet", 100, lenets_of_100, LENET_MACS, LENET_PARAMETERS, 28 * 28)
     yield dsgd(1000, 50)
     yield dsgd(tall, 100)
     yield dsgd(tall, 100, noise=1.0)
