@@ -15,6 +15,7 @@ from typing import Self
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Int, Key
 
 from telejax.algorithms.base import Algorithm, copy_bytes
@@ -47,6 +48,10 @@ class RandomWalk(Algorithm):
         if self.graph is None:
             return self
         return replace(self, graph=walkable(self.graph, task.nodes))
+
+    def on_mesh(self, mesh: Mesh) -> Self:
+        """Itself: tokens read single rows of their graph and mix nothing."""
+        return self
 
     def slots(self, nodes: int) -> int:
         if self.tokens > nodes:

@@ -32,7 +32,7 @@ class SavedSteps:
         again: the same, computed anew: what the run itself has changed by the first step does not count.
 
     Raises:
-        ValueError: the folder is a file.
+        ValueError: the folder is a file, or holds a folder that is called as a step is and is none.
         OSError: the folder cannot be written, such as below a file.
     """
 
@@ -53,6 +53,11 @@ class SavedSteps:
             raise ValueError(f"checkpoint is {str(folder)!r}, which is a file; give a folder")
         if any(parent.is_file() for parent in self.folder.parents):
             raise OSError(f"checkpoint is {str(folder)!r}, which cannot be written below a file; give another folder")
+        if others := [step.name for step in steps_in(self.folder) if not _written(step)]:
+            raise ValueError(
+                f"checkpoint is {str(folder)!r}, whose folder {others[0]} is called as a checkpoint is and holds none; "
+                "move it elsewhere, or give another folder"
+            )
         self.last = 0
         """The step that was written or read last; 0 before."""
 
@@ -148,6 +153,8 @@ class SavedSteps:
         stamp = lambda one: words if isinstance(one, ocp.args.JsonSave) else np.array(words, np.uint32)
         arguments = {name: replace(one, item={"stamp": stamp(one), "part": one.item}) for name, one in parts.items()}
         try:
+            if (place := self.folder / f"{PREFIX}_{step}").exists() and not _written(place):
+                raise FileExistsError(f"{place.name} is there, which telejax did not write")
             self._manager.save(step, args=ocp.args.Composite(**arguments), force=True)
         except Exception as error:  # a full disk is an OSError, or one of several kinds that tensorstore raises
             kept = "nothing was saved before" if not self.last else f"round {self.last} is kept"
@@ -158,11 +165,21 @@ class SavedSteps:
         self.last = step
 
 
+def steps_in(folder: Path) -> list[Path]:
+    """What is called as a step is, in a folder that need not exist."""
+    return sorted(step for step in folder.glob(f"{PREFIX}_*") if re.fullmatch(rf"{PREFIX}_\d+", step.name))
+
+
+def _written(step: Path) -> bool:
+    """Whether telejax wrote it, and not the user."""
+    return (step / "identity").is_dir()
+
+
 def remove_steps(folder: Path) -> None:
     """Remove what was written to a folder, unfinished steps too, and the folder where nothing else is in it."""
-    for step in folder.glob(f"{PREFIX}_*"):
-        if re.fullmatch(rf"{PREFIX}_\d+(\.orbax-checkpoint-tmp.*)?", step.name):
-            shutil.rmtree(step, ignore_errors=True)
+    unfinished = folder.glob(f"{PREFIX}_*.orbax-checkpoint-tmp*")
+    for step in [*filter(_written, steps_in(folder)), *unfinished]:
+        shutil.rmtree(step, ignore_errors=True)
     for name in (LOCK, HOLDER):
         (folder / name).unlink(missing_ok=True)
     with suppress(OSError):

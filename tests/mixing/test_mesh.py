@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 
 import jax
 import numpy as np
@@ -40,6 +41,7 @@ star, dense = tj.topology.star(32), tj.topology.complete(32)
 methods = [dsgd(name) for name in ("ring", "one_peer_exponential", "torus:rows=4", star, dense)]
 methods.append(tj.teleportation(active=8, topology="ring", optimizer=momentum))
 methods.append(tj.all_reduce_sgd(optimizer=momentum))
+methods.append(tj.random_walk(tokens=8, topology="ring", optimizer=momentum))
 methods.append(dsgd("ou_equidyn"))  # partners drawn in every round
 methods.append(tj.joint_teleportation(active=(4, 8), topology="ring", optimizer=momentum))
 for method in methods:
@@ -126,6 +128,13 @@ def simulate(**options):
     task = tj.tasks.quadratic(nodes=9, dim=3)
     walk = tj.random_walk(tokens=3, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     return tj.simulate(walk, task, rounds=2, progress=False, **options)
+
+
+def test_tokens_walk_along_a_ring_on_a_mesh():
+    walk = tj.random_walk(tokens=3, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    run = partial(tj.simulate, walk, tj.tasks.quadratic(nodes=9, dim=3), rounds=5, eval_every=1, progress=False)
+    alone, meshed = (run(mesh=mesh).history for mesh in (None, Mesh(np.array(jax.devices()[:1]), ("a",))))
+    assert alone.equals(meshed)
 
 
 def test_wrong_meshes_are_refused():

@@ -154,6 +154,28 @@ def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     assert run(tmp_path / "disk").history.equals(whole.history)
 
 
+def test_a_folder_of_the_user_that_is_called_as_a_checkpoint_is_kept(tmp_path):
+    mine = tmp_path / "before" / "round_1" / "notes.txt"
+    run(tmp_path / "before")
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    for rounds in (0, 8):  # the run is finished, and goes on from an earlier step
+        if rounds:
+            shutil.rmtree(tmp_path / "before" / "round_12")
+        with pytest.raises(ValueError, match="whose folder round_1 is called as a checkpoint is and holds none; move"):
+            run(tmp_path / "before")
+    assert mine.read_text() == "mine"
+
+    def keep(rows):
+        folder = tmp_path / "meanwhile" / f"round_{rows['round'][0]}"
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / "loss.txt").write_text("mine")
+
+    with pytest.raises(OSError, match="cannot be written: round_4 is there, which telejax did not write"):
+        run(tmp_path / "meanwhile", on_evaluation=keep)
+    assert len(list((tmp_path / "meanwhile").rglob("loss.txt"))) == 2
+
+
 def test_an_unreadable_checkpoint_is_named(tmp_path):
     run(tmp_path)
     for file in (tmp_path / "round_12").rglob("*"):
