@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from telejax.backend.plain_numbers import is_plain_number
 from telejax.errors import check_name, short
 
 KINDS = (bool, int, float, str)
@@ -157,6 +158,8 @@ def read(kind: str, name: str, texts: Mapping[str, str], factory: Factory) -> di
 
 def _value(what: str, text: str, kinds: tuple[type, ...]) -> Any:
     for kind in kinds:
+        if kind in (int, float) and not is_plain_number(text):
+            continue
         try:
             return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
         except (KeyError, ValueError):

@@ -46,22 +46,22 @@ class Advise(Compiling):
 
     def run(self) -> int:
         from telejax.backend.sharding import check_platform
+        from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output, tell
         from telejax.cli.recorded import recorded
-        from telejax.results.files import check_free
         from telejax.studies.advice.advise import advise
         from telejax.studies.advice.site_file import read_sites
 
         check_platform()
         sites = read_sites(self.sites, argument="SITES.TOML")
-        check_free(self.out, self.force, argument="--out")
+        out = OutFolder(self.out, self.force)
         found = advise(sites, methods=self.methods or None, seeds=self.seeds, seed=self.seed, progress=self.progress)
         found.command.update(recorded(self))
         output = Output()
         output.print(found)
         output.say(found.sentence())
-        output.write(lambda: found.save(self.out, overwrite=self.force), self.out)
-        report = self.out / "report.html"
+        output.write(lambda: out.fill(found.save), out.path)
+        report = out.path / "report.html"
         if not output.lost:
             try:
                 found.report(report, language=self.language)
@@ -69,9 +69,9 @@ class Advise(Compiling):
                 tell(f"no report was written: {error}")
             except OSError as error:
                 output.failed = True
-                tell(f"no report was written: {error}; telejax report {self.out} writes it from the tables there")
+                tell(f"no report was written: {error}; telejax report {out.path} writes it from the tables there")
         names = ["table.csv", "history.parquet", "config.json", "advice.png", report.name]
-        output.print_written(self.out, names)
+        output.print_written(out.path, names)
         if found.recommended is None:
             tell(f"{self.sites}: no candidate reaches the aim, {found.shortfall()}")
             return 2

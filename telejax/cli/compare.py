@@ -57,13 +57,13 @@ class Compare(TaskOptions):
         return tuple(one.spec for one in registry.METHODS) if self.methods == ("all",) else self.methods
 
     def run(self) -> int:
+        from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output
         from telejax.cli.recorded import recorded
-        from telejax.results.files import check_free
         from telejax.studies.compare.compare import compare
         from telejax.studies.compare.scaling import scaling
 
-        check_free(self.out, self.force, argument="--out")
+        out = OutFolder(self.out, self.force)
         methods, (first, *more) = self.build_methods(), self.nodes
         asked: dict[str, Any] = {
             "rounds": self.rounds,
@@ -83,8 +83,8 @@ class Compare(TaskOptions):
         outcome.config.update(recorded(self))
         output = Output()
         output.print(outcome)
-        output.write(lambda: outcome.save(self.out, overwrite=self.force), self.out)
-        output.print_written(self.out, ["history.parquet", "config.json", "comparison.png", "scaling.png"])
+        output.write(lambda: out.fill(outcome.save), out.path)
+        output.print_written(out.path, ["history.parquet", "config.json", "comparison.png", "scaling.png"])
         if at_edge := outcome.at_edge():
             output.say(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         diverged = outcome.diverged()

@@ -44,27 +44,28 @@ class Network(Compiling):
             check_integer("--nodes", self.nodes, minimum=2, maximum=2**31 - 1)
 
     def run(self) -> int:
+        from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output
-        from telejax.results.files import check_free, new_folder, write_picture
+        from telejax.results.files import new_folder, write_picture
 
         made = self.build()
-        check_free(self.out, self.force, argument="--out")
+        out = OutFolder(self.out, self.force)
         measured = measure(made)
 
-        def write() -> None:
-            with new_folder(self.out, self.force, later=["network.png"]) as folder:
+        def write(path: Path, overwrite: bool) -> None:
+            with new_folder(path, overwrite, later=["network.png"]) as folder:
                 measured.table().write_csv(folder / "network.csv")
-            write_picture(self.out / "network.png", measured.picture, kept=["network.csv"])
+            write_picture(path / "network.png", measured.picture, kept=["network.csv"])
 
         output = Output()
-        output.write(write, self.out)  # before printing, for a reader such as head may end early
+        output.write(lambda: out.fill(write), out.path)  # before printing, for a reader such as head may end early
         title = f"{self.file.name}, {made.nodes:,} nodes"
         output.print(_parts_table(made, title))
         if measured.rows():
             output.print("")
             output.print(_numbers_table(measured))
             output.say(measured.sentence())
-        output.print_written(self.out, ["network.csv", "network.png"])
+        output.print_written(out.path, ["network.csv", "network.png"])
         return 1 if output.failed else 0
 
     def build(self) -> "network.Network":

@@ -44,13 +44,13 @@ class Search(TaskOptions):
     """Show progress bars."""
 
     def run(self) -> int:
+        from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output, tell
         from telejax.cli.recorded import recorded
         from telejax.errors import DivergenceError
-        from telejax.results.files import check_free
         from telejax.studies.search.search import search
 
-        check_free(self.out, self.force, argument="--out")
+        out = OutFolder(self.out, self.force)
         try:
             found = search(
                 self.build_task(self.nodes),
@@ -76,8 +76,8 @@ class Search(TaskOptions):
         output.say(found.sentence())
         if found.at_edge():
             output.say("Its step size is at the edge of the grid; widen --learning-rates")
-        output.write(lambda: found.save(self.out, overwrite=self.force), self.out)
-        output.print_written(self.out, ["table.csv", "history.parquet", "config.json", "search.png"])
+        output.write(lambda: out.fill(found.save), out.path)
+        output.print_written(out.path, ["table.csv", "history.parquet", "config.json", "search.png"])
         return 1 if output.failed else 0
 
     def check(self) -> None:

@@ -36,25 +36,26 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
         check_integer("--seed", self.seed, minimum=0)
 
     def run(self) -> int:
+        from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output
-        from telejax.results.files import check_free, new_folder, write_picture
+        from telejax.results.files import new_folder, write_picture
         from telejax.results.kept import tight_table
         from telejax.topology import NAMES, table
 
-        check_free(self.out, self.force, argument="--out")
+        out = OutFolder(self.out, self.force)
         names = self.names or tuple(NAMES)
         found = table(self.nodes, names, seed=self.seed)
         left_out = found.filter(found["note"].is_not_null()).select("topology", "note").rows()
         if self.names and left_out:  # asked for by name: an error, not a remark
             raise ValueError("; ".join(f"topology {name!r}: {note}" for name, note in left_out))
 
-        def write() -> None:
-            with new_folder(self.out, self.force, later=["topologies.png"]) as folder:
+        def write(path: Path, overwrite: bool) -> None:
+            with new_folder(path, overwrite, later=["topologies.png"]) as folder:
                 found.write_csv(folder / "topologies.csv")
-            write_picture(self.out / "topologies.png", lambda: self._sheet(names), kept=["topologies.csv"])
+            write_picture(path / "topologies.png", lambda: self._sheet(names), kept=["topologies.csv"])
 
         output = Output()
-        output.write(write, self.out)  # before printing, for a reader such as head may end early
+        output.write(lambda: out.fill(write), out.path)  # before printing, for a reader such as head may end early
         shown = tight_table(f"{self.nodes} nodes")
         columns = (
             "period",
@@ -78,7 +79,7 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
         )
         for name, note in left_out:
             output.say(f"{name} left out: {note}")
-        output.print_written(self.out, ["topologies.csv", "topologies.png"])
+        output.print_written(out.path, ["topologies.csv", "topologies.png"])
         return 1 if output.failed else 0
 
     def _sheet(self, names: tuple[str, ...]) -> bytes:

@@ -181,9 +181,10 @@ def as_split(name: str, inputs: ArrayLike, labels: ArrayLike) -> Split:
     if labels.max() > MAX_LABEL:
         raise ValueError(f"{name} has the label {labels.max()}; number the classes from 0, to {MAX_LABEL} at most")
     if inputs.dtype.kind not in "iu":
-        inputs = inputs.astype(np.float32)
+        with np.errstate(over="ignore"):
+            inputs = inputs.astype(np.float32)
         if not np.isfinite(inputs).all():
-            raise ValueError(f"{name} has inputs that are not finite; clean the data")
+            raise ValueError(f"{name} has inputs that are not finite in float32; clean the data, or scale them")
     return Split(inputs, labels.astype(np.int32))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
+from telejax.backend.plain_numbers import is_plain_number
 from telejax.errors import check_kind, check_name, check_number, is_kind, short
 from telejax.topology import base_graphs, classic, equitopo, random_graphs
 from telejax.topology.base import Topology
@@ -217,7 +218,7 @@ def _value(spec: str, text: str, kind: Any) -> int | float | str:
         if not text:
             raise ValueError(f"topology {spec!r} has the value ''; this parameter is a word, as in name:parameter=word")
         return text
-    for number in (int, float):
+    for number in (int, float) if is_plain_number(text) else ():
         try:
             return number(text)
         except ValueError:

@@ -135,6 +135,21 @@ def test_help_and_early_errors_answer_without_jax(arguments: list[str]) -> None:
     assert ("compare" in done.stdout and "usage" in done.stdout) == ("--help" in arguments)
 
 
+@pytest.mark.parametrize("value", ["1_0", "１０"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("topologies", "--nodes", "20", "--names", "torus:rows={}"),
+        ("compare", "--dataset", "quadratic", "--nodes", "12", "--methods", "fedavg:local_steps={}", "--active", "2"),
+    ],
+)
+def test_numbers_of_a_spec_are_in_plain_digits(command, value, tmp_path, capsys):
+    given = [part.format(value) for part in command]
+    assert main([*given, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert repr(value) in told and "=2" in told and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("value", ["1_0", "１２", "1_0.5", " 25"])
 def test_numbers_that_only_python_reads_are_refused(value, tmp_path, capsys):
     assert main(["compare", "--nodes", value, "--out", str(tmp_path / "out")]) == 2

@@ -141,6 +141,7 @@ def test_reading_a_pickle_runs_nothing(tmp_path):
         ((np.zeros((5, 2)), np.zeros(5)), None, {}, "labels of type float64"),
         ((np.zeros((5, 2)), np.full(5, -1)), None, {}, "from -1"),
         ((np.full((5, 2), np.nan), np.zeros(5, int)), None, {}, "not finite"),
+        ((np.full((5, 2), 1e39), np.zeros(5, int)), None, {}, "not finite in float32; clean the data, or scale them"),
         (None, (np.zeros((5, 3)), np.zeros(5, int)), {}, r"test has inputs of shape \(3,\)"),
         (None, (np.zeros((5, 2)), np.full(5, 7)), {}, "test has the label 7"),
         (None, None, {"validation": 5}, "validation is 5"),
