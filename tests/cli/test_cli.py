@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+import telejax as tj
 from telejax.cli import main
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
@@ -133,6 +135,14 @@ def test_help_and_early_errors_answer_without_jax(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == ("False 2" if "0" in arguments else "False 0")
     assert ("compare" in done.stdout and "usage" in done.stdout) == ("--help" in arguments)
+
+
+def test_the_package_runs_as_a_program():
+    run = partial(subprocess.run, capture_output=True, text=True, timeout=120)
+    version = run([sys.executable, "-m", "telejax", "--version"], check=True).stdout
+    assert version.strip() == tj.__version__
+    wrong = run([sys.executable, "-m", "telejax", "compare", "--nodes", "1_0"])
+    assert wrong.returncode == 2 and "plain digits" in wrong.stderr
 
 
 @pytest.mark.parametrize("value", ["1_0", "１０"])
