@@ -1,10 +1,19 @@
 """The folder that a command writes: checked before it computes, and another beside it where somebody came first."""
 
-from collections.abc import Callable
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from telejax.cli.output import tell
+
+PATIENCE = 60.0
+"""Seconds to wait for a command that writes."""
 
 
 class OutFolder:
@@ -26,18 +35,22 @@ class OutFolder:
         self._force, self._before = force, _seen(self.path)
 
     def fill(self, write: Callable[[Path, bool], Any]) -> None:
-        """``write(folder, overwrite)``, once more beside it if the folder is taken by now."""
-        if _seen(self.path) != self._before:
-            self._move()
-        try:
-            write(self.path, self._force)
-        except FileExistsError:  # in this very moment
-            self._move()
-            write(self.path, self._force)
+        """``write(folder, overwrite)``, or beside it if the folder is taken by now; one command after another."""
+        with _one_at_a_time(self.path):
+            if _seen(self.path) != self._before:
+                self._move()
+            while True:
+                try:
+                    write(self.path, self._force)
+                    return
+                except FileExistsError:  # in this very moment
+                    if not os.path.lexists(self.path):
+                        raise
+                    self._move()
 
     def _move(self) -> None:
         taken, number = self.path, 2
-        while self.path.exists():
+        while os.path.lexists(self.path):
             self.path, number = taken.with_name(f"{taken.name}-{number}"), number + 1
         self._force = False
         tell(f"{str(taken)!r} has changed since this command began; what it found goes to {str(self.path)!r}")
@@ -46,7 +59,20 @@ class OutFolder:
 def _seen(folder: Path) -> tuple[int, int] | None:
     """What tells a folder, as it is now, from another and from itself with other files; None where there is none."""
     try:
-        about = folder.stat()
+        about = folder.lstat()
     except OSError:
         return None
     return about.st_ino, about.st_mtime_ns
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Alone among the commands of this user on this machine that write here, as far as its temporary folder can say."""
+    name = hashlib.sha256(os.fsencode(f"{Path.home()} {folder.resolve()}")).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"telejax-{name}.lock", timeout=PATIENCE)
+    with suppress(OSError, Timeout):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -68,6 +68,9 @@ class Output:
     def print_written(self, folder: Path, names: Sequence[str]) -> None:
         """Print which of these files there are, unless what was to be written is lost."""
         written = [name for name in names if (folder / name).is_file()]
+        if not written and not self.lost:
+            self.failed = True
+            tell(f"{str(folder)!r} was removed since it was written; what is printed is all that is kept")
         if written and not self.lost:
             listed = " and ".join([", ".join(written[:-1]), written[-1]] if written[1:] else written)
             self.print(f"Written: {folder}/{listed}", soft_wrap=True)

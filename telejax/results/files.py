@@ -75,7 +75,12 @@ class new_folder:
         """Move the folder before aside, the new one in, and only then remove the one before."""
         check_free(self.path, self.overwrite)
         if not self.target.exists():
-            self.aside.rename(self.target)
+            try:
+                self.aside.rename(self.target)
+            except OSError as error:
+                if self.target.exists():  # since the line before
+                    raise FileExistsError(f"path is {str(self.path)!r}, which exists by now; choose another") from error
+                raise
             return
         before = Path(tempfile.mkdtemp(prefix=f".{self.target.name}-", dir=self.target.parent))  # no longer than aside
         before.rmdir()
@@ -207,9 +212,10 @@ def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) ->
     try:
         atomic_write(file, lambda aside: aside.write_bytes(draw()))
     except Exception as error:
+        there = [name for name in kept if (file.parent / name).is_file()]
+        which = f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'}" if there else "nothing is"
         warnings.warn(
-            f"{file.name} was not written ({type(error).__name__}: {error}); "
-            f"{' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} kept in {str(file.parent)!r}",
+            f"{file.name} was not written ({type(error).__name__}: {error}); {which} kept in {str(file.parent)!r}",
             stacklevel=3,
         )
 

@@ -8,15 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-import polars as pl
-import polars.selectors as cs
 from jax.sharding import Mesh
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.memory import tree_bytes
 from telejax.backend.precision import products_in
 from telejax.backend.sharding import slot_mesh
-from telejax.errors import DivergenceError, is_kind
+from telejax.errors import is_kind
 from telejax.mixing.accounting import sent
 from telejax.mixing.forms import Mixing
 from telejax.mixing.mix import neighbours
@@ -24,6 +22,7 @@ from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
 from telejax.simulation.checkpoint import Checkpoints
+from telejax.simulation.divergence import divergence
 from telejax.simulation.fingerprint import fingerprint
 from telejax.simulation.loop import OnEvaluation, Stopping, run_rounds
 from telejax.simulation.metrics import directions
@@ -210,7 +209,7 @@ def _finished(
     table = None if profiler is None else profiler.table
     result = Result(recorder.table(), config, recorder.params, final, recorder.progress(), table)
     if recorder.all_diverged:
-        raise _divergence(algorithm, recorder.round, recorder.start, result)
+        raise divergence(algorithm.name, recorder.round, recorder.start, result)
     return result
 
 
@@ -218,22 +217,6 @@ def _asked(given: Mapping[str, object]) -> dict[str, object]:
     """The arguments of :func:`simulate` that differ from their defaults."""
     parameters = inspect.signature(simulate).parameters
     return {name: value for name, value in given.items() if value is not parameters[name].default}
-
-
-def _divergence(algorithm: Algorithm, round: int, start: int, result: Result) -> DivergenceError:
-    """The error that every run has diverged by this round, or was not finite where it started."""
-    rates = ", ".join(f"{rate:g}" for rate in result.learning_rates if rate) or "as in its optimizer"
-    if round == start:
-        where = "the parameters of task.init or the data of task.evaluate" if start == 0 else "the given state"
-        floats = result.history.select(cs.float()).select(pl.all().is_finite().fill_null(True).all())
-        columns = [name for name, finite in floats.row(0, named=True).items() if not finite]
-        why = (
-            f"{algorithm.name} starts with values that are not finite in {', '.join(columns)}; look for nan and inf in "
-            f"{where}, or in the metric of this name"
-        )
-    else:
-        why = f"{algorithm.name} diverged by round {round} with step size {rates}; try a smaller one"
-    return DivergenceError(f"{why}; the history so far is in the result of this error", result)
 
 
 def simulate_batch(

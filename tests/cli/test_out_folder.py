@@ -1,11 +1,14 @@
 """What a command found is never lost to what came into its folder meanwhile, nor that to the command."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from telejax.cli import main
 from telejax.cli.out_folder import OutFolder
+from telejax.cli.output import Output
 from telejax.results.files import MARKER, new_folder
 
 
@@ -64,6 +67,49 @@ def test_who_comes_in_the_last_moment_stays_too(tmp_path: Path) -> None:
 
     out.fill(late)
     assert written == ["out", "out-2"] and (tmp_path / "out" / "table.csv").read_text() == "another's"
+
+
+def test_a_link_to_nothing_is_walked_around(tmp_path: Path) -> None:
+    out = OutFolder(tmp_path / "out", force=False)
+    (tmp_path / "out").symlink_to(tmp_path / "missing")
+    out.fill(save)
+    assert (tmp_path / "out-2" / "table.csv").is_file() and not (tmp_path / "missing").exists()
+
+
+AT_ONCE = """
+import sys, time
+from pathlib import Path
+from telejax.cli.out_folder import OutFolder
+from telejax.results.files import new_folder
+folder, mine = Path(sys.argv[1]), sys.argv[2]
+out = OutFolder(folder / "out", force=True)
+(folder / f"ready {mine}").touch()
+while len([*folder.glob("ready*")]) < 3:
+    time.sleep(0.001)
+
+def save(path, overwrite):
+    with new_folder(path, overwrite, later=["picture"]) as aside:
+        (aside / "table.csv").write_text(mine)
+    time.sleep(0.05)
+    (path / "picture").write_text(mine)
+
+out.fill(save)
+"""
+
+
+def test_three_commands_that_end_in_one_moment_keep_their_results(tmp_path: Path) -> None:
+    run = lambda name: subprocess.Popen([sys.executable, "-c", AT_ONCE, str(tmp_path), name], stderr=subprocess.PIPE)
+    for process in [run(name) for name in "abc"]:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    found = [[(folder / name).read_text() for name in ("table.csv", "picture")] for folder in tmp_path.glob("out*")]
+    assert sorted(found) == [["a", "a"], ["b", "b"], ["c", "c"]]
+
+
+def test_a_folder_that_is_removed_meanwhile_is_told(tmp_path: Path, capsys) -> None:
+    output = Output()
+    output.print_written(tmp_path / "gone", ["table.csv"])
+    assert output.failed and "gone' was removed since it was written" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_folder_that_is_as_it_was_is_replaced(tmp_path: Path) -> None:

@@ -235,11 +235,14 @@ def test_a_picture_that_fails_is_a_warning(tmp_path: Path) -> None:
     def draw() -> bytes:
         raise ValueError("no such backend")
 
+    with pytest.warns(UserWarning, match="; nothing is kept in"):
+        write_picture(tmp_path / "p.png", draw, kept=["a", "b"])
+    (tmp_path / "a").touch(), (tmp_path / "b").touch()
     with pytest.warns(UserWarning, match=r"p.png was not written \(ValueError: no such backend\); a and b are kept in"):
         write_picture(tmp_path / "p.png", draw, kept=["a", "b"])
     with pytest.warns(UserWarning, match="; a is kept in"):
         write_picture(tmp_path / "p.png", draw, kept=["a"])
-    assert (tmp_path / "p.png").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "p.png").read_text() == "old" and len(list(tmp_path.iterdir())) == 3
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_picture(tmp_path / "p.png", lambda: b"new", kept=["a"])

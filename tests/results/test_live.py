@@ -182,6 +182,17 @@ def test_another_record_than_that_of_the_state_is_named(film):
     assert more.animate().timeline.equals(first.animate().timeline)
 
 
+@pytest.mark.parametrize("asked", [{"record": 3}, {"load": True}])
+def test_what_a_state_keeps_is_asked_for_again(asked):
+    (name,) = asked
+    given = {**RUN, "network": tj.Network(loss=0.1)}
+    kept, plain = (tj.simulate(TELEPORTATION, TASK, **given, **more) for more in (asked, {}))
+    with pytest.raises(ValueError, match=f"state is of a run with {name}=, give it again"):
+        tj.simulate(TELEPORTATION, TASK, state=kept, **given)
+    with pytest.raises(ValueError, match=f"state is of a run without {name}=, leave it out"):
+        tj.simulate(TELEPORTATION, TASK, state=plain, **given, **asked)
+
+
 def test_a_run_that_goes_on_shows_the_messages_of_the_recorded_rounds():
     dsgd, task = (
         tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD),

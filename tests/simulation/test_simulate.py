@@ -129,6 +129,14 @@ def test_divergence_of_every_run_is_an_error_that_keeps_the_history() -> None:
     assert loss == pytest.approx(history["loss"][-2], rel=1e-5)
 
 
+def test_a_metric_of_ones_own_that_is_not_finite_is_named() -> None:
+    late = lambda models, judged, state, task, groups: jnp.where(state.round >= 10, jnp.nan, 1.0)[None]
+    told = r"has values that are not finite in correlation by round 10, but a finite loss; look .* in the metric"
+    with pytest.raises(tj.DivergenceError, match=told) as caught:
+        run(rounds=20, eval_every=5, metrics=[tj.Metric("correlation", late)])
+    assert caught.value.result.history["loss"].is_finite().all()
+
+
 @pytest.mark.slow
 def test_one_diverged_run_does_not_stop_the_others() -> None:
     result = run(rounds=200, eval_every=20, tune=[0.1, 50.0], seeds=2)
