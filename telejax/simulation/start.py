@@ -54,9 +54,7 @@ class StartingPoint:
         if expected.spent is None:
             given = replace(given, spent=None)
         for name, kept in (("load", "node"), ("record", "common")):
-            before, now = (
-                world is not None and name in getattr(world, kept) for world in (given.world, expected.world)
-            )
+            before, now = (name in getattr(world, kept, ()) for world in (given.world, expected.world))
             if before != now:
                 how = f"with {name}=, give it again" if before else f"without {name}=, leave it out"
                 raise ValueError(f"state is of a run {how}, or give a state of another run")
