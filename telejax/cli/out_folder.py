@@ -32,12 +32,12 @@ class OutFolder:
         target = check_free(out, force, argument="--out")
         self.path = target if ".." in out.parts else out
         """Where the files are, or will be."""
-        self._force, self._before = force, _seen(self.path)
+        self._force, self._before = force, seen(self.path)
 
     def fill(self, write: Callable[[Path, bool], Any]) -> None:
         """``write(folder, overwrite)``, or beside it if the folder is taken by now; one command after another."""
-        with _one_at_a_time(self.path):
-            if _seen(self.path) != self._before:
+        with one_at_a_time(self.path):
+            if seen(self.path) != self._before:
                 self._move()
             while True:
                 try:
@@ -56,7 +56,7 @@ class OutFolder:
         tell(f"{str(taken)!r} has changed since this command began; what it found goes to {str(self.path)!r}")
 
 
-def _seen(folder: Path) -> tuple[int, int] | None:
+def seen(folder: Path) -> tuple[int, int] | None:
     """What tells a folder, as it is now, from another and from itself with other files; None where there is none."""
     try:
         about = folder.lstat()
@@ -66,7 +66,7 @@ def _seen(folder: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
+def one_at_a_time(folder: Path) -> Iterator[None]:
     """Alone among the commands of this user on this machine that write here, as far as its temporary folder can say."""
     name = hashlib.sha256(os.fsencode(f"{Path.home()} {folder.resolve()}")).hexdigest()[:16]
     lock = FileLock(Path(tempfile.gettempdir()) / f"telejax-{name}.lock", timeout=PATIENCE)

@@ -31,6 +31,7 @@ class Report(Command):
         return "nothing was written"
 
     def run(self) -> int:
+        from telejax.cli.out_folder import one_at_a_time, seen
         from telejax.cli.output import Output
         from telejax.results.files import write_file
         from telejax.results.report.folder import read_folder
@@ -39,6 +40,7 @@ class Report(Command):
 
         check_installed()
         file = check_file(self.folder / "report.html" if self.out is None else self.out, self.force, argument="--out")
+        before = seen(self.folder)
         subject = read_folder(str(self.folder), argument="FOLDER")
         try:
             text = render(subject, Words(self.language))
@@ -47,7 +49,10 @@ class Report(Command):
                 f"FOLDER is {str(self.folder)!r}, of which no report can be made ({error!r}); run the command that "
                 "wrote it again"
             ) from error
-        write_file(file, text.encode())
+        with one_at_a_time(self.folder):
+            if seen(self.folder) != before:
+                raise ValueError(f"FOLDER is {str(self.folder)!r}, which changed while it was read; run this again")
+            write_file(file, text.encode())
         output = Output()
         output.print(f"Written: {file}", soft_wrap=True)
         return 1 if output.failed else 0

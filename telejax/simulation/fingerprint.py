@@ -108,6 +108,8 @@ def _walk(
     if not strict and (id(value) in met or len(above) > DEEPEST):
         return [(name, full_name(value if hasattr(value, "__qualname__") else type(value)))]
     parts = _parts(value)
+    if not strict and parts is None and _is_opaque(value):
+        parts = _slots(value) or None
     if not strict and parts is not None and not isinstance(value, Mapping | list | tuple | set | frozenset):
         met[id(value)] = value
     join, inside = f"{name}." if name else "", (*above, id(value))
@@ -128,10 +130,21 @@ def _code_of(value: object) -> list[tuple[str, object]]:
         return []
     apart = isinstance(value, Mapping | list | tuple | set | frozenset) or _parts(value) is None
     also = dict(vars(value)) if apart and hasattr(value, "__dict__") else {}  # of a subclass of list or float
-    slots = [(one, str(name)) for one in type(value).__mro__ for name in np.atleast_1d(vars(one).get("__slots__", ()))]
     if not dataclasses.is_dataclass(value):
-        also |= {name: getattr(value, _stored_as(name, one), None) for one, name in slots}
+        also |= dict(_slots(value))
     return [("class", type(value)), *also.items()]
+
+
+def _slots(value: object) -> list[tuple[str, object]]:
+    """What an object keeps in ``__slots__``."""
+    named = [(one, str(name)) for one in type(value).__mro__ for name in np.atleast_1d(vars(one).get("__slots__", ()))]
+    return [(name, getattr(value, _stored_as(name, one), None)) for one, name in named]
+
+
+def _is_opaque(value: object) -> bool:
+    """Whether an object says nothing of itself but where it is, another place in every process."""
+    simple = _is_leaf(value) or isinstance(value, type | types.ModuleType | types.BuiltinFunctionType)
+    return not simple and " at 0x" in repr(value)
 
 
 def _stored_as(name: str, kind: type) -> str:

@@ -61,6 +61,26 @@ def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, caps
     assert not (out / "report.html").exists()
 
 
+def test_a_folder_that_is_replaced_while_it_is_read_gets_no_report_of_what_was_there(
+    compared: Path, capsys, monkeypatch
+) -> None:
+    from telejax.results.report import page
+
+    whole = page.render
+
+    def meanwhile(*arguments, **options):
+        text = whole(*arguments, **options)
+        (compared / "another.parquet").write_bytes(b"new")
+        return text
+
+    with monkeypatch.context() as patch:
+        patch.setattr(page, "render", meanwhile)
+        assert report(compared) == 2
+    assert "changed while it was read; run this again" in " ".join(capsys.readouterr().err.split())
+    assert not (compared / "report.html").exists()
+    assert report(compared) == 0
+
+
 @pytest.mark.slow
 def test_a_search_a_sweep_and_a_result_have_reports(tmp_path: Path, capsys) -> None:
     import optax

@@ -198,6 +198,32 @@ def test_the_objective_of_a_search_is_that_of_its_table(found):
     assert [row["learning_rate"] for row in rows] == found.table["learning_rate"].to_list()
 
 
+def test_what_was_called_can_be_called_again():
+    task, methods = tj.tasks.quadratic(nodes=8, dim=4), [tj.random_walk(optimizer=SGD)]
+    given = {"rounds": 4, "eval_every": 2, "tune": [0.05, 0.1], "seeds": 3, "tune_seeds": 1, "seed": 5, "target": 3.0}
+    names = {"tj": tj, "methods": methods, "task": task, "optimizer": SGD}
+    names["make_task"] = lambda nodes: tj.tasks.quadratic(nodes=nodes, dim=4)
+    whole = {
+        "comparison": tj.compare(methods, task, **given, progress=False),
+        "scaling": tj.scaling(methods, names["make_task"], [5, 8], **given, progress=False),
+        "found": tj.search(
+            task,
+            "ring",
+            optimizer=SGD,
+            rounds=8,
+            candidates=[1, 4],
+            state_travels=False,
+            seeds=2,
+            eval_every=4,
+            tune=[0.05],
+            progress=False,
+        ),
+    }
+    for name, before in whole.items():
+        exec(before._subject().code, names)
+        assert names[name].config == before.config, name
+
+
 def test_a_sweep_can_be_run_again_from_its_report(tmp_path):
     from telejax.studies.sweep.spec import SweepSpec, canonical
 

@@ -116,6 +116,10 @@ OBJECTS = {
         "type('Settings', (), {'pull': [2.0], '__module__': 'users_own'})",
     ),
     "a namespace of a class": ("holding(argparse.Namespace(w=2.0))", "holding(argparse.Namespace(w=2.5))"),
+    "a spline": (
+        "scipy.interpolate.CubicSpline([0, 1, 2], [0, 1, 2])",
+        "scipy.interpolate.CubicSpline([0, 1, 2], [0, 1, 3])",
+    ),
     "a sparse matrix of a class": ("holding(scipy.sparse.eye(3))", "holding(2 * scipy.sparse.eye(3))"),
     "the rule of a derivative of a class": ("holding(with_rule(1.0))", "holding(with_rule(2.0))"),
     "a static method with a rule": ("holding(staticmethod(with_rule(1.0)))", "holding(staticmethod(with_rule(2.0)))"),
@@ -140,7 +144,7 @@ OBJECTS = {
 }
 OWN = """
 import argparse, collections, dataclasses, enum, functools, math, types
-import jax, jax.numpy as jnp, networkx as nx, numpy as np, optax, polars as pl, scipy.sparse
+import jax, jax.numpy as jnp, networkx as nx, numpy as np, optax, polars as pl, scipy.interpolate, scipy.sparse
 
 class Kind(enum.Enum):
     FAST = 1

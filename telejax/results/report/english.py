@@ -118,7 +118,7 @@ ENGLISH = {
     "doubt_edge": "The best step size is the smallest or largest that was tried, so a wider grid may do better: {names}.",
     "doubt_every": "It was measured every {every} rounds only, so rounds to the target are no finer than that.",
     "doubt_time": "Times are simulated seconds of a modelled network, not measured ones.",
-    "doubt_no_validation": "Step sizes were chosen by the training loss at the end of the same runs that are shown, as the task holds nothing out.",
+    "doubt_no_validation": "Step sizes were chosen by the training loss at the end of runs that are shown, as the task holds nothing out.",
     "doubt_many": "Of {count} lines the best {shown} are drawn; the tables have all.",
     "doubt_one_task": "It is one task with one way of spreading the data. Other data, models or networks may give another order.",
     # What was run

@@ -225,10 +225,17 @@ def _code_of_comparison(config: dict[str, Any], runs: pl.DataFrame) -> str:
         f"seeds={config.get('seeds')}",
         f"seed={config.get('seed')}",
     ]
+    if config.get("tune_seeds") not in (None, config.get("seeds")):
+        arguments.append(f"tune_seeds={config['tune_seeds']}")
+    if (target := (config.get("target") or {}).get("value")) is not None:
+        arguments.append(f"target={target}")
     if config.get("network"):
         arguments.append("network=network")
     names = ", ".join(runs["method"].unique(maintain_order=True))
     made = f"# task: {config.get('title', '')}\n# methods: {names}\n"
+    if "sizes" in config:
+        call = _call("tj.scaling", ["methods", "make_task", f"nodes={config.get('nodes')}", *arguments])
+        return f"import telejax as tj\n\n{made}scaling = {call}"
     return f"import telejax as tj\n\n{made}comparison = {_call('tj.compare', ['methods', 'task', *arguments])}"
 
 
@@ -246,6 +253,12 @@ def _code_of_search(config: dict[str, Any]) -> str:
         f"seed={seeds[0]}",
         f"seeds={len(seeds)}",
     ]
+    if tried := sorted({count for one in config.get("passes") or [] for count in one}):
+        arguments.insert(2, f"candidates={tried}")
+    if config.get("eval_every") is not None:
+        arguments.append(f"eval_every={config['eval_every']}")
+    if config.get("state_travels") is False:
+        arguments.append("state_travels=False")
     made = f"# task: {config.get('task')}, {config.get('nodes')} nodes\n# optimizer: {config.get('optimizer')}\n"
     return f"import telejax as tj\n\n{made}found = {_call('tj.search', ['task', *arguments])}"
 

@@ -120,6 +120,8 @@ def search(
         "objective": objective,
         "tolerance": tolerance,
         "seeds": runs[0].seeds,
+        "eval_every": eval_every,
+        "state_travels": state_travels,
         "passes": split,
         "skipped": skipped,
     }
