@@ -126,10 +126,13 @@ def search(
         "skipped": skipped,
     }
     if not any(finite):
-        tried = ", ".join(f"{rate:g}" for rate in runs[0].learning_rates if rate) or "that of the given optimizer"
-        told = f"all candidates {chosen} diverged; step sizes tried: {tried}; try smaller ones"
-        raise DivergenceError(told, histories)
+        raise DivergenceError(_all_diverged(chosen, runs[0].learning_rates), histories)
     return SearchResult(aggregate(histories, runs[0].tuned_columns), histories, sum(run.rounds for run in runs), config)
+
+
+def _all_diverged(candidates: Sequence[int], learning_rates: Sequence[float]) -> str:
+    tried = ", ".join(f"{rate:g}" for rate in learning_rates if rate) or "that of the given optimizer"
+    return f"all candidates {list(candidates)} diverged; step sizes tried: {tried}; try smaller ones"
 
 
 def _checked_budget(
