@@ -79,6 +79,11 @@ def without(found: Mapping[str, Plain], roots: Collection[str]) -> dict[str, Pla
     return {name: value for name, value in found.items() if not any(f"{name}.".startswith(f"{one}.") for one in roots)}
 
 
+def described(network: object) -> dict[str, Plain] | None:
+    """What a network has, in plain values; None for an ideal one."""
+    return None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
+
+
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:
     """What differs between two fingerprints, in words; empty where nothing does.
 

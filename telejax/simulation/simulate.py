@@ -23,7 +23,7 @@ from telejax.results.result import Result
 from telejax.simulation import arguments as checks
 from telejax.simulation.checkpoint import Checkpoints
 from telejax.simulation.divergence import divergence
-from telejax.simulation.fingerprint import fingerprint
+from telejax.simulation.fingerprint import described, fingerprint
 from telejax.simulation.loop import OnEvaluation, Stopping, run_rounds
 from telejax.simulation.metrics import directions
 from telejax.simulation.profile import Profiler, check_profile
@@ -167,7 +167,7 @@ def simulate(
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity)
     with products_in(precision):
         final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
-    return _finished(run.recorder, algorithm, config | run.recorder.cost.sizes, final, profiler, record)
+    return _finished(run.recorder, algorithm, config | _given(network, until), final, profiler, record)
 
 
 MOST_PAIRS = 100_000
@@ -203,6 +203,7 @@ def _finished(
     record: int | None,
 ) -> Result:
     """The result of a run, or the error that holds it where all runs have diverged."""
+    config = config | recorder.cost.sizes
     if record is not None:
         recorded = int(np.ravel(final.world.common["recorded"])[0])  # since the record began, in an earlier run maybe
         config["gossip"] = gossip_of(algorithm, config["nodes"], recorder.round - recorded, min(record, recorded))
@@ -211,6 +212,12 @@ def _finished(
     if recorder.all_diverged:
         raise divergence(algorithm.name, recorder.round, recorder.start, result)
     return result
+
+
+def _given(network: Network | None, until: tuple[str, float] | None) -> dict[str, Any]:
+    """What of these there is, in plain values."""
+    told = {"network": described(network), "until": None if until is None else list(until)}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _asked(given: Mapping[str, object]) -> dict[str, object]:

@@ -224,13 +224,26 @@ def test_what_was_called_can_be_called_again():
         assert names[name].config == before.config, name
 
 
-def test_a_sweep_can_be_run_again_from_its_report(tmp_path):
+def test_one_simulation_tells_its_network_and_its_call():
+    network = tj.Network(loss=0.1)
+    walk, task = tj.random_walk(optimizer=SGD), tj.tasks.quadratic(nodes=8, dim=4)
+    run = tj.simulate(walk, task, rounds=4, network=network, until=("loss", 1e9), progress=False)
+    page, names = run.report(), {"tj": tj, "algorithm": walk, "task": task, "network": network}
+    assert "loss 0.1" in page and "ideal: nothing is lost" not in page
+    exec(run._subject().code, names)
+    assert names["result"].history.equals(run.history)
+    ideal = tj.simulate(walk, task, rounds=1, progress=False)
+    assert "ideal: nothing is lost" in ideal.report() and "network" not in ideal._subject().code
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [5]])
+def test_a_sweep_can_be_run_again_from_its_report(tmp_path, seeds):
     from telejax.studies.sweep.spec import SweepSpec, canonical
 
     (tmp_path / "net.toml").write_text("[network]\nloss = 0.1\n")
     spec = {
         "rounds": 4,
-        "seeds": [0, 1],
+        "seeds": seeds,
         "task": {"name": "quadratic", "nodes": 8, "noise": [0.1, 1.0]},
         "method": [{"name": "teleportation", "topology": "ring", "active": [2, 4]}, {"name": "random_walk"}],
         "optimizer": {"name": "sgd", "learning_rate": [0.05, 0.1]},

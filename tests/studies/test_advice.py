@@ -89,6 +89,14 @@ def test_what_nothing_reaches_has_a_nearest():
     assert late.recommended is None and late.nearest == "served" and late.table["misses"][0].to_list() == ["hours"]
 
 
+def test_runs_that_were_cut_are_whole_for_a_higher_aim():
+    cut = FAST.until(20, FAST)
+    low, high = advice.Aim(accuracy=0.9), advice.Aim(accuracy=0.915)
+    assert cut.rounds == [10, 20] and cut.reaching(low) is cut and cut.reached(high) is None
+    assert cut.reaching(high) is FAST and FAST.reaching(high) is FAST
+    assert decide([ALONE, cut.reaching(high)], high, None).recommended == "fast"
+
+
 def test_the_pareto_front_holds_what_nothing_beats_in_everything():
     beaten = outcome("beaten", "together", (0.1, 0.85, 0.91, 0.92, 0.92), seconds=2.0, gigabytes=6.0)
     table = decide([*ALL, beaten], advice.Aim(accuracy=0.9), PRICES).table

@@ -166,6 +166,10 @@ BAD = {
         lambda: tj.theory.optimal_active(QUADRATIC, rounds=3, objective="slots", learning_rates=[]),
         "learning_rates is empty",
     ),
+    "rates that diverge": (
+        lambda: tj.theory.optimal_active(QUADRATIC, rounds=2000, objective="slots", learning_rates=[50.0]),
+        "learning_rates is 50, with which the loss of every candidate diverges",
+    ),
     "a task for the bound": (lambda: tj.theory.optimal_active(QUADRATIC, nodes=4, rounds=3), "problem is"),
     "no nodes": (
         lambda: tj.theory.optimal_active(tj.theory.measure(QUADRATIC), rounds=3),

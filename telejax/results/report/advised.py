@@ -216,7 +216,7 @@ def _wrong(advice: Row, row: Row, words: Words) -> dict[str, Any]:
     """What becomes of the recommended when things go wrong, the worst first."""
     stress = advice["stress"]
     if not stress:
-        return {"answer": words("wrong_nothing"), "more": []}
+        return {"answer": words("wrong_nothing" if row["kind"] == "alone" else "wrong_unknown"), "more": []}
     ordered = sorted(stress.items(), key=lambda one: one[1]["accuracy"])
     told = []
     for name, one in ordered:

@@ -180,6 +180,7 @@ ENGLISH = {
     "cost_load": "The busiest site sends and receives {value}.",
     "cost_other": "For comparison, {name}: {value}.",
     "wrong_nothing": "Nothing that training together would add",
+    "wrong_unknown": "Not simulated for this choice",
     "wrong_away": "A fifth more sites away",
     "wrong_lying": "One site of twenty sends wrong models",
     "wrong_lost": "A tenth of the messages lost",

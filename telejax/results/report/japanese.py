@@ -180,6 +180,7 @@ JAPANESE = {
     "cost_load": "最も負荷の高い拠点の送受信量は {value} です。",
     "cost_other": "参考：{name} の場合は {value}。",
     "wrong_nothing": "共同学習に伴う新たなリスクはありません",
+    "wrong_unknown": "この選択についてはシミュレーションしていません",
     "wrong_away": "離脱する拠点が 2 割増えた場合",
     "wrong_lying": "20 拠点に 1 拠点が誤ったモデルを送る場合",
     "wrong_lost": "通信の 1 割が失われる場合",

@@ -279,7 +279,9 @@ def _code_of_sweep(spec: dict[str, Any]) -> str:
     text = []
     for place, entries in tables.items():
         head = "[[method]]" if place.startswith("methods.") else f"[{place}]"
-        told = [f"{key} = {json.dumps(one[0] if len(one) == 1 else one)}" for key, one in entries.items()]
+        told = [
+            f"{key} = {json.dumps(one[0] if len(one) == 1 and key != 'seeds' else one)}" for key, one in entries.items()
+        ]
         text.append("\n".join([*([head] if place else []), *told]))
     return "\n\n".join(["# telejax sweep spec.toml --out FOLDER", *(one for one in text if one)]) if spec else ""
 
@@ -292,6 +294,9 @@ def networks(spec: dict[str, Any]) -> list[str]:
 
 def _code_of_result(config: dict[str, Any]) -> str:
     given = [f"{name}={config[name]}" for name in ("eval_every", "seeds", "tune") if config.get(name) is not None]
+    given += [f"until={tuple(config['until'])}"] if config.get("until") else []
+    given += [f"precision={config['precision']!r}"] if config.get("precision") else []
+    given += ["network=network"] if config.get("network") else []
     arguments = [*_budget(config), *given]
     told = {name: config.get(name) for name in ("task", "nodes", "algorithm", "slots", "optimizer")}
     made = "".join(f"# {name}: {value}\n" for name, value in told.items() if value is not None)

@@ -97,8 +97,9 @@ class Advice(Kept):
             check_kind("prices", prices, Prices, "give telejax.advice.Prices(...)")
         known = self.trials.sites.prices if prices is None else prices
         sites = replace(self.trials.sites, aim=aim, prices=known)
-        decision = decide(self.outcomes, aim, known)
-        return replace(self, trials=Trials(sites), decision=decision, pilot=None, stress={})
+        outcomes = [one.reaching(aim) for one in self.outcomes]
+        decision = decide(outcomes, aim, known)
+        return replace(self, trials=Trials(sites), outcomes=outcomes, decision=decision, pilot=None, stress={})
 
     def check(self, seeds: int = 10) -> pl.DataFrame:
         """What is recommended, simulated anew with seeds that had no part in it.

@@ -72,6 +72,8 @@ class Outcome:
     """What it takes to bring the last models to the sites that hold none."""
     sites_scale: float = 1.0
     """All sites by those that were simulated."""
+    whole: "Outcome | None" = None
+    """The runs to their end, of which these are the first rounds."""
 
     @property
     def rounds(self) -> list[int]:
@@ -101,7 +103,11 @@ class Outcome:
     def until(self, round: int, exact: "Outcome") -> "Outcome":
         """The same runs until a round, with the load of another outcome, of the same runs, that ended there."""
         history = self.history.filter(pl.col("round") <= round)
-        return replace(self, history=history, load=exact.load, load_mean=exact.load_mean)
+        return replace(self, history=history, load=exact.load, load_mean=exact.load_mean, whole=self)
+
+    def reaching(self, aim: Aim) -> "Outcome":
+        """These runs, to their end where they were cut before they reach another aim."""
+        return self if self.whole is None or self.reached(aim) is not None else self.whole
 
     def costs(self, at: dict[str, Any], aim: Aim, prices: Prices | None) -> dict[str, float | None]:
         """What it takes by then: hours, gigabytes in all and of the busiest site, money or energy."""

@@ -11,7 +11,7 @@ from telejax.errors import DivergenceError, check_integer, check_list, check_tar
 from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation.arguments import check_algorithm, check_network
-from telejax.simulation.fingerprint import fingerprint
+from telejax.simulation.fingerprint import described
 from telejax.simulation.simulate import Study, simulate
 from telejax.simulation.spending import privacy_of
 from telejax.simulation.task_checks import check_task, check_task_members, metric_columns
@@ -193,12 +193,11 @@ def _target(given: Any, metric: str) -> float:
 
 def _compared(runs: Mapping[str, Result], task: Task, network: Network | None) -> dict[str, Any]:
     """What was compared and tried, in plain values."""
-    world = None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
     return {
         "title": title(task, [task.nodes]),
         "nodes": task.nodes,
         "tune": {name: values for run in runs.values() for name, values in (run.config["tune"] or {}).items()},
-        "network": world,
+        "network": described(network),
         "methods": {name: run.config for name, run in runs.items()},
     }
 

@@ -159,6 +159,11 @@ def exact_optimum(
         with np.errstate(over="ignore", invalid="ignore"):  # of step sizes that are too large
             ends = [moments(task, method, horizon)[column][-1] for method in methods]  # type: ignore[arg-type]
         losses.append(min([end for end in ends if np.isfinite(end)], default=np.inf))
+    if not np.isfinite(min(losses)):
+        tried = ", ".join(f"{rate:g}" for rate in rates)
+        raise ValueError(
+            f"learning_rates is {tried}, with which the loss of every candidate diverges; give smaller ones"
+        )
     return next(k for k, loss in zip(chosen, losses, strict=True) if loss <= (1 + tolerance) * min(losses))
 
 
