@@ -80,8 +80,10 @@ def without(found: Mapping[str, Plain], roots: Collection[str]) -> dict[str, Pla
 
 
 def described(network: object) -> dict[str, Plain] | None:
-    """What a network has, in plain values; None for an ideal one."""
-    return None if network is None else {name: one for name, one in fingerprint(network).items() if one is not None}
+    """What a network has, in plain values, to be told and not compared; None for an ideal one."""
+    if network is None:
+        return None
+    return {name: one for name, one in fingerprint(network, strict=False).items() if one is not None}
 
 
 def difference(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> str:

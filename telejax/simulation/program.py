@@ -186,7 +186,7 @@ class Program:
         return self.sharding.replicate(HyperparameterBatch.of(members))
 
     @cached_property
-    def _keys(self) -> "Keys":
+    def _keys(self) -> Keys:
         seeds = np.array(self.seeds, np.uint32)
         return _keys_of(self.sharding.replicate(seeds if self.axes.seeds is not None else seeds[0]))
 

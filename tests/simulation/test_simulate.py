@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 import telejax as tj
+from telejax.simulation.fingerprint import described
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -135,6 +136,13 @@ def test_a_metric_of_ones_own_that_is_not_finite_is_named() -> None:
     with pytest.raises(tj.DivergenceError, match=told) as caught:
         run(rounds=20, eval_every=5, metrics=[tj.Metric("correlation", late)])
     assert caught.value.result.history["loss"].is_finite().all()
+
+
+def test_a_network_of_which_nothing_can_be_told_is_no_error_after_the_run() -> None:
+    network = tj.Network(loss=0.1)
+    told = described({"network": network, "opaque": object()})  # a fingerprint, which is compared, refuses this
+    assert told is not None and told["network.loss"] == 0.1 and told["opaque"] == "builtins.object"
+    assert described(None) is None and run(rounds=2, network=network).config["network"]["loss"] == 0.1
 
 
 @pytest.mark.slow
