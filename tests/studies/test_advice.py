@@ -215,6 +215,25 @@ def test_it_is_printed_drawn_saved_and_reported(found, tmp_path):
         found.save(folder)
 
 
+def test_what_was_asked_can_be_asked_again(found, monkeypatch):
+    """The printed call gives the arguments of the advice, and a later decision."""
+    aim, prices = advice.Aim(accuracy=0.8, least="time"), advice.Prices(gigabyte=2.0)
+    calls = []
+    monkeypatch.setattr(tj, "advise", lambda *given, **named: calls.append((given, named)) or found)
+    asked = {"methods": METHODS, "seeds": 4, "seed": 0}
+    names = {"sites": SITES}
+    exec(found._subject().code, names)
+    exec(found.decide(aim, prices).decide(aim)._subject().code, names)
+    assert calls == 2 * [((SITES,), asked)]
+    assert names["advice"].trials.sites == replace(SITES, aim=aim, prices=prices)
+    of_file = replace(found, asked={**found.asked, "sites": "sites.toml"})
+    exec(of_file._subject().code, {})
+    assert calls[-1] == (("sites.toml",), asked)
+    by_command = replace(found, command={"command": "telejax advise sites.toml"})
+    assert by_command._subject().code == "telejax advise sites.toml"
+    assert "Aim(accuracy=0.8, least='time')" in by_command.decide(aim)._subject().code
+
+
 def test_what_cannot_be_advised_is_refused(found):
     with pytest.raises(ValueError, match="sites is 3; give"):
         tj.advise(3)  # type: ignore[arg-type]

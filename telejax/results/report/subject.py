@@ -169,8 +169,7 @@ def of_sweep(table: pl.DataFrame, config: dict[str, Any], axes: Sequence[str] | 
 def of_advice(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
     """What sites might do: the finalists with all seeds, the others with those that chose their step sizes."""
     runs = history.with_columns(pl.col("method").alias("line"), pl.col("tuned").alias("chosen"))
-    code = str(config.get("command") or "import telejax as tj\n\nadvice = tj.advise('SITES.TOML')")
-    return Subject("advice", str(config.get("title", "")), runs, config, (), code=code)
+    return Subject("advice", str(config.get("title", "")), runs, config, (), code=_code_of_advice(config))
 
 
 def of_result(history: pl.DataFrame, config: dict[str, Any]) -> Subject:
@@ -237,6 +236,25 @@ def _code_of_comparison(config: dict[str, Any], runs: pl.DataFrame) -> str:
         call = _call("tj.scaling", ["methods", "make_task", f"nodes={config.get('nodes')}", *arguments])
         return f"import telejax as tj\n\n{made}scaling = {call}"
     return f"import telejax as tj\n\n{made}comparison = {_call('tj.compare', ['methods', 'task', *arguments])}"
+
+
+def _code_of_advice(config: dict[str, Any]) -> str:
+    asked = {"sites": None, **(config.get("asked") or {})}
+    decided = asked.pop("decided", {})
+    if isinstance(config.get("command"), str) and not decided:
+        return str(config["command"])
+    path = asked.pop("sites")
+    made = "" if path else f"# sites: {config.get('title', '')}\n"
+    arguments = [repr(path) if path else "sites", *(f"{name}={value!r}" for name, value in asked.items())]
+    code = f"import telejax as tj\n\n{made}advice = {_call('tj.advise', arguments)}"
+    if not decided:
+        return code
+    kinds = {"aim": "Aim", "prices": "Prices"}
+    given = [
+        f"tj.advice.{kinds[name]}({', '.join(f'{key}={value!r}' for key, value in values.items())})"
+        for name, values in decided.items()
+    ]
+    return f"{code}\nadvice = {_call('advice.decide', given)}"
 
 
 def _code_of_search(config: dict[str, Any]) -> str:

@@ -53,6 +53,10 @@ class Advice(Kept):
     """
     stress: Mapping[str, Outcome]
     """What is recommended where more sites are ``away``, some are ``lying``, or messages ``lost``."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """The arguments of :func:`telejax.advise`: ``sites`` (the path of a site file, or None), ``methods``, ``seeds`` and
+    ``seed``; and ``decided``, what :meth:`decide` was given since.
+    """
     command: dict[str, Any] = field(default_factory=dict)
     """The command line that asked for it, and the versions that ran it, where there was one."""
 
@@ -99,7 +103,11 @@ class Advice(Kept):
         sites = replace(self.trials.sites, aim=aim, prices=known)
         outcomes = [one.reaching(aim) for one in self.outcomes]
         decision = decide(outcomes, aim, known)
-        return replace(self, trials=Trials(sites), outcomes=outcomes, decision=decision, pilot=None, stress={})
+        given = {"aim": _plain(aim), **({} if prices is None else {"prices": _plain(prices)})}
+        asked = {**self.asked, "decided": {**self.asked.get("decided", {}), **given}}
+        return replace(
+            self, trials=Trials(sites), outcomes=outcomes, decision=decision, pilot=None, stress={}, asked=asked
+        )
 
     def check(self, seeds: int = 10) -> pl.DataFrame:
         """What is recommended, simulated anew with seeds that had no part in it.
@@ -148,14 +156,13 @@ class Advice(Kept):
     def config(self) -> dict[str, Any]:
         """What was asked and what is advised, in plain values."""
         sites, aim = self.trials.sites, self.trials.sites.aim
-        plain = lambda one: {name: value for name, value in vars(one).items() if value is not None}
         return {
             "advice": {
                 "recommended": self.recommended,
                 "nearest": self.nearest,
                 "least": self.decision.least,
-                "aim": plain(aim),
-                "prices": None if sites.prices is None else plain(sites.prices),
+                "aim": _plain(aim),
+                "prices": None if sites.prices is None else _plain(sites.prices),
                 "table": self.table.to_dicts(),
                 "pilot": None if self.pilot is None else self._told(self.pilot),
                 "stress": {name: self._told(one) for name, one in self.stress.items()},
@@ -168,6 +175,7 @@ class Advice(Kept):
             "title": f"{sites.nodes} sites, {sites.describe_data()}",
             "sites": sites.describe(),
             "seeds": int(self.outcomes[0].history["seed"].n_unique()),
+            "asked": dict(self.asked),
             **self.command,
         }
 
@@ -253,3 +261,8 @@ class Advice(Kept):
     def _repr_html_(self) -> str:
         told = self.sentence()
         return cards.card(told, cards.picture(self._picture, told), cards.table(self.table))
+
+
+def _plain(one: Aim | Prices) -> dict[str, Any]:
+    """What was given of it."""
+    return {name: value for name, value in vars(one).items() if value is not None}

@@ -66,8 +66,9 @@ def advise(
     >>> advise(sites, methods=["local_training"], seeds=2, progress=False).recommended
     'local training'
     """
+    path = None
     if is_kind(sites, str | os.PathLike):
-        sites = read_sites(sites, argument="sites")
+        path, sites = os.fspath(sites), read_sites(sites, argument="sites")
     check_kind("sites", sites, Sites, "give telejax.advice.Sites(...), or the path of a site file")
     seeds = check_integer("seeds", seeds, minimum=2, maximum=64)
     seed = check_integer("seed", seed, minimum=0, maximum=2**31)
@@ -91,7 +92,8 @@ def advise(
             pilot, stress = _proved(trials, one, known[one.name], decision, numbers, bar)
         bar.update(work - bar.n)
     others = [one for one in tried if one.name not in known]
-    return Advice(trials, by_name, final, others, decision, left_out, pilot, stress)
+    given = {"sites": path, "methods": None if methods is None else [*methods], "seeds": seeds, "seed": seed}
+    return Advice(trials, by_name, final, others, decision, left_out, pilot, stress, given)
 
 
 def _each(function: Callable[[Any], Outcome], items: Sequence[Any], bar: Any) -> list[Outcome]:
