@@ -16,7 +16,7 @@ import time
 from rich.console import Console
 from rich.table import Table
 
-REPEATS = 5
+REPEATS = 10
 BARE = """
 import jax, optax, polars
 jax.jit(lambda x: x + 1)(1.0).block_until_ready()

@@ -27,12 +27,12 @@ def repeat_while(
         body: from a value to the next one, alike in shapes and dtypes.
         value: a pytree of arrays.
         at_most: turns after which ``condition`` is known to fail, or as good as known; on an accelerator so many are
-            written out, without effect once it fails.
+            written out, without effect once it fails. Where it is 0, nothing is traced.
 
     >>> int(repeat_while(lambda x: x < 100, lambda x: 2 * x, jnp.int32(3), at_most=8))
     192
     """
-    if asks_device():
+    if asks_device() and at_most:
         return jax.lax.while_loop(condition, body, value)
     for _ in range(at_most):
         on = condition(value)

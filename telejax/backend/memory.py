@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import subjaxprs
 
 from telejax.backend.host import host_bytes
 
@@ -62,7 +61,9 @@ def largest_intermediate(function: Callable[..., Any], *arguments: Any) -> int:
 
 def _largest(program: Any) -> int:
     sizes = [v.aval.size * v.aval.dtype.itemsize for e in program.eqns for v in e.outvars if hasattr(v.aval, "size")]
-    return max([0, *sizes, *map(_largest, subjaxprs(program))])
+    held = [leaf for e in program.eqns for leaf in jax.tree.leaves(list(e.params.values()))]
+    inner = [getattr(one, "jaxpr", one) for one in held]  # as jax.extend.core.subjaxprs, which would import Pallas
+    return max([0, *sizes, *(_largest(one) for one in inner if hasattr(one, "eqns"))])
 
 
 def compared_pairwise() -> int:

@@ -7,6 +7,7 @@ sine or inverse error function is computed, which take most of the time otherwis
 """
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +36,11 @@ def fast_normal(
     >>> abs(round(float(x.mean()), 2)), round(float(x.std()), 2)
     (0.0, 1.0)
     """
+    return _normal(key, shape=shape, dtype=dtype)
+
+
+@partial(jax.jit, static_argnames=("shape", "dtype"))  # traced once, however often a program differentiates through it
+def _normal(key: Key[Array, ""], *, shape: tuple[int, ...], dtype: np.dtype | type | None) -> Float[Array, "..."]:
     data = jax.random.key_data(key)
     counter = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
     first = scramble(data[0] + counter * GOLDEN)

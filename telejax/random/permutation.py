@@ -7,11 +7,12 @@ neighbours so evenly that the effect of placement vanishes.)
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt
 
 from telejax.backend.loops import repeat_while
 from telejax.random.normal import GOLDEN, scramble
@@ -30,27 +31,32 @@ class Shuffle:
     """uint32, shape (FEISTEL_ROUNDS,)."""
 
     def __call__(self, node: Int[Array, ""]) -> Int[Array, ""]:
-        bits = max(2, (self.nodes - 1).bit_length())
-        # beyond the last node there are cycles that never come below it
-        first = self._encrypt(jnp.minimum(node.astype(jnp.uint32), np.uint32(self.nodes - 1)), bits)
-        outside = 2**bits - self.nodes
-        # a walk stays outside for j turns with chance (outside / 2^bits)^j, and visits no place twice
-        longest = min(outside, math.ceil(LONGEST_WALK / (bits - math.log2(outside)))) if outside else 0
-        landed = repeat_while(
-            lambda place: place >= self.nodes, lambda place: self._encrypt(place, bits), first, at_most=longest
-        )
-        return landed.astype(jnp.int32)
+        return _permuted(self.keys, node, nodes=self.nodes)
 
-    def _encrypt(self, value: Array, bits: int) -> Array:
-        """An unbalanced Feistel network on ``bits`` bits; the halves swap their sizes every round."""
-        low_bits = bits // 2
-        for round_key in self.keys:
-            low, high = value & ((1 << low_bits) - 1), value >> low_bits
-            high_bits = bits - low_bits
-            high = high ^ (_hash(low, round_key) & ((1 << high_bits) - 1))
-            value = (low << high_bits) | high
-            low_bits = high_bits
-        return value
+
+@partial(jax.jit, static_argnames=("nodes",))  # traced once, however often a program differentiates through it
+def _permuted(keys: UInt[Array, " rounds"], node: Int[Array, ""], *, nodes: int) -> Int[Array, ""]:
+    bits = max(2, (nodes - 1).bit_length())
+    # beyond the last node there are cycles that never come below it
+    first = _encrypt(keys, jnp.minimum(node.astype(jnp.uint32), np.uint32(nodes - 1)), bits)
+    outside = 2**bits - nodes
+    # a walk stays outside for j turns with chance (outside / 2^bits)^j, and visits no place twice
+    longest = min(outside, math.ceil(LONGEST_WALK / (bits - math.log2(outside)))) if outside else 0
+    further = lambda place: _encrypt(keys, place, bits)
+    landed = repeat_while(lambda place: place >= nodes, further, first, at_most=longest)
+    return landed.astype(jnp.int32)
+
+
+def _encrypt(keys: UInt[Array, " rounds"], value: UInt[Array, ""], bits: int) -> UInt[Array, ""]:
+    """An unbalanced Feistel network on ``bits`` bits; the halves swap their sizes every round."""
+    low_bits = bits // 2
+    for round_key in keys:
+        low, high = value & ((1 << low_bits) - 1), value >> low_bits
+        high_bits = bits - low_bits
+        high = high ^ (_hash(low, round_key) & ((1 << high_bits) - 1))
+        value = (low << high_bits) | high
+        low_bits = high_bits
+    return value
 
 
 def sorted_or_shuffled(placement: str, nodes: int, seed: int) -> Shuffle | None:

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt
 
-from telejax.backend.loops import repeat_while
+from telejax.backend.loops import asks_device
 from telejax.backend.memory import compared_pairwise
+from telejax.backend.places import first_true
 from telejax.errors import check_integer
 from telejax.random.hashed import hashed_bits
 from telejax.random.keys import check_key
@@ -27,8 +28,6 @@ NOBODY = np.int32(-1)
 
 Found = tuple[Int[Array, " count"], Int[Array, ""]]
 """The first distinct nodes so far, and the turns it took."""
-Drawn = tuple[Key[Array, ""], Int[Array, " draws"], Int[Array, " count"], Int[Array, ""]]
-"""A key for more draws, the draws, the first distinct ones, and how many of the draws are distinct."""
 
 
 def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, " count"]:
@@ -36,8 +35,9 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
 
     Where ``count`` is at most a quarter of ``nodes``, nodes are drawn with replacement, one after another, and the
     first ``count`` distinct ones kept; renaming the nodes changes neither the drawing nor the keeping, so every
-    ordered tuple is equally likely. Of 2 count draws mostly enough are distinct, and of 32 more all but once in 2^68
-    times. Otherwise all nodes are permuted, which costs at most four times ``count``.
+    ordered tuple is equally likely. Of 2 count draws mostly enough are distinct; else more are drawn, on an accelerator
+    32 every time, which all but once in 2^68 times are enough. Otherwise all nodes are permuted, which costs at most
+    four times ``count``.
 
     Args:
         key: typed PRNG key, used once.
@@ -61,19 +61,37 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
         raise ValueError(f"count is {count} of {nodes} nodes; draw at least 1 and at most all of them")
     if 4 * count > nodes:
         return jax.random.permutation(key, jnp.arange(nodes, dtype=jnp.int32))[:count]
+    if count == 1:  # is distinct
+        return jax.random.randint(jax.random.split(key)[1], (1,), 0, nodes, dtype=jnp.int32)
+    key, now = jax.random.split(key)
+    usual = jax.random.randint(now, (2 * count,), 0, nodes, dtype=jnp.int32)
+    if asks_device():
+        return _with_more(first_distinct(usual, count), key, nodes)
+    surplus = _hashed_nodes(key, jnp.arange(SURPLUS, dtype=jnp.int32), nodes)
+    return first_distinct(jnp.concatenate([usual, surplus]), count)
 
-    def draw(key: Key[Array, ""], length: int) -> tuple[Key[Array, ""], Int[Array, " draws"]]:
-        key, now = jax.random.split(key)
-        return key, jax.random.randint(now, (length,), 0, nodes, dtype=jnp.int32)
 
-    def with_surplus(drawn: Drawn) -> Drawn:
-        key, usual, _, _ = drawn
-        key, surplus = draw(key, SURPLUS)  # the key changes, or XLA would draw ahead of the question
-        return key, usual, *first_distinct(jnp.concatenate([usual, surplus]), count)
+def _with_more(found: Int[Array, " count"], key: Key[Array, ""], nodes: int) -> Int[Array, " count"]:
+    """Further draws, one after another, until every place has a node."""
 
-    key, usual = draw(key, 2 * count)
-    start = key, usual, *first_distinct(usual, count)
-    return repeat_while(lambda drawn: drawn[3] < count, with_surplus, start, at_most=1)[2]
+    def turn(drawn: Found) -> Found:
+        found, turns = drawn
+        fresh = _hashed_nodes(key, turns, nodes)
+        empty = jnp.arange(found.shape[0]) == jnp.sum(found >= 0)
+        return jnp.where(empty & jnp.all(found != fresh), fresh, found), turns + 1
+
+    return jax.lax.while_loop(lambda drawn: drawn[0][-1] < 0, turn, (found, jnp.int32(0)))[0]
+
+
+def _hashed_nodes(key: Key[Array, ""], place: Int[Array, "..."], nodes: int) -> Int[Array, "..."]:
+    """Independent draws of nodes, with replacement, by their place."""
+    return _below(hashed_bits(key, place, jnp.int32(0)), hashed_bits(key, place, jnp.int32(1)), nodes)
+
+
+def _below(high: UInt[Array, "..."], low: UInt[Array, "..."], nodes: int) -> Int[Array, "..."]:
+    """Numbers from 0 to nodes - 1 of 64 bits, as jax.random.randint."""
+    folded = (high % np.uint32(nodes)) * np.uint32(2**32 % nodes) + low % np.uint32(nodes)
+    return (folded % np.uint32(nodes)).astype(jnp.int32)
 
 
 def sample_subset(key: Key[Array, ""], population: int | Int[Array, ""], count: int) -> Int[Array, " count"]:
@@ -143,7 +161,9 @@ def sample_weighted(
 
     def turn(found: Found) -> Found:
         kept, turns = found
-        return _first_named(jnp.concatenate([kept, _accepted(key, turns, nodes, 2 * count, weight)]), count), turns + 1
+        return first_distinct(
+            jnp.concatenate([kept, _accepted(key, turns, nodes, 2 * count, weight)]), count
+        ), turns + 1
 
     def rest(found: Found) -> Found:
         kept, turns = found
@@ -152,11 +172,11 @@ def sample_weighted(
         waits = -jnp.log1p(-_fractions(hashed_bits(key, every, -1 - turns)))  # of exponential clocks
         first, others = jax.lax.top_k(jnp.where(weights > 0, -waits / weights, -jnp.inf), count)
         named = jnp.where(first > -jnp.inf, others.astype(jnp.int32), NOBODY)
-        return _first_named(jnp.concatenate([kept, named]), count), turns + 1
+        return first_distinct(jnp.concatenate([kept, named]), count), turns + 1
 
     few = FEW_TURNS if listed else MOST_TURNS
     unfinished = lambda turns: lambda found: (found[0][-1] < 0) & (found[1] < turns)
-    start = _first_named(_accepted(key, jnp.int32(0), nodes, 2 * count, weight), count), jnp.int32(1)
+    start = first_distinct(_accepted(key, jnp.int32(0), nodes, 2 * count, weight), count), jnp.int32(1)
     found = jax.lax.while_loop(unfinished(few), turn, start)
     if listed or tabled:
         found = jax.lax.while_loop(unfinished(few + 1), rest, found)
@@ -169,8 +189,7 @@ def _accepted(
     """Independent draws of nodes: a negative number in place of one that is not accepted."""
     place = jnp.arange(length, dtype=jnp.int32)
     high, low, coin = (hashed_bits(key, place, 3 * turn + part) for part in range(3))
-    folded = (high % np.uint32(nodes)) * np.uint32(2**32 % nodes) + low % np.uint32(nodes)  # as jax.random.randint
-    fresh = (folded % np.uint32(nodes)).astype(jnp.int32)
+    fresh = _below(high, low, nodes)
     likely = weight(fresh)
     return jnp.where(likely if likely.dtype == bool else _fractions(coin) < likely, fresh, NOBODY)
 
@@ -180,26 +199,19 @@ def _fractions(bits: UInt[Array, "..."]) -> Float[Array, "..."]:
     return jnp.minimum((bits.astype(jnp.float32) + 0.5) * np.float32(2**-32), np.float32(1 - 2**-24))
 
 
-def _first_named(values: Int[Array, " draws"], count: int) -> Int[Array, " count"]:
+def first_distinct(values: Int[Array, " draws"], count: int) -> Int[Array, " count"]:
     """The first ``count`` distinct nodes among values of which negative ones are none, and -1 where there are fewer."""
-    new = first_occurrence(values) & (values >= 0)
-    place = jnp.where(new, jnp.cumsum(new) - 1, count)
-    return jnp.full(count, NOBODY).at[place].set(values, mode="drop")
-
-
-def first_distinct(values: Int[Array, " draws"], count: int) -> tuple[Int[Array, " count"], Int[Array, ""]]:
-    """The first ``count`` distinct values, zeros where there are fewer; and how many there are in all."""
-    new = first_occurrence(values)
-    place = jnp.where(new, jnp.cumsum(new) - 1, count)  # repetitions and surplus fall off the end
-    return jnp.zeros(count, jnp.int32).at[place].set(values, mode="drop"), jnp.sum(new)
+    place = first_true(first_occurrence(values) & (values >= 0), count)
+    return values.at[place].get(mode="fill", fill_value=NOBODY)
 
 
 def first_occurrence(values: Int[Array, " count"]) -> Bool[Array, " count"]:
     """Whether each entry is the first of its value."""
     count = values.shape[0]
     if count <= compared_pairwise():
-        earlier = jnp.tril(jnp.ones((count, count), bool), k=-1)
-        return ~jnp.any((values[:, None] == values[None, :]) & earlier, axis=1)
+        place = jnp.arange(count, dtype=jnp.int32)
+        alike = values[:, None] == values[None, :]
+        return jnp.min(jnp.where(alike, place[:, None], count), axis=0) == place
     order = jnp.argsort(values, stable=True)
     ordered = values[order]
     new = jnp.concatenate([jnp.ones(1, bool), ordered[1:] != ordered[:-1]])

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import polars as pl
-from rich.table import Table
 
 from telejax.errors import (
     check_integer,
@@ -41,6 +40,7 @@ from telejax.state import State
 
 if TYPE_CHECKING:
     import matplotlib.axes
+    from rich.table import Table
 
     from telejax.results.report.subject import Subject
 
@@ -304,7 +304,9 @@ class Result(Reported, Followed):
         hidden = {"round", *self.run_columns, "active", "diverged", *HIDDEN}
         return [name for name in self.history.columns if name not in hidden]
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> "Table":
+        from rich.table import Table
+
         table = Table(title=titled(self.config), title_justify="left")
         summary = self.summary()
         columns = [*self.tuned_columns, "active", *self._measured()]
