@@ -210,16 +210,17 @@ def _examined(title: str) -> list[Row]:
 def _table(sections: dict[str, list[Row]]) -> Any:
     """The rows under the titles of their sections."""
     import rich.box
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=rich.box.SIMPLE_HEAD, show_edge=False, show_header=False, pad_edge=False)
+    from telejax.results.printed import PrintedTable
+
+    table = PrintedTable(box=rich.box.SIMPLE_HEAD, show_edge=False, show_header=False, pad_edge=False)
     table.add_column("what", no_wrap=True)
     table.add_column("found", overflow="fold")
     for title, rows in sections.items():
-        table.add_row(f"[bold]{title}[/bold]", "")
+        table.add_row(Text(title, style="bold"), "")
         for row in rows:
-            table.add_row(f"  {row.what}", escape(f"{'STOPS A RUN: ' if row.stops else ''}{row.found}"))
+            table.add_row(f"  {row.what}", f"{'STOPS A RUN: ' if row.stops else ''}{row.found}")
     return table
 
 

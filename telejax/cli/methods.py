@@ -28,7 +28,7 @@ class Methods(Compiling):
     def run(self) -> int:
         from telejax.backend.bars import progress_bar
         from telejax.cli.output import Output
-        from telejax.results.kept import tight_table
+        from telejax.results.printed import tight_table
 
         table = tight_table(f"{self.nodes} nodes, {self.active} of them active where a method draws them")
         table.add_column("method", min_width=max(len(one.name) for one in registry.METHODS))

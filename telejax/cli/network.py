@@ -266,9 +266,10 @@ def _numbers_table(measured: Measured) -> Any:
 
 def _empty_table(title: str | None) -> Any:
     import rich.box
-    from rich.table import Table
 
-    return Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    from telejax.results.printed import PrintedTable
+
+    return PrintedTable(title, box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
 
 def _empty(axes: Any, why: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-NARROWEST = 80  # columns: a narrower terminal breaks lines, but no number is cut
+NARROWEST = 80  # columns: a narrower terminal breaks lines
 BLANKS = re.compile(r"(?:[ ]|\x1b\[[0-9;]*m)+$", re.MULTILINE)
 """At the end of a line, and the colours among them."""
 PLAIN = str.maketrans({"±": "~", "…": "."})  # for an encoding that lacks them, as wide as they are
@@ -22,7 +22,7 @@ class Output:
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console()
+        self.console = Console(markup=False, emoji=False)  # texts of the user's are printed as they are
         self.columns = self.console.width
         """Of the terminal, or 80 where there is none."""
         self.console.width = max(self.console.width, NARROWEST)
@@ -36,7 +36,7 @@ class Output:
         """Print as ``rich`` does; a failure is told, and does not end the command."""
         try:
             with self.console.capture() as captured:
-                self.console.print(what, **options)
+                self.console.print(what, crop=False, **options)
             if self.open:
                 _write(BLANKS.sub(lambda end: end[0].replace(" ", ""), captured.get()))
         except BrokenPipeError:  # as after "| head": enough was read

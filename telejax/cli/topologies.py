@@ -39,7 +39,7 @@ class Topologies(Command):  # graphs need no jax, whose import would be most of 
         from telejax.cli.out_folder import OutFolder
         from telejax.cli.output import Output
         from telejax.results.files import new_folder, write_picture
-        from telejax.results.kept import tight_table
+        from telejax.results.printed import tight_table
         from telejax.topology import NAMES, table
 
         out = OutFolder(self.out, self.force)

@@ -169,17 +169,18 @@ def by_assignment(owners: ArrayLike, seed: int = 0) -> Table:
     return pad_rows([random.permutation(np.flatnonzero(node == one)) for one in range(node.max() + 1)])
 
 
-def place(table: Table, labels: NDArray[np.integer], placement: str) -> Table:
-    """Order the nodes: "shuffled" as dealt, at random; "sorted" by their mean label, so that neighbours are alike.
+def order(table: Table, labels: NDArray[np.integer], placement: str) -> NDArray[np.int64]:
+    """The rows of a table in the order of the nodes.
 
-    >>> labels = np.array([0, 1, 2])
-    >>> place(np.array([[2], [0], [1]], np.int32), labels, "sorted").ravel().tolist()
-    [0, 1, 2]
+    "shuffled" is as dealt, at random; "sorted" by their mean label, so that neighbours are alike.
+
+    >>> order(np.array([[2], [0], [1]], np.int32), np.array([0, 1, 2]), "sorted").tolist()
+    [1, 2, 0]
     """
     if check_name("placement", placement, ("shuffled", "sorted")) == "shuffled":
-        return table
+        return np.arange(len(table))
     held = table >= 0
-    return table[np.argsort((labels[table] * held).sum(axis=1) / held.sum(axis=1), kind="stable")]
+    return np.argsort((labels[table] * held).sum(axis=1) / held.sum(axis=1), kind="stable")
 
 
 def label_counts(table: NDArray[np.integer], labels: NDArray[np.integer], classes: int) -> NDArray[np.int64]:

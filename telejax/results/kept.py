@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import polars as pl
-import rich.box
-from rich.table import Table
 
 from telejax.results.files import new_folder, write_picture
 from telejax.results.report.reported import Reported
@@ -52,19 +50,3 @@ class Kept(Reported):
             (folder / "config.json").write_text(json.dumps(self._saved_config(), indent=2) + "\n")
         write_picture(Path(path) / self.picture, self._picture, kept=[*tables, "config.json"])
         return Path(path)
-
-
-def tight_table(title: str) -> Table:
-    """An empty table to print, one blank between its columns.
-
-    >>> tight_table("25 nodes").title
-    '25 nodes'
-    """
-    return Table(
-        title=title,
-        title_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        padding=(0, 1, 0, 0),
-    )

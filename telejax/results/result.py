@@ -40,8 +40,8 @@ from telejax.state import State
 
 if TYPE_CHECKING:
     import matplotlib.axes
-    from rich.table import Table
 
+    from telejax.results.printed import PrintedTable
     from telejax.results.report.subject import Subject
 
 TUNE_BY = ("validation_loss_slots", "loss_slots")
@@ -304,10 +304,10 @@ class Result(Reported, Followed):
         hidden = {"round", *self.run_columns, "active", "diverged", *HIDDEN}
         return [name for name in self.history.columns if name not in hidden]
 
-    def __rich__(self) -> "Table":
-        from rich.table import Table
+    def __rich__(self) -> "PrintedTable":
+        from telejax.results.printed import PrintedTable
 
-        table = Table(title=titled(self.config), title_justify="left")
+        table = PrintedTable(titled(self.config))
         summary = self.summary()
         columns = [*self.tuned_columns, "active", *self._measured()]
         for name in columns:

@@ -167,7 +167,7 @@ def simulate(
     saved = None if checkpoint is None else Checkpoints(Path(checkpoint), every, identity)
     with products_in(precision):
         final = run.advance(ahead, eval_every, stopping, saved, progress, profiler)
-    return _finished(run.recorder, algorithm, config | _given(network, until), final, profiler, record)
+    return _finished(run.recorder, algorithm, config | _given(network, until, run), final, profiler, record)
 
 
 MOST_PAIRS = 100_000
@@ -214,9 +214,15 @@ def _finished(
     return result
 
 
-def _given(network: Network | None, until: tuple[str, float] | None) -> dict[str, Any]:
+def _given(network: Network | None, until: tuple[str, float] | None, run: "Run") -> dict[str, Any]:
     """What of these there is, in plain values."""
-    told = {"network": described(network), "until": None if until is None else list(until)}
+    told = {
+        "network": described(network),
+        "until": None if until is None else list(until),
+        "seed": None if run.program.axes.seeds is not None else run.program.seeds[0],
+        "start": None if run.start.state is None else run.start.round,
+        "metrics": [one.name for one in run.program.metrics] or None,
+    }
     return {name: value for name, value in told.items() if value is not None}
 
 

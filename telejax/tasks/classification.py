@@ -222,7 +222,8 @@ def classification(
         evaluated: at most so many samples of each split judge a model, drawn once with ``seed``, or three such numbers
             (training, validation, test); by default 10 000, which is all of the usual test sets, and of training
             sets up to that size. Evaluation then is exact.
-        test_owners: of each test sample the node whose own it is, (samples,), at least one for each node; read by
+        test_owners: of each test sample the node whose own it is, (samples,), at least one for each node: the row of
+            ``partition`` or, where there is none, of the task's ``table``; read by
             :func:`telejax.tasks.local_accuracy`. By default all nodes share the test samples.
         node_batch: nodes whose gradients are computed side by side; by default the backend's choice, "measure" times
             it now (about a minute for a network on a CPU).
@@ -249,7 +250,7 @@ def classification(
     augmentation = as_augmentation(augment)
     if augmentation is not None:
         check_keeps_shape(augmentation, data.train.inputs.shape[1:])
-    table = _partitioned(data.train.labels, nodes, alpha, partition, placement, seed)
+    table, rows = _partitioned(data.train.labels, nodes, alpha, partition, placement, seed)
     sizes = (table >= 0).sum(axis=1)
     real = jnp.result_type(float)
     subset = evaluation_subset(data, table, most, seed)
@@ -266,7 +267,7 @@ def classification(
         std=jnp.asarray(data.std, real),
         samples=_on_device(data),
         subset=subset,
-        test_owners=None if test_owners is None else owners_of(test_owners, len(table), data, subset),
+        test_owners=None if test_owners is None else owners_of(test_owners, len(table), data, subset, rows),
     )
     return replace(task, node_batch=_measured_batch(task)) if measure else task
 
@@ -302,7 +303,8 @@ def _partitioned(
     given: ArrayLike | None,
     placement: str,
     seed: int,
-) -> partition.Table:
+) -> tuple[partition.Table, NDArray[np.int64] | None]:
+    """The samples of each node and, where a table was given, its rows in the order of the nodes."""
     if given is not None:
         table = partition.check_table(given, len(labels))
         if alpha is not None or nodes not in (None, len(table)):
@@ -315,7 +317,8 @@ def _partitioned(
         table = partition.iid(labels, nodes, seed)
     else:
         table = partition.dirichlet(labels, nodes, alpha, seed)
-    return partition.place(table, labels, placement)
+    order = partition.order(table, labels, placement)
+    return table[order], None if given is None else order
 
 
 def _on_device(data: Dataset) -> Samples:

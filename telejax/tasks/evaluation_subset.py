@@ -51,8 +51,18 @@ def evaluation_subset(data: Dataset, table: Table, most: Sequence[int], seed: in
     )
 
 
-def owners_of(given: ArrayLike, nodes: int, data: Dataset, subset: EvaluationSubset) -> Int[Array, " tests"]:
-    """The owners of the test samples that judge a model."""
+def owners_of(
+    given: ArrayLike, nodes: int, data: Dataset, subset: EvaluationSubset, rows: NDArray[np.integer] | None = None
+) -> Int[Array, " tests"]:
+    """The owners of the test samples that judge a model.
+
+    Args:
+        given: of each test sample.
+        nodes: how many there are.
+        data: whose test samples are meant.
+        subset: which of them judge.
+        rows: by node, what the owners are called in place of nodes.
+    """
     remedy = f"give a node from 0 to {nodes - 1} for each of the {len(data.test)} test samples"
     owners = check_array("test_owners", given, remedy)
     if owners.shape != (len(data.test),) or owners.dtype.kind not in "iu":
@@ -63,4 +73,4 @@ def owners_of(given: ArrayLike, nodes: int, data: Dataset, subset: EvaluationSub
     if missing := np.setdiff1d(np.arange(nodes), kept).tolist():
         told = f"test_owners names node {missing[0]} for no test sample that judges a model"
         raise ValueError(f"{told}; give it at least one, or raise evaluated")
-    return jnp.asarray(kept, jnp.int32)
+    return jnp.asarray(kept if rows is None else np.argsort(rows)[kept], jnp.int32)

@@ -2,10 +2,12 @@
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
 from telejax.cli.output import Output, tell
+from telejax.results.printed import tight_table
 
 WORDS = "so many words that one line of a narrow terminal does not hold them, nor do two such lines"
 
@@ -42,3 +44,28 @@ def test_an_error_breaks_between_words_on_a_terminal_alone(capsys, monkeypatch: 
     tell(WORDS)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all(len(line) <= 40 for line in lines) and " ".join(lines) == f"telejax: {WORDS}"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_table_has_its_texts_and_numbers_whole(capsys, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    table = tight_table("a title of [red]texts[/red]")
+    table.add_column("method [bold]", min_width=9, overflow="fold")
+    numbers = [f"{10**place:,} ±{place}e+{place}" for place in range(9)]
+    for place in range(9):
+        table.add_column(f"[/{place}]", justify="right", no_wrap=True)
+    table.add_row("teleportation [dim]:smile:", *numbers)
+    Output().print(table)
+    printed = capsys.readouterr().out
+    assert all(number in printed for number in numbers) and all(f"[/{place}]" in printed for place in range(9))
+    assert "[red]texts[/red]" in printed
+    method = "".join(line[:9].strip() for line in printed.splitlines() if line[:1] not in "a─")
+    assert columns == 200 or method == "method[bold]teleportation[dim]:smile:"
+
+
+def test_a_folder_is_named_as_it_is(capsys, tmp_path: Path) -> None:
+    folder = tmp_path / "a[dim]b[" / "red]"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    Output().print_written(folder, ["config.json"])
+    assert capsys.readouterr().out == f"Written: {folder}/config.json\n"

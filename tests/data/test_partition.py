@@ -86,7 +86,7 @@ def test_rows_are_in_random_order():
 def test_sorted_placement_makes_neighbours_alike():
     table = data.shards(LABELS, 50)
     jump = lambda table: np.abs(np.diff(LABELS[table].mean(axis=1))).mean()
-    assert jump(partition.place(table, LABELS, "sorted")) < 0.2 * jump(table)
+    assert jump(table[partition.order(table, LABELS, "sorted")]) < 0.2 * jump(table)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_sorted_placement_makes_neighbours_alike():
         (lambda: data.iid(LABELS, 0), "nodes is 0; give an integer of at least 1"),
         (lambda: data.shards(LABELS, 600), "1200 shards, and there are 1000"),
         (lambda: data.by_assignment([]), "owners"),
-        (lambda: partition.place(data.iid(LABELS, 3), LABELS, "sortd"), "did you mean 'sorted'"),
+        (lambda: partition.order(data.iid(LABELS, 3), LABELS, "sortd"), "did you mean 'sorted'"),
         (lambda: partition.check_table([[0.5]], 3), "float64"),
         (lambda: partition.check_table([[0, 3]], 3), "from 0 to 3 and there are 3"),
         (lambda: partition.check_table([[0, 1], [-1, 2]], 3), "row 1"),

@@ -9,6 +9,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jax.numpy as jnp
 import optax
 import polars as pl
 import pytest
@@ -232,6 +233,11 @@ def test_one_simulation_tells_its_network_and_its_call():
     assert "loss 0.1" in page and "ideal: nothing is lost" not in page
     exec(run._subject().code, names)
     assert names["result"].history.equals(run.history)
+    largest = tj.Metric("largest", lambda models, judged, state, task, groups: jnp.max(models), False, "largest")
+    more = tj.simulate(walk, task, rounds=4, state=run, metrics=[largest], progress=False)
+    assert f"# state: after {run.rounds} rounds\n" in more._subject().code
+    exec(more._subject().code, names | {"state": run, "metrics": [largest]}, found := {})
+    assert found["result"].history.equals(more.history)
     ideal = tj.simulate(walk, task, rounds=1, progress=False)
     assert "ideal: nothing is lost" in ideal.report() and "network" not in ideal._subject().code
 

@@ -57,6 +57,21 @@ def test_test_samples_of_their_own_judge_nodes_that_take_slots_in_turn():
     assert row["accuracy_local_worst"] == pytest.approx(np.sort(each)[:3].mean(), abs=1e-6)
 
 
+def test_owners_are_the_rows_of_the_partition_however_nodes_are_placed():
+    """Three nodes of which each holds one class, dealt from the last class to the first."""
+    labels = np.asarray(data().train.labels)
+    partition = tj.data.by_assignment(2 - labels)
+    owners = 2 - data().test.labels
+    tasks = {
+        placement: tj.tasks.classification(data(), partition=partition, test_owners=owners, placement=placement)
+        for placement in ("shuffled", "sorted")
+    }
+    for placement, classes in (("shuffled", [2, 1, 0]), ("sorted", [0, 1, 2])):
+        task = tasks[placement]
+        assert [int(labels[task.table[node, 0]]) for node in range(3)] == classes
+        assert (np.asarray(classes)[np.asarray(task.test_owners)] == data().test.labels).all()
+
+
 def test_of_many_nodes_some_are_looked_at_and_liars_are_not():
     task = tj.tasks.classification(tj.data.synthetic(12_000, features=3), nodes=12_000, batch=1)
     _, row = last(tj.teleportation(active=4, topology="ring", optimizer=SGD), task)

@@ -311,11 +311,15 @@ def networks(spec: dict[str, Any]) -> list[str]:
 
 
 def _code_of_result(config: dict[str, Any]) -> str:
-    given = [f"{name}={config[name]}" for name in ("eval_every", "seeds", "tune") if config.get(name) is not None]
+    drawn = "seeds" if config.get("seed") is None else "seed"
+    given = [f"{name}={config[name]}" for name in ("eval_every", drawn, "tune") if config.get(name) is not None]
     given += [f"until={tuple(config['until'])}"] if config.get("until") else []
     given += [f"precision={config['precision']!r}"] if config.get("precision") else []
-    given += ["network=network"] if config.get("network") else []
+    given += [f"{name}={name}" for name in ("network", "metrics") if config.get(name)]
+    given += ["state=state"] if config.get("start") is not None else []
     arguments = [*_budget(config), *given]
-    told = {name: config.get(name) for name in ("task", "nodes", "algorithm", "slots", "optimizer")}
+    told = {name: config.get(name) for name in ("task", "nodes", "privacy", "algorithm", "slots", "optimizer")}
+    told["metrics"] = ", ".join(config.get("metrics") or []) or None
+    told["state"] = None if config.get("start") is None else f"after {config['start']} rounds"
     made = "".join(f"# {name}: {value}\n" for name, value in told.items() if value is not None)
     return f"import telejax as tj\n\n{made}result = {_call('tj.simulate', ['algorithm', 'task', *arguments])}"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-from rich.table import Table
 
 from telejax.errors import check_integer, check_kind
 from telejax.results import cards
-from telejax.results.kept import Kept, tight_table
+from telejax.results.kept import Kept
+from telejax.results.printed import PrintedTable, tight_table
 from telejax.results.spread import mean_and_spread
 from telejax.studies.advice.candidates import Candidate
 from telejax.studies.advice.decide import Decision, decide, exceeded
@@ -238,7 +238,7 @@ class Advice(Kept):
         remedy = "lower the accuracies" if {"accuracy", "worst", "safely"} & {*row["misses"]} else "allow more"
         return f"{self.nearest} comes nearest, with {', '.join(told) or 'runs that diverged'}; {remedy}"
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> PrintedTable:
         sites = self.trials.sites
         seeds = self.outcomes[0].history["seed"].n_unique()
         table = tight_table(f"{sites.nodes:,} sites, {sites.describe_data()}, {seeds} seeds: accuracy on own data")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 from rich.console import Console
-from rich.table import Table
 
 from telejax.errors import check_list, check_name
 from telejax.results import cards
-from telejax.results.kept import Kept, tight_table
+from telejax.results.kept import Kept
+from telejax.results.printed import PrintedTable, tight_table
 from telejax.results.report.reported import check_fields
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
@@ -58,7 +58,7 @@ class Compared(Kept):
 
         return figure_png(self.plot().axes[0], dpi=150)
 
-    def _titled(self, told: str) -> Table:
+    def _titled(self, told: str) -> PrintedTable:
         """A table to print, with the methods as its first column."""
         seeds = "1 seed" if self.config["seeds"] == 1 else f"{self.config['seeds']} seeds"
         table = tight_table(f"{self.config['title']}, {seeds}: {told}")
@@ -70,7 +70,7 @@ class Compared(Kept):
 
     def __str__(self) -> str:
         console = Console(file=io.StringIO())
-        console.print(self)
+        console.print(self, crop=False)
         return console.file.getvalue()  # type: ignore[attr-defined]
 
     def _repr_html_(self) -> str:
@@ -171,7 +171,7 @@ class Comparison(Compared):
         figure.legend(handles, labels, loc="outside upper center", ncols=min(5, len(labels)), fontsize="small")
         return figure
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> PrintedTable:
         accuracy = self.target_metric == "accuracy"
         shown = ["accuracy", "accuracy_slots", "accuracy_worst"] if accuracy else ["loss", "loss_slots", "consensus"]
         titles = (

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
-from rich.table import Table
 
 from telejax.algorithms.base import Algorithm
 from telejax.backend.threads import in_threads
 from telejax.errors import check_integer, check_list, short, takes
 from telejax.network import Network
+from telejax.results.printed import PrintedTable
 from telejax.results.report.reported import check_fields
 from telejax.results.result import Result
 from telejax.results.spread import mean_and_spread
@@ -112,7 +112,7 @@ class Scaling(Compared):
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize="small")
         return figure
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> PrintedTable:
         told, other = ("own accuracy", "worst") if self.metrics == ACCURACY else ("own loss", "mean model")
         table = self._titled(f"the slots' {told}, mean ± deviation;\nbelow it the {other}")
         sizes = list(self.comparisons)

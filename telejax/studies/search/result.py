@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
 import rich.box
-from rich.table import Table
 
 from telejax.results import cards
 from telejax.results.kept import Kept
+from telejax.results.printed import PrintedTable
 from telejax.results.report.reported import check_fields
 from telejax.results.spread import mean_and_spread
 from telejax.studies.search.candidates import OBJECTIVES, choose
@@ -138,10 +138,9 @@ class SearchResult(Kept):
 
         return figure_png(self.plot())
 
-    def __rich__(self) -> Table:
-        table = Table(
-            title=f"{self.config['task']}, {self.config['nodes']:,} nodes, {self.config['topology']}",
-            title_justify="left",
+    def __rich__(self) -> PrintedTable:
+        table = PrintedTable(
+            f"{self.config['task']}, {self.config['nodes']:,} nodes, {self.config['topology']}",
             box=rich.box.SIMPLE_HEAD,
             pad_edge=False,
         )
