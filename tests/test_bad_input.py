@@ -2234,6 +2234,9 @@ def test_files_that_are_damaged(tmp_path: Path) -> None:
     check(lambda: data.mnist(folder), ("train-images", "without pixels; fetch it again"))
     (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.arange(9, dtype=np.uint8) + 2))
     check(lambda: data.mnist(folder), ("train-labels", "a label 10, above 9"))
+    (folder / "train-images-idx3-ubyte").write_bytes(idx_bytes(np.zeros((9, 4, 4), np.uint8)))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx_bytes(np.zeros(9, np.uint8)))
+    check(lambda: data.mnist(folder), ("t10k-labels", "those of training none above 0", "fetch both again"))
 
 
 COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [

@@ -58,6 +58,8 @@ def lines(text: str, tables: Mapping[str, Any], path: str) -> Where:
     >>> where = lines("rounds = 3\\n[links]\\nwithin = {latency = 1}", {"links": {}}, "a.toml")
     >>> where("", 0, "rounds"), where("links.within", 0, "latency")
     ('a.toml, line 1, rounds', 'a.toml, line 3, [links.within] latency')
+    >>> where("", 0, "")
+    'a.toml'
     """
     found: dict[tuple[str, int, str], int] = {}
     table, counts = "", {"": 0}
@@ -77,7 +79,7 @@ def lines(text: str, tables: Mapping[str, Any], path: str) -> Where:
             line = found.get((parent, number, ""))
             parent, _, last = parent.rpartition(".")
             line = line or found.get((parent, number, last))
-        return f"{path}, {named(table, key)}" if line is None else f"{path}, line {line}, {named(table, key)}"
+        return ", ".join(one for one in (path, "" if line is None else f"line {line}", named(table, key)) if one)
 
     return where
 

@@ -103,5 +103,10 @@ def _load(name: str, places: list[Path], remedy: str, seed: int) -> Dataset:
             raise ValueError(f"{label_file} has a label {labels.max()}, above 9; it is another file, or damaged")
         if not images.size:
             raise ValueError(f"{image_file} has images of shape {images.shape}, without pixels; fetch it again")
+        if part == "t10k" and labels.max() > (highest := parts[0][1].max()):
+            raise ValueError(
+                f"{label_file} has the label {labels.max()}, and those of training none above {highest}; they do not "
+                "belong together; fetch both again"
+            )
         parts.append((images[..., None], labels))
     return from_arrays(parts[0], parts[1], name=name, normalise=True, seed=seed)

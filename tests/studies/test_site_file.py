@@ -58,7 +58,7 @@ REFUSED = {
     "empty aim": (SITE + "[aim]\nhours = 3\n", "accuracy is None and worst too; give the accuracy"),
     "too much": (SITE + "[aim]\naccuracy = 90\n", "line 8, [aim] accuracy: accuracy is 90; give a number above 0"),
     "cost": (SITE + AIM + "cost = 5\n", "cost is 5, and there are no prices; give prices"),
-    "one site": (SITE.replace("3", "1", 1) + AIM, "adds up to 1 site; give at least 2"),
+    "one site": (SITE.replace("3", "1", 1) + AIM, r"sites.toml: count adds up to 1 site; give at least 2"),
     "always away": (
         SITE + "away = 1.0\n" + AIM,
         "line 7, [site] away: away is 1.0; give a number of at least 0 and below 1",
