@@ -24,6 +24,7 @@ from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
+from telejax.random.threefry import fold_in
 from telejax.state import Info, Memory, Params, State
 from telejax.tasks.base import Task
 
@@ -215,7 +216,7 @@ class AllNodes(Algorithm):
 
 def start_key(key: Key[Array, ""]) -> Key[Array, ""]:
     """The key of :meth:`Algorithm.start`, from that of ``task.init``."""
-    return jax.random.fold_in(key, START)
+    return fold_in(key, START)
 
 
 def takes_network(algorithm: Algorithm) -> bool:

@@ -27,6 +27,7 @@ from telejax.mixing.compression import Compressor, check_compressor, top_k
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.random.threefry import fold_in
 from telejax.state import Info, Memory, Params, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
@@ -65,7 +66,7 @@ class ChocoSGD(OnGraph):
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         known = state.memory.slot
         x, opt_state = local_update(key, state.params, state.opt_state, state.holders, task, self.optimizer)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(key, COMPRESSION), state.holders)
+        keys = jax.vmap(fold_in, (None, 0))(fold_in(key, COMPRESSION), state.holders)
         sent = jax.vmap(self.compressor)(keys, combined(lambda x, h: x - h, x, known))
         known = combined(lambda h, q: h + q, known, sent)
         state, heard = self.gossip(key, network, state, known)

@@ -20,6 +20,7 @@ from telejax.errors import attribute, check_integer, check_kind, is_kind, short,
 from telejax.optimizers import FixedOptimizer, Optimizer, check_optimizer
 from telejax.random.keys import check_key
 from telejax.random.sampling import MAX_NODES
+from telejax.random.threefry import fold_in, split
 from telejax.state import Params, State
 from telejax.tasks.base import OptionalMembers, Task, gradient_of
 
@@ -49,7 +50,7 @@ def check_slots(active: int) -> int:
 
 def data_key(key: Key[Array, ""]) -> Key[Array, ""]:
     """The key of the data in a round whose nodes are drawn; ``Network.activate`` takes the other half."""
-    return jax.random.split(key)[1]
+    return split(key)[1]
 
 
 def refreshed(
@@ -100,7 +101,7 @@ def gradients(key: Key[Array, ""], params: Params, holders: Int[Array, " slots"]
     """
     _check_data(key, params, holders, task)
     gradient = gradient_of(task)
-    one = lambda params, node: gradient(params, node, jax.random.fold_in(key, node))
+    one = lambda params, node: gradient(params, node, fold_in(key, node))
     members = OptionalMembers.of(task)
     with scope("gradient"), _naming_task(task, params):
         return map_nodes(one, (params, holders), members.node_batch, members.mesh)
@@ -191,11 +192,11 @@ def local_update(
     def update(
         params: Params, opt_state: optax.OptState, node: Int[Array, ""], given: PyTree[Array]
     ) -> tuple[Params, optax.OptState]:
-        node_key = jax.random.fold_in(key, node)
+        node_key = fold_in(key, node)
 
         def one(number: int | Array, carry: tuple[Params, optax.OptState]) -> tuple[Params, optax.OptState]:
             params, opt_state = carry
-            batch_key = node_key if steps == 1 else jax.random.fold_in(node_key, number)
+            batch_key = node_key if steps == 1 else fold_in(node_key, number)
             grads = gradient(params, node, batch_key)
             if step is None:
                 return stepped(transformation, grads, params, opt_state)

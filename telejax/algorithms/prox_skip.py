@@ -27,6 +27,7 @@ from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import Mixing
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.random.threefry import fold_in
 from telejax.state import Info, Memory, Params, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
@@ -62,7 +63,7 @@ class ProxSkip(OnGraph):
             x = combined(lambda z, wz: z - (z - wz) / (2 * self.chi), z, heard)
             return state, x, combined(lambda y, z, x: y + beta * (z - x), y, z, x)
 
-        coin = jax.random.bernoulli(jax.random.fold_in(key, COIN), self.probability)
+        coin = jax.random.bernoulli(fold_in(key, COIN), self.probability)
         state = network.start(state) if state.world is None else state
         state, x, y = jax.lax.cond(coin, gossip, lambda state: (network.work(key, state), z, y), state)
         state = state.replace(params=x, opt_state=opt_state, memory=Memory(slot=y), round=state.round + 1)

@@ -25,6 +25,7 @@ from telejax.errors import check_integer
 from telejax.mixing.forms import Dense, Mixing, Neighbours
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
+from telejax.random.threefry import split
 from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import TopologyLike
@@ -84,7 +85,7 @@ class RandomWalk(Algorithm):
         """Where the tokens are next: anywhere in the first round, then at a neighbour of where they were."""
         assert self.graph is not None
         graph = walkable(self.graph, task.nodes)
-        keys = jax.random.split(jax.random.split(key)[0], self.tokens)
+        keys = split(split(key)[0], self.tokens)
         along = jax.vmap(next_node, in_axes=(0, None, 0, None))(keys, graph, state.holders, state.round)
         return jnp.where(state.round == 0, anywhere, along)
 

@@ -19,6 +19,7 @@ from telejax.backend.shapes import check_float_dtype, is_number
 from telejax.errors import PROBABILITY, check_flag, check_integer, check_kind, short
 from telejax.random.keys import check_key
 from telejax.random.sampling import sample_distinct
+from telejax.random.threefry import fold_in, split
 
 MAX_LEVELS = 2**24  # float32 tells no more apart
 HAND_OFF = np.uint32(2**31 + 2**23)  # folded into the key of a round, as no node is
@@ -279,7 +280,7 @@ def fetched(key: Key[Array, ""], compressor: Compressor, params: Tree, moved: Bo
     [[0.0, 0.0, 0.0, 3.0], [4.0, 5.0, 6.0, 7.0]]
     """
     check_key("key", key)
-    keys = jax.random.split(jax.random.fold_in(key, HAND_OFF), len(moved))
+    keys = split(fold_in(key, HAND_OFF), len(moved))
     arrived = jax.vmap(compressor)(keys, params)
     column = lambda x: moved.reshape((-1,) + (1,) * (x.ndim - 1))
     return jax.tree.map(lambda new, old: jnp.where(column(old), new, old), arrived, params)

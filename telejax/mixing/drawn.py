@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt
 
 from telejax.mixing.accounting import Messages
 from telejax.mixing.forms import MAX_NEIGHBOURS, STATIC, Mixing, Rows, pytree
+from telejax.random.threefry import fold_in
 
 if TYPE_CHECKING:
     from telejax.topology.peers import PeerDistribution
@@ -68,7 +69,7 @@ class Drawn(Mixing):
 
     def key(self, round: Array) -> Array:
         """What the draws of a round come from."""
-        return jax.random.fold_in(jax.random.key(self.seed), round)
+        return fold_in(jax.random.key(self.seed), round)
 
 
 @pytree

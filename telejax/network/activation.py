@@ -18,6 +18,7 @@ from telejax.errors import POSITIVE, PROBABILITY, Bound, check_flag, check_integ
 from telejax.network.tables import check_size
 from telejax.network.world import Moment, World
 from telejax.random.permutation import FEISTEL_ROUNDS, Shuffle
+from telejax.random.threefry import fold_in
 from telejax.state import STATIC, pytree
 
 Nodes = Int[Array, "..."]
@@ -120,7 +121,7 @@ class ShuffledEpochs(Activation):
 
     def scheduled(self, nodes: int, count: int, round: Int[Array, ""]) -> Int[Array, " slots"] | None:
         rounds = nodes // count
-        key = jax.random.fold_in(jax.random.key(self.seed), round // rounds)
+        key = fold_in(jax.random.key(self.seed), round // rounds)
         order = Shuffle(nodes, jax.random.bits(key, (FEISTEL_ROUNDS,), jnp.uint32))
         return jax.vmap(order)((round % rounds) * count + jnp.arange(count, dtype=jnp.int32))
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Int, Key, UInt
 from telejax.errors import FRACTION, Bound, check_array, check_integer, check_kind, short
 from telejax.network import attacks, draws
 from telejax.network.attacks import Attack
+from telejax.random.threefry import fold_in
 from telejax.state import Params, pytree
 from telejax.tasks.base import Task
 from telejax.tasks.poisoned import label_flipped
@@ -58,7 +59,7 @@ class Adversary:
             holders: int32 (slots,).
             cause: the constant of the occasion.
         """
-        return self.attack.forged(params, self.lies(holders), jax.random.fold_in(key, cause))
+        return self.attack.forged(params, self.lies(holders), fold_in(key, cause))
 
     def bind(self, nodes: int) -> Self:
         """The adversary among so many nodes, or a ValueError where it names more of them, or all."""

@@ -1,11 +1,11 @@
 """What happens to messages, nodes and links: keyed draws, the same for every method that meets them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from telejax.random.hashed import hashed_bits
+from telejax.random.threefry import fold_in
 
 # what verbs fold into the key of a round: from 2^31 on, where no node's number is
 LOSS = np.uint32(2**31)
@@ -37,7 +37,7 @@ def fractions(
     >>> round(float(drawn.mean()), 1)
     0.5
     """
-    bits = hashed_bits(jax.random.fold_in(key, cause), one, other)
+    bits = hashed_bits(fold_in(key, cause), one, other)
     return (bits >> 8).astype(jnp.float32) * np.float32(2**-24)
 
 

@@ -27,6 +27,7 @@ from telejax.network.parts import Parts
 from telejax.network.sources import Sources
 from telejax.network.world import Moment, World
 from telejax.random.sampling import sample_distinct, sample_weighted
+from telejax.random.threefry import split
 from telejax.state import Info, Params, State
 
 Slots = Int[Array, " slots"]
@@ -99,7 +100,7 @@ class Network(Parts):
         if count == nodes and not ordered:
             return state, jnp.arange(nodes, dtype=jnp.int32)
         with scope("sampling"):
-            drawn = jax.random.split(key)[0]
+            drawn = split(key)[0]
             if self.activation is None and self.presence is None:
                 return state, sample_distinct(drawn, nodes, count)
             world, now = self._world(state), self._now(state)

@@ -13,6 +13,7 @@ from telejax.backend.places import first_true
 from telejax.errors import check_integer
 from telejax.random.hashed import hashed_bits
 from telejax.random.keys import check_key
+from telejax.random.threefry import integers, split
 
 MAX_NODES = 2**31 - 1  # node numbers are int32
 SURPLUS = 32
@@ -62,9 +63,9 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
     if 4 * count > nodes:
         return jax.random.permutation(key, jnp.arange(nodes, dtype=jnp.int32))[:count]
     if count == 1:  # is distinct
-        return jax.random.randint(jax.random.split(key)[1], (1,), 0, nodes, dtype=jnp.int32)
-    key, now = jax.random.split(key)
-    usual = jax.random.randint(now, (2 * count,), 0, nodes, dtype=jnp.int32)
+        return integers(split(key)[1], 1, nodes)
+    key, now = split(key)
+    usual = integers(now, 2 * count, nodes)
     if asks_device():
         return _with_more(first_distinct(usual, count), key, nodes)
     surplus = _hashed_nodes(key, jnp.arange(SURPLUS, dtype=jnp.int32), nodes)

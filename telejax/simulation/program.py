@@ -25,6 +25,7 @@ from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.random.keys import key_shape
+from telejax.random.threefry import fold_in, split
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
 from telejax.simulation.own_code import is_own_class
@@ -228,8 +229,8 @@ def take_step(
 
 def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, ""]) -> Float[Array, " slots"]:
     """The losses of the slots' models at their holders, after a round with this key."""
-    of_models = jax.random.fold_in(key, LOSSES)
-    one = lambda model, node: task.loss(model, node, jax.random.fold_in(of_models, node))
+    of_models = fold_in(key, LOSSES)
+    one = lambda model, node: task.loss(model, node, fold_in(of_models, node))
     members = OptionalMembers.of(task)
     with scope("evaluation"):
         return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
@@ -237,7 +238,7 @@ def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, "
 
 @jax.jit
 def _keys_of(seeds: UInt[Array, "*seeds"]) -> Keys:
-    pairs = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed)))(jnp.atleast_1d(seeds))
+    pairs = jax.vmap(lambda seed: split(jax.random.key(seed)))(jnp.atleast_1d(seeds))
     return Keys(*(pairs[:, one].reshape(seeds.shape) for one in range(2)))
 
 
@@ -295,8 +296,8 @@ def _advance(
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges, extremes = carry
             now = state.round
-            state, info = take_step(algorithm, jax.random.fold_in(run_key, now), state, placed, network)
-            state = network.met(state, partial(losses_met, algorithm, state, placed, jax.random.fold_in(run_key, now)))
+            state, info = take_step(algorithm, fold_in(run_key, now), state, placed, network)
+            state = network.met(state, partial(losses_met, algorithm, state, placed, fold_in(run_key, now)))
             state = counted(state, info, algorithm, task)
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}

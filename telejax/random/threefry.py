@@ -1,0 +1,98 @@
+"""Keys and integers as of ``jax.random``, number for number, in fewer kernels on a CPU.
+
+Rounds with few slots spend most of their time, and of the time that they take to compile, on keys. The loop in which
+jax hashes them hands ten arrays from turn to turn, the one here two. Elsewhere, and for keys of another kind, jax's own
+is called.
+
+The hash is Threefry-2x32 with 20 rounds: J. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Int, Key, UInt
+
+from telejax.backend.loops import asks_device
+
+AnyKey = Key[Array, ""] | UInt[Array, "2"]
+"""A typed key, or one of the older kind."""
+Words = tuple[UInt[Array, "..."], UInt[Array, "..."]]
+"""Two of 32 bits each."""
+
+ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
+"""Of the four rounds of a turn, the even ones and the odd."""
+PARITY = np.uint32(0x1BD11BDA)
+BITS = np.uint32(32)
+
+
+def fold_in(key: AnyKey, data: ArrayLike) -> Array:
+    """As ``jax.random.fold_in``.
+
+    >>> key = jax.random.key(0)
+    >>> bool(fold_in(key, 3) == jax.random.fold_in(key, 3))
+    True
+    """
+    if not _hashed_here(key):
+        return jax.random.fold_in(key, data)
+    return _as_keys(_hash(jax.random.key_data(key), jnp.asarray(data, jnp.uint32)), key)
+
+
+def split(key: AnyKey, count: int = 2) -> Array:
+    """As ``jax.random.split``.
+
+    >>> key = jax.random.key(0)
+    >>> bool((split(key, 3) == jax.random.split(key, 3)).all())
+    True
+    """
+    if not _hashed_here(key):
+        return jax.random.split(key, count)
+    return _as_keys(_hash(jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32)), key)
+
+
+def integers(key: AnyKey, count: int, below: int) -> Int[Array, " count"]:
+    """As ``jax.random.randint`` of int32 numbers, ``count`` from 0 to ``below`` - 1.
+
+    >>> integers(jax.random.key(0), 3, 10**9).tolist() == jax.random.randint(jax.random.key(0), 3, 0, 10**9).tolist()
+    True
+    """
+    if not _hashed_here(key):
+        return jax.random.randint(key, (count,), 0, below, dtype=jnp.int32)
+    place, span = jnp.arange(count, dtype=jnp.uint32), np.uint32(below)
+    draw = lambda one: jnp.bitwise_xor(*_hash(one, place)) % span
+    halves = jax.random.key_data(split(key))
+    factor = (2**16 % below) ** 2 % 2**32 % below  # of jax too it is 0 from 2^16 on
+    if not factor:
+        return draw(halves[1]).astype(jnp.int32)
+    high, low = jax.vmap(draw)(halves)
+    return ((high * np.uint32(factor) + low) % span).astype(jnp.int32)
+
+
+def _hashed_here(key: AnyKey) -> bool:
+    """Whether a key is a typed one of this hash, on a CPU, with the numbers that jax draws by default."""
+    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) and jax.random.key_impl(key) == "threefry2x32"
+    return typed and asks_device() and getattr(jax.config, "jax_threefry_partitionable", True)
+
+
+def _as_keys(words: Words, like: Key[Array, ""]) -> Key[Array, "..."]:
+    return jax.random.wrap_key_data(jnp.stack(words, axis=-1), impl=jax.random.key_impl(like))
+
+
+@jax.jit  # traced once
+def _hash(key: UInt[Array, "2"], low: UInt[Array, "..."]) -> Words:
+    """The hash of counters of 64 bits, of which ``low`` are the lower ones and the others 0."""
+    one, other = key[0], key[1]
+    third = one ^ other ^ PARITY
+
+    def turn(number: Int[Array, ""], words: Words) -> Words:
+        x, y = words
+        for even, odd in zip(*ROTATIONS, strict=True):
+            turned = jnp.where(number % 2 == 0, np.uint32(even), np.uint32(odd))
+            x = x + y
+            y = x ^ ((y << turned) | (y >> (BITS - turned)))
+        of = lambda *keys: jnp.where(number % 3 == 0, keys[0], jnp.where(number % 3 == 1, keys[1], keys[2]))
+        return x + of(other, third, one), y + of(third, one, other) + (number + 1).astype(jnp.uint32)
+
+    start = jnp.broadcast_to(one, low.shape), low + other
+    hashed: Words = jax.lax.fori_loop(0, 5, turn, start)
+    return hashed
