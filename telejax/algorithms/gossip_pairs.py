@@ -25,7 +25,7 @@ from telejax.errors import is_kind
 from telejax.mixing.forms import Neighbours
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
-from telejax.random.threefry import fold_in, split
+from telejax.random.threefry import fold_in, integers, split
 from telejax.state import Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import Topology, TopologyLike, resolve
@@ -63,7 +63,7 @@ class GossipPairs(AllNodes):
     def step(self, key: Key[Array, ""], state: State, task: Task, network: Network = IDEAL) -> tuple[State, Info]:
         assert not isinstance(self.links, NodeTopology), "bind it to the task first"
         which, order = split(fold_in(key, LINK))
-        link = jnp.asarray(self.links)[jax.random.randint(which, (), 0, len(self.links))]
+        link = jnp.asarray(self.links)[integers(which, (), len(self.links))]
         one, other = jax.random.permutation(order, link)
         at = lambda tree: jax.tree.map(lambda x: x[one][None], tree)
         put = lambda tree, new: jax.tree.map(lambda x, new: x.at[one].set(new[0]), tree, new)

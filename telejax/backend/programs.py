@@ -1,9 +1,16 @@
-"""Compiled programs that a process holds: each takes maps of memory, of which Linux allows a process only so many."""
+"""Compiled programs: how much is done to make them fast, and how many of them a process holds.
+
+Each takes maps of memory, of which Linux allows a process only so many.
+"""
 
 import gc
 from pathlib import Path
 
 import jax
+
+RUN_ONCE = {"xla_backend_optimization_level": 1}
+"""Options of a program that runs once, which compiles in a third of the time: the first parameters of a network draw
+their numbers in loops that are written out otherwise. The numbers are the same."""
 
 MAPS, LIMIT = Path("/proc/self/maps"), Path("/proc/sys/vm/max_map_count")
 

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key
 from telejax.backend.shapes import is_number, kind_of
 from telejax.errors import attribute, check_integer, check_name, is_kind, short
 from telejax.random.keys import check_key
+from telejax.random.threefry import integers, split
 
 Augmentation = Callable[[Array, Array], Array]
 """``(key, images) -> images``, shapes (batch, height, width, channels)."""
@@ -28,7 +29,7 @@ def random_crop(
     if padding > max(height, width):
         raise ValueError(f"padding is {padding}, beyond images of {height} x {width} pixels; give a few pixels")
     padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    corners = jax.random.randint(key, (batch, 2), 0, 2 * padding + 1)
+    corners = integers(key, (batch, 2), 2 * padding + 1)
     cut = lambda image, corner: jax.lax.dynamic_slice(image, (*corner, 0), (height, width, channels))
     return jax.vmap(cut)(padded, corners)
 
@@ -56,7 +57,7 @@ def crop_and_flip(
     (2, 8, 8, 1)
     """
     _check_batch(key, images)
-    crop_key, flip_key = jax.random.split(key)
+    crop_key, flip_key = split(key)
     return random_flip(flip_key, random_crop(crop_key, images))
 
 

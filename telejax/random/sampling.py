@@ -63,9 +63,9 @@ def sample_distinct(key: Key[Array, ""], nodes: int, count: int) -> Int[Array, "
     if 4 * count > nodes:
         return jax.random.permutation(key, jnp.arange(nodes, dtype=jnp.int32))[:count]
     if count == 1:  # is distinct
-        return integers(split(key)[1], 1, nodes)
+        return integers(split(key)[1], (1,), nodes)
     key, now = split(key)
-    usual = integers(now, 2 * count, nodes)
+    usual = integers(now, (2 * count,), nodes)
     if asks_device():
         return _with_more(first_distinct(usual, count), key, nodes)
     surplus = _hashed_nodes(key, jnp.arange(SURPLUS, dtype=jnp.int32), nodes)
@@ -116,7 +116,7 @@ def sample_subset(key: Key[Array, ""], population: int | Int[Array, ""], count: 
     check_key("key", key)
     count = check_integer("count", count, minimum=1)
     last = jnp.asarray(population, jnp.int32) - count + jnp.arange(count, dtype=jnp.int32)
-    drawn = jax.random.randint(key, (count,), 0, last + 1, dtype=jnp.int32)
+    drawn = integers(key, (count,), last + 1)
 
     def turn(place: Int[Array, ""], chosen: Int[Array, " count"]) -> Int[Array, " count"]:
         taken = jnp.any(chosen == drawn[place])

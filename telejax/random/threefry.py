@@ -7,6 +7,8 @@ is called.
 The hash is Threefry-2x32 with 20 rounds: J. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,22 +52,24 @@ def split(key: AnyKey, count: int = 2) -> Array:
     return _as_keys(_hash(jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32)), key)
 
 
-def integers(key: AnyKey, count: int, below: int) -> Int[Array, " count"]:
-    """As ``jax.random.randint`` of int32 numbers, ``count`` from 0 to ``below`` - 1.
+def integers(key: AnyKey, shape: tuple[int, ...], below: int | Int[Array, "..."]) -> Int[Array, "..."]:
+    """As ``jax.random.randint`` of int32 numbers from 0 to ``below`` - 1, which broadcasts with the shape.
 
-    >>> integers(jax.random.key(0), 3, 10**9).tolist() == jax.random.randint(jax.random.key(0), 3, 0, 10**9).tolist()
+    >>> key = jax.random.key(0)
+    >>> integers(key, (3,), 10**9).tolist() == jax.random.randint(key, (3,), 0, 10**9).tolist()
     True
     """
     if not _hashed_here(key):
-        return jax.random.randint(key, (count,), 0, below, dtype=jnp.int32)
-    place, span = jnp.arange(count, dtype=jnp.uint32), np.uint32(below)
+        return jax.random.randint(key, shape, 0, below, dtype=jnp.int32)
+    place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
+    span = jnp.asarray(below, jnp.uint32)
     draw = lambda one: jnp.bitwise_xor(*_hash(one, place)) % span
     halves = jax.random.key_data(split(key))
-    factor = (2**16 % below) ** 2 % 2**32 % below  # of jax too it is 0 from 2^16 on
-    if not factor:
-        return draw(halves[1]).astype(jnp.int32)
+    if isinstance(below, int) and (2**16 % below) ** 2 % 2**32 % below == 0:
+        return draw(halves[1]).astype(jnp.int32)  # the high half of 64 bits counts for nothing
+    root = np.uint32(2**16) % span
     high, low = jax.vmap(draw)(halves)
-    return ((high * np.uint32(factor) + low) % span).astype(jnp.int32)
+    return ((high * (root * root % span) + low) % span).astype(jnp.int32)
 
 
 def _hashed_here(key: AnyKey) -> bool:

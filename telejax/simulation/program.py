@@ -20,6 +20,7 @@ from telejax.algorithms.parts import stranger
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.loops import asks_device
 from telejax.backend.memory import tree_bytes
+from telejax.backend.programs import RUN_ONCE
 from telejax.backend.scopes import scope
 from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
@@ -236,13 +237,13 @@ def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, "
         return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
 
 
-@jax.jit
+@partial(jax.jit, compiler_options=RUN_ONCE)
 def _keys_of(seeds: UInt[Array, "*seeds"]) -> Keys:
     pairs = jax.vmap(lambda seed: split(jax.random.key(seed)))(jnp.atleast_1d(seeds))
     return Keys(*(pairs[:, one].reshape(seeds.shape) for one in range(2)))
 
 
-@partial(jax.jit, static_argnames=("settings",))
+@partial(jax.jit, static_argnames=("settings",), compiler_options=RUN_ONCE)
 def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, settings: int | None) -> Params:
     """One copy of the parameters for each run; a program of its own, which all methods on a task share."""
 
@@ -253,7 +254,7 @@ def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, set
     return jax.vmap(one_seed)(keys) if keys.ndim else one_seed(keys)
 
 
-@partial(jax.jit, static_argnames=("axes", "sharding"))
+@partial(jax.jit, static_argnames=("axes", "sharding"), compiler_options=RUN_ONCE)
 def _start(
     batch: HyperparameterBatch, params: Params, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
 ) -> State:

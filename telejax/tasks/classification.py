@@ -23,6 +23,7 @@ from telejax.errors import check_integer, check_kind, check_list, is_kind, plain
 from telejax.models.network import Network, as_network, check_fits
 from telejax.models.sample_norms import sample_norms
 from telejax.random.sampling import sample_subset
+from telejax.random.threefry import fold_in, integers, split
 from telejax.tasks.evaluation_subset import EvaluationSubset, evaluation_subset, owners_of
 from telejax.tasks.privacy import tree_norm
 
@@ -77,10 +78,10 @@ class Classification:
     def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
         """Mean cross-entropy of a batch of the node's samples, drawn with replacement and augmented."""
         held = self.table.shape[1] if self.sizes is None else self.sizes[node]
-        chosen = self.table[node, jax.random.randint(key, (self.batch,), 0, held)]
+        chosen = self.table[node, integers(key, (self.batch,), held)]
         inputs = self._read(self.samples.inputs[chosen])
         if self.augment is not None:
-            inputs = self.augment(jax.random.fold_in(key, 1), inputs)
+            inputs = self.augment(fold_in(key, 1), inputs)
         return jnp.mean(_cross_entropy(self.network.apply(params, inputs), self.samples.labels[chosen]))
 
     def losses(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, " batch"]:
@@ -106,7 +107,7 @@ class Classification:
         chosen = self.table[node, sample_subset(key, held, self.batch)]
         inputs = self._read(self.samples.inputs[chosen])
         if self.augment is not None:
-            keys = jax.random.split(jax.random.fold_in(key, 1), self.batch)
+            keys = split(fold_in(key, 1), self.batch)
             inputs = jax.vmap(lambda key, x: self.augment(key, x[None])[0])(keys, inputs)  # type: ignore[misc]
         return inputs, self.samples.labels[chosen]
 
@@ -291,8 +292,8 @@ def digits(
 
 def _check_samples(data: Dataset) -> None:
     """Raise a ValueError unless every split has samples."""
-    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        if not len(split):
+    for name, part in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        if not len(part):
             raise ValueError(f"data has no samples in {name}; give at least one, a mean over none is no number")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from telejax.errors import POSITIVE, Bound, check_kind, check_name, short
+from telejax.random.threefry import fold_in
 from telejax.tasks.base import OfTask, OptionalMembers, Task, gradient_of
 
 Level = Literal["sample", "node"]
@@ -125,7 +126,7 @@ class Private(OfTask):
             factor = _factor(tree_norm(whole), self.privacy.clip)
             total = jax.tree.map(lambda x: factor.astype(x.dtype) * x, whole)
         std = self.privacy.noise_multiplier * self.privacy.clip
-        noise = normal_like(jax.random.fold_in(key, NOISE), total)
+        noise = normal_like(fold_in(key, NOISE), total)
         return jax.tree.map(lambda x, e: ((x + std * e) / batch).astype(x.dtype), total, noise)
 
     def __getattr__(self, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from telejax.random.threefry import integers, split
 from telejax.topology.sizes import check_entries
 
 if TYPE_CHECKING:
@@ -87,10 +88,9 @@ class OffsetPeer(OnePeer):
         return self.nodes
 
     def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
-        import jax
         import jax.numpy as jnp
 
-        offset = jax.random.randint(key, (), 1, self.nodes, dtype=jnp.int32)
+        offset = 1 + integers(key, (), self.nodes - 1)
         return (jnp.arange(self.nodes, dtype=jnp.int32) + offset) % self.nodes
 
     def count(self, key: "Key[Array, '']") -> "Int[Array, '']":
@@ -119,12 +119,11 @@ class OffsetMatching(OnePeer):
         return float(np.mean(self._matched(self._distances())))
 
     def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
-        import jax
         import jax.numpy as jnp
 
-        start_key, _ = jax.random.split(key)
+        start_key, _ = split(key)
         distance = self._distance(key)
-        start = jax.random.randint(start_key, (), 0, self.nodes, dtype=jnp.int32)
+        start = integers(start_key, (), self.nodes)
         index = jnp.arange(self.nodes, dtype=jnp.int32)
         place = (index - start) % self.nodes
         first = place % (2 * distance) < distance
@@ -144,11 +143,10 @@ class OffsetMatching(OnePeer):
         return float(row.sum() - modes[1:].max())
 
     def _distance(self, key: "Key[Array, '']") -> "Int[Array, '']":
-        import jax
         import jax.numpy as jnp
 
-        _, offset_key = jax.random.split(key)
-        offset = jax.random.randint(offset_key, (), 1, self.nodes, dtype=jnp.int32)
+        _, offset_key = split(key)
+        offset = 1 + integers(offset_key, (), self.nodes - 1)
         return jnp.minimum(offset, self.nodes - offset)
 
     def _distances(self) -> np.ndarray:
@@ -209,7 +207,7 @@ class UniformPermutations:
         import jax.numpy as jnp
 
         index = jnp.arange(self.nodes, dtype=jnp.int32)
-        return jax.vmap(lambda one: jax.random.permutation(one, index))(jax.random.split(key, self.peers))
+        return jax.vmap(lambda one: jax.random.permutation(one, index))(split(key, self.peers))
 
     def count(self, key: "Key[Array, '']") -> "Int[Array, '']":
         import jax.numpy as jnp

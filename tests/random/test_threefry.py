@@ -25,8 +25,19 @@ def test_they_are_those_of_jax(seed: int) -> None:
     for count in (1, 2, 5):
         assert words(split(key, count)) == words(jax.random.split(key, count)), count
     for below in BELOW:
-        drawn, expected = integers(key, 9, below), jax.random.randint(key, (9,), 0, below, dtype=jnp.int32)
+        drawn, expected = integers(key, (3, 3), below), jax.random.randint(key, (3, 3), 0, below, dtype=jnp.int32)
         assert drawn.dtype == jnp.int32 and drawn.tolist() == expected.tolist(), below
+
+
+def test_numbers_below_what_the_device_knows() -> None:
+    key, below = jax.random.key(2), jnp.asarray(BELOW, jnp.int32)
+    draw = lambda draw: jax.jit(jax.vmap(draw))(below)
+    assert (
+        draw(lambda one: integers(key, (4,), one)).tolist()
+        == draw(lambda one: jax.random.randint(key, (4,), 0, one)).tolist()
+    )
+    shape = below.shape
+    assert integers(key, shape, below).tolist() == jax.random.randint(key, shape, 0, below).tolist()
 
 
 def test_so_they_are_when_mapped_and_looped() -> None:
@@ -35,7 +46,7 @@ def test_so_they_are_when_mapped_and_looped() -> None:
     every = lambda fold: jax.jit(jax.vmap(jax.vmap(fold, (None, 0)), (0, None)))(keys, nodes)
     assert words(every(fold_in)) == words(every(jax.random.fold_in))
     drawn = lambda draw: jax.jit(jax.vmap(draw))(keys)
-    ours = drawn(lambda key: integers(split(key)[1], 3, 100))
+    ours = drawn(lambda key: integers(split(key)[1], (3,), 100))
     assert ours.tolist() == drawn(lambda key: jax.random.randint(jax.random.split(key)[1], (3,), 0, 100)).tolist()
     chain = lambda fold: jax.lax.scan(lambda key, x: (fold(key, x), None), keys[0], jnp.arange(3))[0]
     assert words(chain(fold_in)) == words(chain(jax.random.fold_in))
@@ -45,11 +56,11 @@ def test_so_they_are_when_mapped_and_looped() -> None:
 def test_keys_of_another_kind_are_left_to_jax(key: jax.Array) -> None:
     assert (fold_in(key, 3) == jax.random.fold_in(key, 3)).all()
     assert (split(key, 3) == jax.random.split(key, 3)).all()
-    assert integers(key, 3, 10).tolist() == jax.random.randint(key, (3,), 0, 10).tolist()
+    assert integers(key, (3,), 10).tolist() == jax.random.randint(key, (3,), 0, 10).tolist()
 
 
 def test_numbers_of_an_older_jax_are_left_to_jax() -> None:
     key = jax.random.key(1)
     with jax.threefry_partitionable(False):
         assert words(split(key, 3)) == words(jax.random.split(key, 3))
-        assert integers(key, 3, 10).tolist() == jax.random.randint(key, (3,), 0, 10).tolist()
+        assert integers(key, (3,), 10).tolist() == jax.random.randint(key, (3,), 0, 10).tolist()
