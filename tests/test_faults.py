@@ -4,13 +4,14 @@ Full disks and closed pipes are in tests/results/test_files.py, kills of simulat
 sweeps in tests/studies.
 """
 
+import importlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -244,6 +245,45 @@ def test_a_worker_that_dies_loses_its_cell_alone(swept, tmp_path):
     assert table["loss"].to_list() == pl.read_parquet(swept / "table.parquet")["loss"].to_list()
 
 
+class Breaking(Dying):
+    """An executor whose worker dies while more is submitted."""
+
+    def submit(self, function, cell):
+        if self.submitted:
+            raise BrokenExecutor("a worker died")
+        self.submitted = 2
+        return super().submit(function, cell)
+
+
+class Confused(Dying):
+    """An executor that returns what it should not."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+
+    def submit(self, function, cell):
+        future = Future()
+        future.set_result(self.result)
+        return future
+
+
+def test_what_an_executor_took_before_it_broke_is_kept(swept, tmp_path):
+    with pytest.raises(RuntimeError, match=r"1 of 2 cells were lost .* cell-00001.parquet: .*a worker died"):
+        tj.sweep(SPEC, tmp_path, executor=Breaking(), progress=False)
+    assert (tmp_path / "cell-00000.parquet").exists()
+    table = tj.sweep(SPEC, tmp_path, progress=False).table
+    assert table["loss"].to_list() == pl.read_parquet(swept / "table.parquet")["loss"].to_list()
+
+
+def test_rows_of_another_cell_or_none_are_not_kept(swept, tmp_path):
+    first = pl.read_parquet(swept / "cell-00000.parquet")
+    for result, words, kept in ((None, "the result of the executor is None", []), (first, "of another cell", [0])):
+        with pytest.raises(RuntimeError, match=words):
+            tj.sweep(SPEC, tmp_path, executor=Confused(result), progress=False)
+        assert sorted(tmp_path.glob("cell-*")) == [tmp_path / f"cell-0000{cell}.parquet" for cell in kept]
+
+
 def test_an_executor_that_forks_is_refused():
     with (
         ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool,
@@ -332,3 +372,13 @@ def test_control_c_of_a_sweep_says_what_is_kept(tmp_path):
     cells = len([*out.glob("cell-*.parquet")])
     assert process.returncode == 130 and f"{cells} finished cell" in told and "the same command goes on" in told
     assert 1 <= cells < 40
+
+
+def test_ctrl_c_before_a_command_begins_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("telejax.cli.command", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module("telejax.__main__").main()
+    assert stop.value.code == 130 and capsys.readouterr().err == "telejax: interrupted; nothing was begun\n"

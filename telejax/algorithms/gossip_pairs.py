@@ -10,7 +10,7 @@ AD-PSGD without its clocks. X. Lian et al. 2018, arXiv 1710.06952.
 rather than by rounds.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import jax
@@ -26,7 +26,7 @@ from telejax.mixing.forms import Neighbours
 from telejax.network import IDEAL, Network
 from telejax.optimizers import FixedOptimizer, Optimizer, as_optimizer
 from telejax.random.threefry import fold_in, integers, split
-from telejax.state import Info, State, pytree
+from telejax.state import STATIC, Info, State, pytree
 from telejax.tasks.base import Task
 from telejax.topology import Topology, TopologyLike, resolve
 from telejax.topology.trees import links
@@ -41,18 +41,23 @@ class GossipPairs(AllNodes):
 
     optimizer: Optimizer | FixedOptimizer
     links: Int[np.ndarray | Array, "links 2"] | NodeTopology
+    graph: str = field(metadata=STATIC)
 
-    name = "gossip of pairs"
+    @property
+    def name(self) -> str:
+        return f"gossip of pairs on {self.graph}"
 
     def bind(self, task: Task) -> Self:
-        graph = self.links
-        made = links(resolve(graph.topology, task.nodes, graph.needs)) if isinstance(graph, NodeTopology) else graph
+        if isinstance(self.links, NodeTopology):
+            topology = resolve(self.links.topology, task.nodes, self.links.needs)
+            return replace(self, links=links(topology), graph=topology.name).bind(task)
+        made = self.links
         if not len(made) or int(np.max(made)) != task.nodes - 1:
             told = f"{int(np.max(made)) + 1} nodes" if len(made) else "no links"
             raise ValueError(
                 f"topology has {told} and the task {task.nodes} nodes; build it with as many, at least two"
             )
-        return replace(self, links=made)
+        return self
 
     def gradients(self, nodes: int) -> tuple[int, ...]:
         return (1,)
@@ -99,7 +104,7 @@ def gossip_pairs(*, topology: TopologyLike, optimizer: Optimizer) -> GossipPairs
     (1,)
     """
     if is_kind(topology, Topology):
-        return GossipPairs(as_optimizer(optimizer), links(topology))
+        return GossipPairs(as_optimizer(optimizer), links(topology), topology.name)
     waiting = node_mixing(topology, fixed=True, symmetric=True)
     assert isinstance(waiting, NodeTopology)
-    return GossipPairs(as_optimizer(optimizer), waiting)
+    return GossipPairs(as_optimizer(optimizer), waiting, waiting.name)

@@ -25,6 +25,10 @@ class NodeTopology:
     topology: str | Callable[[int], Topology]
     needs: Needs = ANY
 
+    @property
+    def name(self) -> str:
+        return self.topology if isinstance(self.topology, str) else "graph"
+
     def mixing(self, nodes: int) -> Mixing:
         return resolve(self.topology, nodes, self.needs).mixing()
 
@@ -101,8 +105,7 @@ class OnGraph(AllNodes):
 
     @property
     def name(self) -> str:
-        graph = self.mixing.topology if isinstance(self.mixing, NodeTopology) else self.mixing.name
-        return f"{self.label} {graph if isinstance(graph, str) else 'graph'}"
+        return f"{self.label} {self.mixing.name}"
 
     def bind(self, task: Task) -> Self:
         return replace(self, mixing=bind_mixing(self.mixing, task.nodes))  # type: ignore[type-var]

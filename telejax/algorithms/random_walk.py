@@ -42,7 +42,8 @@ class RandomWalk(Algorithm):
 
     @property
     def name(self) -> str:
-        return "one token" if self.tokens == 1 else f"{self.tokens} tokens"
+        tokens = "one token" if self.tokens == 1 else f"{self.tokens} tokens"
+        return tokens if self.graph is None else f"{tokens} on {self.graph.name}"
 
     def bind(self, task: Task) -> Self:
         self.slots(task.nodes)

@@ -9,7 +9,7 @@ writes its name into the stub from which editors, type checkers and the lazy imp
 
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -189,12 +189,11 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     values |= factories.read("method", name, texts, factory)
     takes, needs = factories.parameters(factory), factories.required(factory)
     asked = {one: workers for one in WORKERS if one in takes and one not in values and (one in needs or name in NAMES)}
-    if slash and "topology" not in takes:
-        raise ValueError(f"method is {spec!r}, and {name} takes no topology; leave /{topology} out")
-    if slash and not topology.strip():
-        raise ValueError(f"method is {spec!r}, with nothing after the slash; give a topology, such as {method}/ring")
-    if topology or "topology" in needs:
-        values["topology"] = topology or (_BY_NAME[name][0].graph if name in _BY_NAME else "ring")
+    if slash:
+        _check_graph(spec, name, takes, texts)
+        values["topology"] = topology
+    elif "topology" in needs:
+        values.setdefault("topology", _BY_NAME[name][0].graph if name in _BY_NAME else "ring")
     values = {**asked, **values, "optimizer": optimizer}
     if missing := [one for one in needs if one not in values]:
         raise ValueError(f"method is {spec!r}, which needs {' and '.join(missing)}; write {name}:{missing[0]}=...")
@@ -205,6 +204,27 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
     if not hasattr(made, "bind"):
         raise ValueError(f"method is {spec!r}, which made {short(made)}; let it return an algorithm")
     return made
+
+
+def _check_graph(spec: str, name: str, takes: Collection[str], texts: Mapping[str, str]) -> None:
+    """Raise a ValueError where a spec of :func:`build` has after its slash what its method cannot take there."""
+    from telejax.topology.registry import parse
+
+    method, _, topology = spec.partition("/")
+    if "topology" not in takes:
+        raise ValueError(f"method is {spec!r}, and {name} takes no topology; leave /{topology} out")
+    if not topology.strip():
+        raise ValueError(f"method is {spec!r}, with nothing after the slash; give a topology, such as {method}/ring")
+    if "topology" in texts:
+        told = f"method is {spec!r}, which gives the topologies {texts['topology']!r} and {topology!r}"
+        raise ValueError(f"{told}; leave one of them out")
+    try:
+        parse(topology)
+    except ValueError:  # which the method itself says, unless it is this
+        graph, _, behind = topology.partition(":")
+        if behind.partition("=")[0].strip() in takes:
+            told = f"method is {spec!r}, where {behind} is a parameter of {name}, but stands after the topology"
+            raise ValueError(f"{told}; write {method}{',' if texts else ':'}{behind}/{graph}") from None
 
 
 def stub(text: str) -> str:

@@ -113,6 +113,8 @@ def kinds_of(what: str, key: str, factory: Factory) -> tuple[type, ...]:
         raise ValueError(
             f"{key!r} is a parameter of {what} for which no plain value can be given; annotate it, as in {key}: float"
         )
+    if not kinds:
+        raise ValueError(f"{key!r} is no parameter of {what}, for which no plain values can be given; leave it out")
     return kinds[check_name(f"parameter of {what}", key, kinds)]
 
 

@@ -60,6 +60,8 @@ class Advise(Compiling):
         output = Output()
         output.print(found)
         output.say(found.sentence())
+        if unseen := found.unseen():
+            output.say(unseen)
         output.write(lambda: out.fill(found.save), out.path)
         report = out.path / "report.html"
         if not output.lost:

@@ -113,6 +113,11 @@ assert "jax" not in sys.modules and "optax" not in sys.modules
         ("fedavg:local_steps=3,clients=2", "FedAvg k=2, 3 local"),
         ("teleportation:active=2/base:degree=1", "TELEPORTATION base_graph:degree=1 k=2"),
         ("telejax:auto/ring", "TELEPORTATION ring k=auto"),
+        ("dsgd:topology=torus", "DSGD torus"),
+        ("teleportation:active=2,topology=path", "TELEPORTATION path k=2"),
+        ("tokens/torus", "5 tokens on torus"),
+        ("gossip_pairs", "gossip of pairs on ring"),
+        ("gossip_pairs:topology=complete", "gossip of pairs on complete"),
     ],
 )
 def test_methods_of_ones_own_and_their_parameters(spec, name, own):
@@ -136,6 +141,11 @@ def test_methods_of_ones_own_and_their_parameters(spec, name, own):
         ("fedavg:local_steps=two", "local_steps of method fedavg is 'two'; give an integer"),
         ("fedavg:local_steps=0", "local_steps is 0"),
         ("teleportation/rign", "unknown topology 'rign'"),
+        ("teleportation:topology=rign", "unknown topology 'rign'"),
+        ("dsgd:topology=torus/ring", "gives the topologies 'torus' and 'ring'; leave one of them out"),
+        ("dsgd/ring:local_steps=2", "local_steps=2 is a parameter of dsgd, .*; write dsgd:local_steps=2/ring"),
+        ("fedavg:local_steps=2/ring", "takes no topology; leave /ring out"),
+        ("all-reduce:local_steps=2", "'local_steps' is no parameter of method all-reduce, .*; leave it out"),
     ],
 )
 def test_what_cannot_be_made_is_told_by_name(spec, message, own):

@@ -215,6 +215,12 @@ def test_it_is_printed_drawn_saved_and_reported(found, tmp_path):
         found.save(folder)
 
 
+def test_what_was_not_simulated_is_said(found):
+    assert found.unseen() == ""
+    fewer = replace(found, left_out={"FedAvg k=4": "no_server", "all-reduce": "too_many"})
+    assert fewer.unseen() == "Not simulated: FedAvg k=4 (without a server), all-reduce (with so many sites)"
+
+
 def test_what_was_asked_can_be_asked_again(found, monkeypatch):
     """The printed call gives the arguments of the advice, and a later decision."""
     aim, prices = advice.Aim(accuracy=0.8, least="time"), advice.Prices(gigabyte=2.0)

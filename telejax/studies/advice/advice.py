@@ -238,6 +238,12 @@ class Advice(Kept):
         remedy = "lower the accuracies" if {"accuracy", "worst", "safely"} & {*row["misses"]} else "allow more"
         return f"{self.nearest} comes nearest, with {', '.join(told) or 'runs that diverged'}; {remedy}"
 
+    def unseen(self) -> str:
+        """What was not simulated, and why, in one sentence; empty where there is nothing."""
+        reasons = {"no_server": "without a server", "too_many": "with so many sites"}
+        told = [f"{name} ({reasons[why]})" for name, why in self.left_out.items()]
+        return f"Not simulated: {', '.join(told)}" if told else ""
+
     def __rich__(self) -> PrintedTable:
         sites = self.trials.sites
         seeds = self.outcomes[0].history["seed"].n_unique()

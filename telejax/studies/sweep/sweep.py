@@ -7,8 +7,8 @@ Files are written aside and renamed, so that a kill at any moment leaves whole f
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import polars as pl
 from scipy import stats
 
 from telejax.backend.bars import progress_bar
-from telejax.errors import attribute, check_flag, check_name, check_path, is_kind, plain, short
+from telejax.errors import attribute, check_flag, check_kind, check_name, check_path, is_kind, plain, short
 from telejax.results import cards
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported, check_fields
@@ -202,20 +202,25 @@ def sweep(
     return Sweep(table, _axes(spec), len(cells) - len(frames))
 
 
-def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[Cell, pl.DataFrame]]:
+def _frames(cells: Sequence[Cell], executor: Executor | None) -> Iterator[tuple[Cell, pl.DataFrame]]:
     """Each cell with its rows, as they are finished."""
     if executor is None:
         for cell in cells:
             yield cell, run_cell(cell)
         return
-    try:
-        futures = {executor.submit(run_cell, cell): cell for cell in cells}
-    except RuntimeError as error:  # it was shut down
-        raise ValueError(f"executor is {short(executor)}, which takes no work: {error}; give a new one") from error
-    lost = []
+    futures: dict[Future[pl.DataFrame], Cell] = {}
+    lost: list[tuple[Cell, Exception]] = []
+    for cell in cells:
+        try:
+            futures[executor.submit(run_cell, cell)] = cell
+        except Exception as error:  # it was shut down, or its workers died: what it has taken may be finished yet
+            lost.append((cell, error))
+    if lost and not futures:
+        why = lost[0][1]
+        raise ValueError(f"executor is {short(executor)}, which takes no work: {why}; give a new one") from why
     for future in as_completed(futures):
         try:
-            frame = future.result()
+            frame = _checked_rows(futures[future], future.result())
         except Exception as error:  # of the worker: what a cell raises is a row
             lost.append((futures[future], error))
         else:
@@ -223,9 +228,17 @@ def _frames(cells: Iterable[Cell], executor: Executor | None) -> Iterator[tuple[
     if lost:
         cell, why = lost[0]
         raise RuntimeError(
-            f"{len(lost)} of {len(futures)} cells were lost with their workers, the first {cell.file}: {why!r}; all "
+            f"{len(lost)} of {len(cells)} cells were lost with their workers, the first {cell.file}: {why!r}; all "
             "others are kept, run the same again for those"
         ) from why
+
+
+def _checked_rows(cell: Cell, frame: Any) -> pl.DataFrame:
+    """What an executor has returned for a cell, unless it is something else."""
+    rows = check_kind("the result of the executor", frame, pl.DataFrame, "give an executor that returns what it ran")
+    if "cell" not in rows.columns or rows["cell"].unique().to_list() != [cell.index]:
+        raise ValueError("the executor returned the rows of another cell")
+    return rows
 
 
 def _check_executor(executor: Executor | None) -> None:
