@@ -23,8 +23,9 @@ from timing import interleaved
 import telejax as tj
 from telejax.backend.fusion import of_stored
 from telejax.random.normal import fast_normal
+from telejax.random.threefry import fold_in
 
-NODES, DIM, ROUNDS, DRAWS = 10**5, 100, 100, 4
+NODES, DIM, ROUNDS, DRAWS = 10**5, 100, 100, 20
 
 
 def main() -> None:
@@ -55,8 +56,8 @@ def main() -> None:
         """What a round with noise does: a key for each node, and the numbers under it added to what is there."""
 
         def one_round(turn: jax.Array, x: jax.Array) -> jax.Array:
-            now = jax.random.fold_in(key, turn)
-            noise = jax.vmap(lambda node: normal(jax.random.fold_in(now, node), (DIM,), jnp.float32))(jnp.arange(NODES))
+            now = fold_in(key, turn)
+            noise = jax.vmap(lambda node: normal(fold_in(now, node), (DIM,), jnp.float32))(jnp.arange(NODES))
             return x + noise
 
         return jax.lax.fori_loop(0, DRAWS, one_round, x)
