@@ -1380,6 +1380,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     (lambda: over(activation=net.activation.weighted("data")), ("weighted by 'data'", "in samples_per_node")),
     (lambda: over(activation=net.activation.weighted("availability")), ("by 'availability'", "give presence=telejax")),
+    (lambda: tj.Network(waiting="neighbours"), ("waiting is 'neighbours', and there are no clocks", "leave it out")),
+    (
+        lambda: tj.fedavg(clients=2, proximal=0.1, optimizer=SGD),
+        ("proximal is 0.1 and local_steps is 1", "give local_steps of at least 2"),
+    ),
     (lambda: tj.Network(contention=True), ("contention is True, and there are no links", "links.uniform()")),
     (
         lambda: over(tj.fedavg(clients=3, optimizer=SGD), links=net.links.uniform()),
@@ -2298,7 +2303,15 @@ COMMANDS: list[tuple[str, str | tuple[str, ...]]] = [
         "compare --task textwrap:fill",
         ("which needs text; write textwrap:fill:text=... and annotate it, as in text: float"),
     ),
-    ("compare --task telejax.tasks:quadratic --model lenet", ("--model is lenet", "does not take; leave it out")),
+    ("compare --task telejax.tasks:quadratic --model lenet", ("--model is lenet", "no parameter model; leave it out")),
+    ("compare --task telejax.tasks:koloskova_quadratic --placement sorted", ("--placement is sorted", "leave it out")),
+    ("compare --task telejax.tasks:quadratic --data-dir /", ("--data-dir is /", "no parameter data_dir; leave it out")),
+    (
+        "compare --task telejax.tasks:quadratic:noise=2 --noise 3",
+        ("--noise is 3.0", "gives noise=2; leave one of them"),
+    ),
+    ("compare --task telejax.tasks:quadratic:nodes=5 --nodes 6", ("--nodes is 6", "gives nodes=5; leave one of them")),
+    ("search --task telejax.tasks:quadratic:nodes=5 --nodes 6", ("--nodes is 6", "gives nodes=5; leave one of them")),
     ("compare --task telejax.tasks:quadratic --alpha 1", ("--alpha is 1.0", "leave it out")),
     ("compare --task telejax.tasks:quadratic --dataset digits", ("--dataset is digits and --task", "give one of")),
     ("compare --dataset foo", "--dataset"),

@@ -109,7 +109,7 @@ def fedavg(
 
     Raises:
         ValueError: ``clients`` or ``local_steps`` below 1, more clients than nodes or too few for ``aggregation``;
-            ``proximal`` below 0.
+            ``proximal`` below 0, or with one local step, at which it does nothing.
 
     >>> import optax, telejax as tj
     >>> tj.fedavg(clients=4, local_steps=2, optimizer=tj.optimizer(optax.sgd, learning_rate=0.1)).gradients(100)
@@ -117,6 +117,9 @@ def fedavg(
     """
     clients, local_steps = check_integer("clients", clients, minimum=1), check_local_steps(local_steps)
     proximal = None if proximal is None else check_number("proximal", proximal)
+    if proximal and local_steps == 1:
+        told = f"proximal is {proximal} and local_steps is 1, by which a client leaves the server's model alone"
+        raise ValueError(f"{told}; give local_steps of at least 2, or leave proximal out")
     state_travels = check_flag("state_travels", state_travels)
     server = None if server_optimizer is None else as_optimizer(server_optimizer, "server_optimizer")
     rule = check_aggregation(aggregation, Mean.over(clients, "server"))

@@ -162,7 +162,7 @@ def takes_workers(spec: str) -> bool:
     return any(one in WORKERS and one not in {**texts, **fixes} for one in factories.parameters(factory))
 
 
-def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
+def build(spec: str, optimizer: "Optimizer", workers: int, *, asked: bool = False) -> "Algorithm":
     """The method that a text names, as on the command line.
 
     Args:
@@ -170,6 +170,7 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
             the "package.module:name" of a factory of one's own.
         optimizer: of the method.
         workers: how many nodes work in a round, where the method asks for it and the spec does not say.
+        asked: whether somebody asked for so many; else a method of one's own keeps its own default.
 
     Raises:
         ValueError: an unknown name, parameter or topology, a value of another type, or a parameter that is missing.
@@ -188,13 +189,14 @@ def build(spec: str, optimizer: "Optimizer", workers: int) -> "Algorithm":
         )
     values |= factories.read("method", name, texts, factory)
     takes, needs = factories.parameters(factory), factories.required(factory)
-    asked = {one: workers for one in WORKERS if one in takes and one not in values and (one in needs or name in NAMES)}
+    open_ = [one for one in WORKERS if one in takes and one not in values]
+    working = {one: workers for one in open_ if asked or one in needs or name in NAMES}
     if slash:
         _check_graph(spec, name, takes, texts)
         values["topology"] = topology
     elif "topology" in needs:
         values.setdefault("topology", _BY_NAME[name][0].graph if name in _BY_NAME else "ring")
-    values = {**asked, **values, "optimizer": optimizer}
+    values = {**working, **values, "optimizer": optimizer}
     if missing := [one for one in needs if one not in values]:
         raise ValueError(f"method is {spec!r}, which needs {' and '.join(missing)}; write {name}:{missing[0]}=...")
     try:

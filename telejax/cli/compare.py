@@ -122,7 +122,8 @@ class Compare(TaskOptions):
     def build_methods(self) -> "list[Algorithm]":
         optimizer = self.build_optimizer()
         workers = ACTIVE if self.active is None else self.active
-        methods = [registry.build(spec, optimizer, workers=workers) for spec in self.specs]
+        asked = self.active is not None
+        methods = [registry.build(spec, optimizer, workers=workers, asked=asked) for spec in self.specs]
         if self.active is not None and not any(map(registry.takes_workers, self.specs)):
             raise ValueError(f"--active is {self.active}, which none of {', '.join(self.methods)} takes; leave it out")
         return methods

@@ -44,6 +44,8 @@ QUADRATIC: dict[str, Any] = {"heterogeneity": 5.0, "noise": 1.0}
 
 OPTIONS_OF_TASKS = ("nodes", "seed", "alpha", "batch", "heterogeneity", "noise", "placement")
 """Options that a task of one's own is given where it has a parameter of this name."""
+WHERE_ASKED = ("model", "augment", "evaluated", "node_batch", "data_dir")
+"""The same of those that are left to the task unless they are given."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,8 @@ class TaskOptions(Compiling):
     """quadratic: norm of every node's gradient at the optimum; by default 5."""
     noise: float | None = None
     """quadratic: root of the expected squared norm of the gradient noise; by default 1."""
-    placement: Literal["sorted", "shuffled"] = "shuffled"
-    """Whether neighbours in number are alike."""
+    placement: Literal["sorted", "shuffled"] | None = None
+    """Whether neighbours in number are alike; by default shuffled, so that they are not."""
     learning_rates: tuple[float, ...] | None = None
     """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
     also 0.001 for the others."""
@@ -95,7 +97,7 @@ class TaskOptions(Compiling):
     def value(self, name: str) -> Any:
         """An option of the task, as given or by default."""
         given = getattr(self, name)
-        return {**PICTURES, **QUADRATIC}.get(name) if given is None else given
+        return {**PICTURES, **QUADRATIC, "placement": "shuffled"}.get(name) if given is None else given
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -122,7 +124,7 @@ class TaskOptions(Compiling):
             )
         if self.task is not None and not factories.is_path(factories.split(self.task, ())[0]):
             raise ValueError(f"--task is {self.task!r}; give package.module:name of a function that makes your task")
-        if self.data_dir is not None and self.chosen not in FILES:
+        if self.data_dir is not None and self.task is None and self.chosen not in FILES:
             raise ValueError(
                 f"--data-dir is {str(self.data_dir)!r} and --dataset {self.chosen} reads no files; leave it out, or "
                 f"give --dataset {', '.join(FILES[:-1])} or {FILES[-1]}"
@@ -145,8 +147,8 @@ class TaskOptions(Compiling):
         if self.task is not None:
             if self.dataset is not None:
                 raise ValueError(f"--dataset is {self.dataset} and --task {self.task}; give one of the two")
-            deaf, of, remedy = {*PICTURES} - {*OPTIONS_OF_TASKS}, f"--task {self.task}", f"{self.task}:NAME=..."
-        elif self.chosen == "quadratic":
+            return  # it says itself what it takes
+        if self.chosen == "quadratic":
             deaf, of, remedy = {*PICTURES}, "--dataset quadratic", "--dataset digits"
         else:
             deaf, of, remedy = {*QUADRATIC}, f"--dataset {self.chosen}", "--dataset quadratic"
@@ -177,7 +179,7 @@ class TaskOptions(Compiling):
         check_platform()
         if self.task is not None:
             return self.build_own_task(nodes)
-        common: dict[str, Any] = {"nodes": nodes, "placement": self.placement, "seed": self.seed}
+        common: dict[str, Any] = {"nodes": nodes, "placement": self.value("placement"), "seed": self.seed}
         if self.chosen == "quadratic":
             return tasks.quadratic(**common, **{name: self.value(name) for name in QUADRATIC})
         return tasks.classification(self.read_data(), **common, **{name: self.value(name) for name in PICTURES})
@@ -190,10 +192,16 @@ class TaskOptions(Compiling):
         name, texts = factories.split(self.task, ())
         factory = factories.imported("task", name)
         takes = factories.parameters(factory)
-        for key in {*PICTURES, *QUADRATIC} - {*takes}:
-            if (given := getattr(self, key)) is not None:
-                raise ValueError(f"--{key} is {given}, and {name} has no parameter {key}; leave it out")
-        known = {"nodes": nodes, **{key: self.value(key) for key in OPTIONS_OF_TASKS if key != "nodes"}}
+        given = self._given()
+        if "nodes" in texts and getattr(self, "nodes", nodes) != type(self).__dataclass_fields__["nodes"].default:
+            raise ValueError(f"--nodes is {nodes}, and --task gives nodes={texts['nodes']}; leave one of them out")
+        for key, value in given.items():
+            option = f"--{key.replace('_', '-')}"
+            if key not in takes:
+                raise ValueError(f"{option} is {value}, and {name} has no parameter {key}; leave it out")
+            if key in texts:
+                raise ValueError(f"{option} is {value}, and --task gives {key}={texts[key]}; leave one of them out")
+        known = {"nodes": nodes, **{key: self.value(key) for key in OPTIONS_OF_TASKS if key != "nodes"}, **given}
         options = {key: known[key] for key in takes if key in known}
         values = {**options, **factories.read("task", name, texts, factory)}
         if missing := [key for key in factories.required(factory) if key not in values]:
@@ -204,6 +212,12 @@ class TaskOptions(Compiling):
             raise ValueError(f"--task is {self.task!r}, which needs {key}; {write}")
         made: Task = factory(**values)
         return check_task(made)
+
+    def _given(self) -> dict[str, Any]:
+        """The options for tasks that differ from their defaults; the seed is that of the runs, too."""
+        names = {*OPTIONS_OF_TASKS, *WHERE_ASKED} - {"seed", "nodes"}
+        found = {name: value for name in sorted(names) if (value := getattr(self, name)) is not None}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
 
     def read_data(self) -> "Dataset":
         from telejax import data

@@ -102,6 +102,9 @@ class Parts:
         object.__setattr__(self, "waiting", check_name("waiting", self.waiting, ["barrier", "neighbours"]))
         if check_flag("contention", self.contention) and self.links is None:
             raise ValueError("contention is True, and there are no links; give links=telejax.network.links.uniform()")
+        if self.waiting != "barrier" and self.links is None and self.machines is None:
+            told = f"waiting is {self.waiting!r}, and there are no clocks without links or machines"
+            raise ValueError(f"{told}; give links=telejax.network.links.uniform(), or leave it out")
         if is_kind(self.activation, Uniform):
             object.__setattr__(self, "activation", None)
 
@@ -165,7 +168,7 @@ class Parts:
         if self.links is not None and self.links.serving is None:
             raise ValueError(
                 f"links is {short(self.links)}, without a server, which {called} needs; give "
-                "links=telejax.network.links.server(latency, bandwidth, peers=...)"
+                "links=telejax.network.links.server(latency, bandwidth, peers=...), or links.access(..., server=...)"
             )
 
     def bind(self, nodes: int, samples: np.ndarray | None = None) -> Self:

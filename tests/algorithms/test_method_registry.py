@@ -43,10 +43,16 @@ constant = 3
 """
 
 
+IDLE = """
+def idle(optimizer, active: int = 2):
+    return tj.teleportation(active=active, topology="ring", optimizer=optimizer)
+"""
+
+
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     """A module of the user's in the working directory."""
-    (tmp_path / "own_things.py").write_text(OWN)
+    (tmp_path / "own_things.py").write_text(OWN + IDLE)
     (tmp_path / "own_broken.py").write_text("1 / 0")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path[:])
@@ -123,6 +129,12 @@ assert "jax" not in sys.modules and "optax" not in sys.modules
 def test_methods_of_ones_own_and_their_parameters(spec, name, own):
     registry.check_spec(spec)
     assert registry.build(spec, SGD, workers=5).name == name
+
+
+def test_workers_that_are_asked_for_are_those_of_ones_own_method_too(own):
+    built = [registry.build("own_things:idle", SGD, workers=5, asked=asked).name for asked in (False, True)]
+    assert built == ["TELEPORTATION ring k=2", "TELEPORTATION ring k=5"]
+    assert registry.takes_workers("own_things:idle")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from telejax.algorithms.random_walk import next_node
 from telejax.mixing.forms import SERVER
 from telejax.mixing.means import Mean
 from telejax.network import draws
+from telejax.random.threefry import fold_in, split
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -66,12 +67,12 @@ def all_reduce(algorithm, key, state, task):
 
 def teleportation(algorithm, key, state, task, groups=None, fresh=False, steps=1, counted=True, mixing=None):
     groups = groups or (algorithm.slots(task.nodes),)
-    holders = tj.sample_distinct(jax.random.split(key)[0], task.nodes, sum(groups))
+    holders = tj.sample_distinct(split(key)[0], task.nodes, sum(groups))
     moved = (holders != state.holders) & (state.round > 0)
     opt_state = state.opt_state
     if fresh:
         opt_state = refresh_optimizer(algorithm.init_optimizer(state.params), opt_state, moved)
-    data_key = jax.random.split(key)[1]
+    data_key = split(key)[1]
     params, opt_state = tj.local_update(data_key, state.params, opt_state, holders, task, algorithm.optimizer, steps)
     params = tj.mix(algorithm.mixing if mixing is None else mixing, params, state.round)
     state = state.replace(params=params, opt_state=opt_state, holders=holders, round=state.round + 1)
@@ -84,13 +85,13 @@ def fedavg(algorithm, key, state, task):
 
 
 def tokens(algorithm, key, state, task):
-    holders = tj.sample_distinct(jax.random.split(key)[0], task.nodes, 3)
+    holders = tj.sample_distinct(split(key)[0], task.nodes, 3)
     if algorithm.graph is not None:
-        keys = jax.random.split(jax.random.split(key)[0], 3)
+        keys = split(split(key)[0], 3)
         walked = jax.vmap(next_node, in_axes=(0, None, 0, None))(keys, algorithm.graph, state.holders, state.round)
         holders = jnp.where(state.round == 0, holders, walked)
     moved = (holders != state.holders) & (state.round > 0)
-    data_key = jax.random.split(key)[1]
+    data_key = split(key)[1]
     params, opt_state = tj.local_update(data_key, state.params, state.opt_state, holders, task, algorithm.optimizer)
     state = state.replace(params=params, opt_state=opt_state, holders=holders, round=state.round + 1)
     return state, tj.Info(holders, {"handoffs": slots_of(moved, (3,))})
@@ -179,7 +180,7 @@ def thinned(matrix: np.ndarray, arrives: np.ndarray) -> np.ndarray:
 
 
 def round_key(seed: int, round: int):
-    return jax.random.fold_in(jax.random.split(jax.random.key(seed))[1], round)
+    return fold_in(split(jax.random.key(seed))[1], round)
 
 
 def matrix_of(algorithm: tj.Algorithm) -> np.ndarray:
@@ -467,7 +468,7 @@ def test_clients_that_reach_no_server_keep_their_models():
     network = tj.Network(loss=1.0)
     state = algorithm.init(jax.random.key(0), TASK)
     after, info = one_step(algorithm, key, network.start(state), TASK, network)
-    data_key = jax.random.split(key)[1]
+    data_key = split(key)[1]
     own, _ = tj.local_update(data_key, state.params, state.opt_state, after.holders, TASK, MOMENTUM, 2)
     np.testing.assert_allclose(after.params, own, atol=1e-6)  # the same float32 sums, compiled apart
     assert len(np.unique(np.asarray(own)[:, 0])) == 4 and info.counters["lost"].tolist() == [8]
