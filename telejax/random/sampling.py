@@ -162,9 +162,8 @@ def sample_weighted(
 
     def turn(found: Found) -> Found:
         kept, turns = found
-        return first_distinct(
-            jnp.concatenate([kept, _accepted(key, turns, nodes, 2 * count, weight)]), count
-        ), turns + 1
+        fresh = _accepted(key, turns, nodes, 2 * count, weight)
+        return first_distinct(jnp.concatenate([kept, fresh]), count), turns + 1
 
     def rest(found: Found) -> Found:
         kept, turns = found

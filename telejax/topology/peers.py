@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from telejax.random.threefry import integers, split
 from telejax.topology.sizes import check_entries
 
 if TYPE_CHECKING:
@@ -90,6 +89,8 @@ class OffsetPeer(OnePeer):
     def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
         import jax.numpy as jnp
 
+        from telejax.random.threefry import integers
+
         offset = 1 + integers(key, (), self.nodes - 1)
         return (jnp.arange(self.nodes, dtype=jnp.int32) + offset) % self.nodes
 
@@ -121,6 +122,8 @@ class OffsetMatching(OnePeer):
     def partners(self, key: "Key[Array, '']") -> "Int[Array, ' nodes']":
         import jax.numpy as jnp
 
+        from telejax.random.threefry import integers, split
+
         start_key, _ = split(key)
         distance = self._distance(key)
         start = integers(start_key, (), self.nodes)
@@ -144,6 +147,8 @@ class OffsetMatching(OnePeer):
 
     def _distance(self, key: "Key[Array, '']") -> "Int[Array, '']":
         import jax.numpy as jnp
+
+        from telejax.random.threefry import integers, split
 
         _, offset_key = split(key)
         offset = 1 + integers(offset_key, (), self.nodes - 1)
@@ -205,6 +210,8 @@ class UniformPermutations:
     def draw(self, key: "Key[Array, '']") -> "Int[Array, 'peers nodes']":
         import jax
         import jax.numpy as jnp
+
+        from telejax.random.threefry import split
 
         index = jnp.arange(self.nodes, dtype=jnp.int32)
         return jax.vmap(lambda one: jax.random.permutation(one, index))(split(key, self.peers))

@@ -98,12 +98,14 @@ def test_every_name_makes_its_method(name):
             registry.build(f"{name}/ring", SGD, workers=3)
 
 
-def test_nothing_of_a_command_line_with_a_mistyped_method_imports_jax():
+def test_neither_a_mistyped_method_nor_a_graph_imports_jax():
     script = """
 import sys
 from telejax import cli
 assert cli.main(["compare", "--methods", "dsdg/ring"]) == 2
 assert cli.main(["compare", "--optimizer", "adm"]) == 2
+import telejax
+assert telejax.topology.table(8, ["ring", "epidemic", "ou_equidyn", "random_matching"]).height == 4
 assert "jax" not in sys.modules and "optax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
