@@ -1602,11 +1602,27 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: registry.build("dsgd/", SGD, workers=4), ("method is 'dsgd/'", "give a topology")),
     (
         lambda: tj.theory.optimal_active(PROBLEM, nodes=9, rounds=9, tolerance="junk"),
+        ("tolerance is 'junk' and objective 'bound'", "leave it out, or give objective='slots'"),
+    ),
+    (
+        lambda: tj.theory.optimal_active(PROBLEM, nodes=9, rounds=9, learning_rates=[0.1]),
+        ("learning_rates is [0.1] and objective 'bound'", "leave it out, or give objective='slots'"),
+    ),
+    (
+        lambda: tj.theory.optimal_active(
+            tj.tasks.quadratic(nodes=9, dim=3), rounds=9, objective="slots", learning_rates=3
+        ),
+        ("learning_rates is 3", "give"),
+    ),
+    (
+        lambda: tj.theory.optimal_active(
+            tj.tasks.quadratic(nodes=9, dim=3), rounds=9, objective="slots", tolerance="junk"
+        ),
         ("tolerance is 'junk'", "give a finite number"),
     ),
     (
-        lambda: tj.theory.optimal_active(PROBLEM, nodes=9, rounds=9, learning_rates=3),
-        ("learning_rates is 3", "give a list of step sizes"),
+        lambda: tj.theory.epsilon(1.0, uses=10, batch=2, samples=100, nodes=50),
+        ("nodes is 50, and level is 'sample'", "give level='node', or leave it out"),
     ),
     (lambda: tj.Bound("x"), ("least is 'x'", "give a number")),
     (lambda: tj.Bound(NAN), ("least is nan", "give a number")),

@@ -382,3 +382,26 @@ def test_ctrl_c_before_a_command_begins_is_no_traceback(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         importlib.import_module("telejax.__main__").main()
     assert stop.value.code == 130 and capsys.readouterr().err == "telejax: interrupted; nothing was begun\n"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["compare", "--help"]], ids=" ".join)
+def test_what_cannot_be_printed_is_no_traceback(words):
+    run = [sys.executable, "-m", "telejax", *words]
+    with open("/dev/full", "w") as full:
+        lost = subprocess.run(run, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert lost.returncode == 1 and lost.stderr.startswith("telejax: standard output cannot be written: ")
+    narrow = subprocess.run(run, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert narrow.returncode == 0 and narrow.stdout and not narrow.stderr
+
+
+def test_what_another_program_is_writing_beside_checkpoints_is_kept(tmp_path):
+    mine = tmp_path / "model.orbax-checkpoint-tmp-5"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("x")
+    unfinished = tmp_path / "round_2.orbax-checkpoint-tmp-7"
+    unfinished.mkdir()
+    method = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    task = tj.tasks.quadratic(nodes=8, dim=3)
+    tj.simulate(method, task, rounds=4, eval_every=2, checkpoint=tmp_path, progress=False)
+    assert (mine / "thesis.txt").exists() and not unfinished.exists()
+    assert {"round_2", "round_4"} <= {one.name for one in tmp_path.iterdir()}

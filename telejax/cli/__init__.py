@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import tyro
 
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if 0 < shutil.get_terminal_size().columns < NARROWEST_HELP:  # in which help would break lines without end
         os.environ["COLUMNS"] = str(NARROWEST_HELP)
+    with suppress(AttributeError, ValueError):  # no stream, or none of Python's
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # what an encoding lacks is no error
     try:
         return _run(arguments)
     finally:
@@ -66,8 +69,7 @@ def command() -> None:
 def _run(arguments: Sequence[str] | None) -> int:
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     if given == ["--version"]:
-        print(__version__)
-        return 0
+        return _said(__version__)
     if (loose := _loose_number(given)) is not None:
         tell(f"{loose[0]} is {loose[1]!r}; write numbers in plain digits, such as {float(loose[1]):g}")
         return 2
@@ -82,10 +84,13 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # enough of --help was read
         discard(sys.stdout)
         return 0
+    except OSError as error:
+        return _unwritable(error)
     except SystemExit as stop:
-        if stop.code:
-            named = [one for one in given[:1] if one in SUBCOMMANDS]
-            tell(f"run {' '.join(['telejax', *named])} --help, which lists what may be given")
+        if not stop.code:
+            return _said("")  # the help is on its way
+        named = [one for one in given[:1] if one in SUBCOMMANDS]
+        tell(f"run {' '.join(['telejax', *named])} --help, which lists what may be given")
         raise
     try:
         with interruptible(options.kept):
@@ -106,6 +111,24 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         tell(f"interrupted; {options.kept()}")
         return INTERRUPTED
+
+
+def _said(text: str) -> int:
+    """The exit code of a text that is printed."""
+    try:
+        print(text, end="\n" if text else "", flush=True)
+    except BrokenPipeError:
+        discard(sys.stdout)
+    except OSError as error:
+        return _unwritable(error)
+    return 0
+
+
+def _unwritable(error: OSError) -> int:
+    """The exit code where standard output cannot be written, which is told."""
+    discard(sys.stdout)
+    tell(f"standard output cannot be written: {error}")
+    return 1
 
 
 def _loose_number(given: Sequence[str]) -> tuple[str, str] | None:

@@ -122,7 +122,7 @@ def run_rounds(
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
             state, evaluation = advance(state, rounds, usual=rounds == usual)
-            program.check_holders(evaluation, recorder.round + rounds, rounds)
+            program.check_extremes(evaluation, recorder.round + rounds, rounds)
             rows = recorder.add(rounds, evaluation)
             check_stalls(program.members[0][2], recorder)
             check_clocks(recorder)

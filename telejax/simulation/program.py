@@ -68,9 +68,9 @@ class Evaluation(NamedTuple):
     """How many slots were judged; None for all."""
     means: Params
     """Mean models, leaves (..., groups, ...)."""
-    holders: Array
-    """The least and the largest node that holds a slot, int32 (..., 2): at the evaluation, and of a user's own method
-    in any round since the last."""
+    extremes: Array
+    """The least and the largest node that holds a slot, and the least count of events below 0, int32 (..., 3): at the
+    evaluation, and of a user's own method in any round since the last."""
     uses: Array | None = None
     """How often each node's data were used, int32 (..., 1, nodes), where the task is private."""
 
@@ -136,8 +136,10 @@ class Program:
         arguments, options = self._call(state, rounds, usual)
         return _advance(*arguments, **options)
 
-    def check_holders(self, evaluation: Evaluation, round: int, rounds: int) -> None:
+    def check_extremes(self, evaluation: Evaluation, round: int, rounds: int) -> None:
         """Raise a ValueError where a slot was held by what is no node, which would meet the data of another.
+
+        So it does where less than nothing was counted.
 
         Args:
             evaluation: the last one.
@@ -145,11 +147,17 @@ class Program:
             rounds: how many there were since the one before.
         """
         algorithm, task, _ = self.members[0]
-        if (node := stranger(evaluation.holders, task.nodes)) is not None:
-            when = f"round {round}" if rounds == 1 else f"one of the rounds {round - rounds + 1} to {round}"
+        found = np.asarray(evaluation.extremes)
+        when = f"round {round}" if rounds == 1 else f"one of the rounds {round - rounds + 1} to {round}"
+        if (node := stranger(found[..., :2], task.nodes)) is not None:
             raise ValueError(
                 f"{algorithm.name} had a slot held by node {node} in {when}, and the task has {task.nodes} "
                 f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
+            )
+        if (least := int(found[..., 2].min())) < 0:
+            raise ValueError(
+                f"{algorithm.name} counted {least} events in {when}; give counters, steps and skipped of Info that are "
+                "at least 0"
             )
 
     def lowered(self, state: State, rounds: int = 1, usual: bool = False) -> jax.stages.Lowered:
@@ -303,7 +311,7 @@ def _advance(
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
             gauges = {name: jnp.broadcast_to(info.gauges[name], gauges[name].shape) for name in gauges}
-            return state, counters, gauges, None if extremes is None else _extremes(state.holders, extremes)
+            return state, counters, gauges, None if extremes is None else _extremes(state.holders, info, extremes)
 
         groups = len(algorithm.groups(task.nodes))
         _, happens = round_shape((algorithm, placed, network), state)
@@ -346,10 +354,17 @@ def _constrained(state: State, sharding: SlotSharding) -> State:
     )
 
 
-def _extremes(holders: Int[Array, " slots"], before: Int[Array, "2"] | None = None) -> Int[Array, "2"]:
-    """The least and the largest holder, and of those before."""
-    seen = holders if before is None else jnp.concatenate([before, holders])
-    return jnp.stack([jnp.min(seen), jnp.max(seen)])
+def _extremes(
+    holders: Int[Array, " slots"], info: Info | None = None, before: Int[Array, "3"] | None = None
+) -> Int[Array, "3"]:
+    """The least and the largest holder and the least count, 0 at most, of a round and of those before."""
+    counts = [] if info is None else [*info.counters.values(), info.steps, info.skipped]
+    signed = [count for count in counts if count is not None and jnp.issubdtype(count.dtype, jnp.signedinteger)]
+    least = jnp.min(jnp.stack([jnp.int32(0), *(jnp.min(count).astype(jnp.int32) for count in signed)]))
+    now = jnp.stack([jnp.min(holders), jnp.max(holders), least])
+    if before is None:
+        return now
+    return jnp.stack([jnp.minimum(now[0], before[0]), jnp.maximum(now[1], before[1]), jnp.minimum(now[2], before[2])])
 
 
 def add_events(total: tuple[Array, Array], events: Int[Array, "..."]) -> tuple[Array, Array]:

@@ -65,9 +65,7 @@ class SavedSteps:
         import orbax.checkpoint as ocp  # takes a second, which runs without checkpoints should not
 
         logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells every step of every write
-        options = ocp.CheckpointManagerOptions(
-            step_prefix=PREFIX, max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
-        )
+        options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, max_to_keep=KEPT, enable_async_checkpointing=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = hold(self.folder)
@@ -76,6 +74,8 @@ class SavedSteps:
         except OSError as error:
             raise self._unwritable(error) from error
         try:
+            for step in _unfinished(self.folder):  # orbax itself would remove those of others, too
+                shutil.rmtree(step, ignore_errors=True)
             self._manager = ocp.CheckpointManager(self.folder, options=options)
         except BaseException as error:
             self._lock.release()
@@ -175,10 +175,14 @@ def _written(step: Path) -> bool:
     return (step / "identity").is_dir()
 
 
+def _unfinished(folder: Path) -> list[Path]:
+    """Steps that were being written when a process ended."""
+    return [one for one in folder.glob(f"{PREFIX}_*") if re.match(rf"{PREFIX}_\d+\.orbax-checkpoint-tmp", one.name)]
+
+
 def remove_steps(folder: Path) -> None:
     """Remove what was written to a folder, unfinished steps too, and the folder where nothing else is in it."""
-    unfinished = folder.glob(f"{PREFIX}_*.orbax-checkpoint-tmp*")
-    for step in [*filter(_written, steps_in(folder)), *unfinished]:
+    for step in [*filter(_written, steps_in(folder)), *_unfinished(folder)]:
         shutil.rmtree(step, ignore_errors=True)
     for name in (LOCK, HOLDER):
         (folder / name).unlink(missing_ok=True)

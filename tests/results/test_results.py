@@ -212,5 +212,5 @@ def test_until_goes_on_where_a_metric_is_not_finite(value):
     recorder = Recorder([0], [{"learning_rate": 0.1}], (1,), RoundCost(((0,),), (1,), (0,), 4, 4))
     measured = {"accuracy": np.full((1, 1, 1), value)}
     nobody = np.zeros((1, 1, 1), np.int32)  # so that the run is not taken for a diverged one
-    recorder.add(1, Evaluation({}, {}, measured, nobody, np.zeros((1, 1, 1)), np.zeros((1, 1, 2), np.int32)))
+    recorder.add(1, Evaluation({}, {}, measured, nobody, np.zeros((1, 1, 1)), np.zeros((1, 1, 3), np.int32)))
     assert not recorder.reached("accuracy", 0.5, higher_is_better=True)

@@ -12,7 +12,7 @@ from telejax.simulation.recorder import Recorder, RoundCost
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=20, dim=2)
 WALK = tj.random_walk(optimizer=SGD)
-NOTHING = Evaluation({}, {}, {"loss": np.ones((1, 1, 1))}, None, np.zeros((1, 1, 1)), np.zeros((1, 1, 2), np.int32))
+NOTHING = Evaluation({}, {}, {"loss": np.ones((1, 1, 1))}, None, np.zeros((1, 1, 1)), np.zeros((1, 1, 3), np.int32))
 
 
 def recorder(start=0, before=None):

@@ -57,6 +57,27 @@ def test_a_holder_that_is_no_node_stops_the_run(node, brief):
         tj.simulate(Astray(SGD, float(node), brief), TASK, rounds=8, eval_every=2, progress=False)
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Uncounted(Astray):
+    """Counts less than nothing in round 2."""
+
+    def step(self, key, state, task):
+        after, _ = super().step(key, state, task)
+        least = jnp.where(state.round == 2, -jnp.int32(self.to), 0)
+        if self.brief:
+            return after, tj.Info(after.holders, steps=jnp.stack([least, jnp.int32(1)]))
+        return after, tj.Info(after.holders, {"messages": least[None]})
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_less_than_nothing_is_no_count(brief):
+    told = r"^astray counted -3 events in one of the rounds 3 to 4; give counters, steps and skipped of Info"
+    with pytest.raises(ValueError, match=told):
+        tj.simulate(Uncounted(SGD, 3.0, brief), TASK, rounds=8, eval_every=2, progress=False)
+    assert tj.simulate(Uncounted(SGD, 0.0, brief), TASK, rounds=4, eval_every=2, progress=False).rounds == 4
+
+
 def test_the_round_is_told_where_every_one_is_evaluated():
     with pytest.raises(ValueError, match=r"held by node 9 in round 3, .* holders from 0 to 4, or -1 for nobody$"):
         tj.simulate(Astray(SGD, 9.0, brief=True), TASK, rounds=8, eval_every=1, tune={"to": [1, 9]}, progress=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from telejax.errors import check_integer, check_kind, check_list, check_name, check_number, short
+from telejax.errors import check_integer, check_kind, check_name, check_number, short
 from telejax.simulation.arguments import check_one_budget
 from telejax.studies.search.candidates import check_candidates
 from telejax.studies.search.result import SearchResult
@@ -145,6 +145,9 @@ def bounds(
     return pl.DataFrame(rows[::-1])
 
 
+LEARNING_RATES, TOLERANCE = (0.003, 0.01, 0.03, 0.1, 0.3), 0.05
+
+
 def optimal_active(
     problem: ProblemConstants | Any,
     *,
@@ -154,8 +157,8 @@ def optimal_active(
     gradients: int | None = None,
     candidates: Sequence[int] | None = None,
     objective: Literal["bound", "slots", "mean"] = "bound",
-    learning_rates: Sequence[float] = (0.003, 0.01, 0.03, 0.1, 0.3),
-    tolerance: float = 0.05,
+    learning_rates: Sequence[float] | None = None,
+    tolerance: float | None = None,
 ) -> int:
     """The number of active nodes that minimises the bound, or the exact expected loss on a quadratic.
 
@@ -168,8 +171,8 @@ def optimal_active(
         topology: as for :func:`bounds`, likewise ``rounds``, ``gradients`` and ``candidates``.
         objective: "bound"; "slots" or "mean": the expected loss at the end of the slots' own models, or of their mean,
             of :func:`moments`, at the best of the step sizes. Then candidates end at 256 where none are given.
-        learning_rates: step sizes to try.
-        tolerance: of these two objectives: the smallest number whose loss is within this share of the least, as
+        learning_rates: of these two objectives: step sizes to try, by default 0.003, 0.01, 0.03, 0.1 and 0.3.
+        tolerance: likewise: the smallest number whose loss is within this share of the least, by default 0.05, as
             :func:`telejax.search` recommends.
 
     Raises:
@@ -186,8 +189,10 @@ def optimal_active(
     check_name("objective", objective, ("bound", "slots", "mean"))
     if objective == "bound":
         _check_problem(problem)
-        check_number("tolerance", tolerance)
-        check_list("learning_rates", learning_rates, "give a list of step sizes")
+        for name, given in (("learning_rates", learning_rates), ("tolerance", tolerance)):
+            if given is not None:
+                told = f"{name} is {short(given)} and objective 'bound', which has none"
+                raise ValueError(f"{told}; leave it out, or give objective='slots' or 'mean'")
         n = check_integer("nodes", nodes, minimum=1)
         table = bounds(problem, nodes=n, topology=topology, rounds=rounds, gradients=gradients, candidates=candidates)
         return int(table["active"][int(np.argmin(table["bound"].to_numpy()))])
@@ -195,7 +200,9 @@ def optimal_active(
         raise ValueError(f"nodes is {short(nodes)} and objective {objective!r}; leave nodes out, the task knows them")
     check_topology("topology", topology)
     check_one_budget(rounds, gradients)
-    return exact_optimum(problem, topology, rounds, gradients, candidates, objective, learning_rates, tolerance)
+    rates = LEARNING_RATES if learning_rates is None else learning_rates
+    share = TOLERANCE if tolerance is None else tolerance
+    return exact_optimum(problem, topology, rounds, gradients, candidates, objective, rates, share)
 
 
 def plot(

@@ -120,7 +120,9 @@ def most_uses(rounds: int, *, nodes: int, active: int, local_steps: int = 1, pro
 def _drawn(active: Any, nodes: Any, level: Level) -> tuple[int, int]:
     """How many nodes of how many are active."""
     if level != "node":
-        raise ValueError(f"active is {short(active)} and level is {level!r}; give level='node', or leave it out")
+        given = {name: value for name, value in (("active", active), ("nodes", nodes)) if value is not None}
+        told = " and ".join(f"{name} is {short(value)}" for name, value in given.items())
+        raise ValueError(f"{told}, and level is {level!r}; give level='node', or leave it out")
     nodes = check_integer("nodes", nodes, minimum=1, maximum=MOST)
     remedy = f"give an integer from 1 to {nodes}, the nodes"
     return check_integer("active", active, minimum=1, maximum=nodes, remedy=remedy), nodes
