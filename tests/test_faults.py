@@ -7,10 +7,12 @@ sweeps in tests/studies.
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from pathlib import Path
 
@@ -211,6 +213,20 @@ def test_a_table_of_the_users_is_not_overwritten(tmp_path):
     with pytest.raises(ValueError, match=r"holds table.parquet and no spec.json; choose another folder"):
         tj.sweep(SPEC, tmp_path, progress=False)
     assert pl.read_parquet(tmp_path / "table.parquet").columns == ["mine"]
+
+
+def test_a_table_of_the_users_in_a_sweeps_folder_is_set_aside(swept, tmp_path):
+    shutil.copytree(swept, tmp_path / "sweep")
+    file = tmp_path / "sweep" / "table.parquet"
+    whole = file.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tj.sweep(SPEC, file.parent, progress=False)
+    assert file.read_bytes() == whole
+    pl.DataFrame({"mine": [1]}).write_parquet(file)
+    with pytest.warns(UserWarning, match=r"table.parquet is not what this sweep writes; it is table.parquet.1 now"):
+        tj.sweep(SPEC, file.parent, progress=False)
+    assert pl.read_parquet(f"{file}.1").columns == ["mine"] and file.read_bytes() == whole
 
 
 def test_combinations_that_two_blocks_share_are_refused():

@@ -8,6 +8,8 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import fields
+from typing import Any
 
 import tyro
 
@@ -73,6 +75,9 @@ def _run(arguments: Sequence[str] | None) -> int:
     if (loose := _loose_number(given)) is not None:
         tell(f"{loose[0]} is {loose[1]!r}; write numbers in plain digits, such as {float(loose[1]):g}")
         return 2
+    if (twice := _given_twice(given)) is not None:
+        tell(f"{twice} is given more than once; give it once, with all its values one after another")
+        return 2
     try:
         options = tyro.extras.subcommand_cli_from_dict(
             SUBCOMMANDS,
@@ -111,6 +116,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         tell(f"interrupted; {options.kept()}")
         return INTERRUPTED
+
+
+def _given_twice(given: Sequence[str]) -> str | None:
+    """An option for several values that is there more than once, of which the last alone would count.
+
+    Of one for a single value the last counts, as everywhere.
+
+    >>> _given_twice(["compare", "--nodes", "8", "--nodes", "16"]), _given_twice(["compare", "--seed=1", "--seed=2"])
+    ('--nodes', None)
+    """
+    command: Any = SUBCOMMANDS.get(given[0]) if given else None
+    of = fields(command) if command else ()
+    several = {f"--{one.name}".replace("_", "-") for one in of if "tuple" in str(one.type)}
+    options = [text.partition("=")[0].replace("_", "-") for text in given if text.startswith("--")]
+    return next((one for one in options if one in several and options.count(one) > 1), None)
 
 
 def _said(text: str) -> int:

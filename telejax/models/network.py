@@ -86,6 +86,8 @@ def as_network(model: Any, classes: int, name: str = "model") -> Network:
         return Linen(MODELS[check_name("model", model, MODELS)](classes))
     if is_kind(model, nn.Module):
         return Linen(model)
+    if is_kind(model, type) and issubclass(model, nn.Module):
+        raise ValueError(f"{name} is the class {model.__name__}; call it, as {model.__name__}(...)")
     if callable(model) and not is_kind(model, nnx.Module):
         return Nnx(model)
     raise ValueError(

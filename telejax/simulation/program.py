@@ -148,7 +148,7 @@ class Program:
         """
         algorithm, task, _ = self.members[0]
         found = np.asarray(evaluation.extremes)
-        when = f"round {round}" if rounds == 1 else f"one of the rounds {round - rounds + 1} to {round}"
+        when = f"round {round}" if rounds < 2 else f"one of the rounds {round - rounds + 1} to {round}"
         if (node := stranger(found[..., :2], task.nodes)) is not None:
             raise ValueError(
                 f"{algorithm.name} had a slot held by node {node} in {when}, and the task has {task.nodes} "

@@ -6,6 +6,7 @@ another table.
 
 import hashlib
 import io
+import itertools
 import os
 import warnings
 from pathlib import Path
@@ -52,6 +53,18 @@ def read_sealed(file: Path, sweep: str) -> pl.DataFrame | None:
         f"{file} is not what was written; it is {aside.name} now, and its cell is computed again", stacklevel=3
     )
     return None
+
+
+def write_table(table: pl.DataFrame, file: Path) -> None:
+    """Write the rows of all cells; what is there and differs is set aside with a warning, for it may be the user's."""
+    content = io.BytesIO()
+    table.write_parquet(content)
+    if file.exists() and not (file.is_file() and file.read_bytes() == content.getvalue()):
+        numbered = (file.with_name(f"{file.name}.{count}") for count in itertools.count(1))
+        aside = next(one for one in numbered if not one.exists())
+        os.replace(file, aside)
+        warnings.warn(f"{file} is not what this sweep writes; it is {aside.name} now", stacklevel=4)
+    atomic_write(file, lambda place: place.write_bytes(content.getvalue()))
 
 
 def _seal(content: bytes, sweep: str) -> str:

@@ -24,7 +24,7 @@ from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported, check_fields
 from telejax.simulation.fingerprint import changed, difference, without
 from telejax.studies.sweep.cells import run_cell
-from telejax.studies.sweep.sealed import read_sealed, write_sealed
+from telejax.studies.sweep.sealed import read_sealed, write_sealed, write_table
 from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def sweep(
     frames = [parts[cell.index] for cell in cells if cell.index in parts]
     table = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
     if len(frames) == len(cells):
-        _write(folder / "table.parquet", partial(atomic_write, write=table.write_parquet))
+        _write(folder / "table.parquet", partial(write_table, table))
     return Sweep(table, _axes(spec), len(cells) - len(frames))
 
 
