@@ -19,12 +19,18 @@ type_checked.install()
 SLOW_DOCTESTS = (
     "telejax.algorithms.joint.joint_teleportation",
     "telejax.network.network.Network",
+    "telejax.results.live.live",
     "telejax.simulation.simulate.simulate_batch",
+    "telejax.studies.advice.advise.advise",
     "telejax.studies.compare.",
     "telejax.studies.search.auto.auto",
+    "telejax.studies.search.result.SearchResult",
     "telejax.studies.search.search.search",
     "telejax.studies.sweep.sweep.sweep",
     "telejax.studies.theory.constants.measure",
+    "telejax.studies.theory.convergence.",
+    "telejax.tasks.local_accuracy.local_accuracy",
+    "telejax.tasks.privacy.privacy",
     "telejax.testing.",
 )
 

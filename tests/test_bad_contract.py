@@ -497,6 +497,7 @@ def result() -> tj.Result:
     return tj.simulate(DSGD, TASK, rounds=2, seeds=2, progress=False)
 
 
+@pytest.mark.slow
 def test_states_of_other_runs(result: tj.Result, tmp_path: Path, uncompiled: None) -> None:
     state = result.state
     assert state is not None

@@ -1931,6 +1931,7 @@ def test_calls(call: Callable[[], Any], words: str | tuple[str, ...], uncompiled
     check(call, words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "call",
     [
@@ -1970,6 +1971,7 @@ def test_what_is_right_is_taken(call: Callable[[], Any]) -> None:
     call()
 
 
+@pytest.mark.slow
 def test_integers_of_numpy_are_saved(tmp_path: Path, any_types: None) -> None:
     three = np.int64(3)
     found = compare(rounds=three, tune=[0.1], seeds=np.int64(2), seed=three)

@@ -85,6 +85,7 @@ def test_every_public_function_has_a_runnable_example(monkeypatch):
     assert [one.name for one in functions if ">>>" not in (one.value.__doc__ or "")] == []
 
 
+@pytest.mark.slow
 def test_the_pictures_of_methods_are_drawn(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(DOCS))
     import method_pictures

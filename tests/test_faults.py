@@ -131,6 +131,7 @@ def test_a_run_with_a_schedule_goes_on_and_one_with_another_is_refused(tmp_path)
         run(tmp_path, optax.exponential_decay(0.1, 10, 0.6))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_said_before_the_run(tmp_path):
     with pytest.raises(ValueError, match=r"cannot tell whether .*learning_rate|options.* is the same"):
         run(tmp_path / "new", Opaque())

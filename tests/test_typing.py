@@ -33,6 +33,7 @@ def test_every_other_module_is_checked(name):
     assert [one.__name__ for one in unchecked if one.__name__ != "<lambda>"] == []
 
 
+@pytest.mark.slow
 def test_what_is_left_out_defines_nothing():
     for path in type_checked.PACKAGE.rglob("*.py"):
         if path not in type_checked.modules().values():
@@ -57,6 +58,7 @@ def checked(function):
     return jaxtyped(typechecker=beartype)(function)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ring", "complete", "base", "random_matching"])
 def test_every_form_of_mixing_keeps_shape_and_dtype(name):
     form = tj.topology.from_spec(name, 6).mixing()

@@ -212,7 +212,7 @@ CASES: dict[str, tuple[Callable, Callable, int]] = {
 EXACT = ("gradient tracking", "exact diffusion", "NIDS", "EXTRA", "K-GT", "LED", "ProxSkip")
 
 
-@pytest.mark.fast_cases("gradient tracking", "NIDS", "K-GT")
+@pytest.mark.fast_cases("gradient tracking")
 @pytest.mark.parametrize("name", CASES)
 def test_iterates_are_those_of_the_formula(name: str, x64: None) -> None:
     make, reference, copies = CASES[name]

@@ -248,7 +248,7 @@ def irregular() -> tj.Topology:
     return tj.topology.from_matrix(matrix + np.diag(1 - matrix.sum(axis=1)))
 
 
-@pytest.mark.fast_cases("irregular-lists", "unsymmetric-dense")
+@pytest.mark.slow
 @pytest.mark.parametrize("dense", [False, True], ids=["lists", "dense"])
 @pytest.mark.parametrize("graph", ["irregular", "unsymmetric"])
 def test_walk_on_a_graph_follows_the_rows_of_its_matrix(graph: str, dense: bool) -> None:

@@ -50,6 +50,7 @@ def test_shuffles_are_the_same(nodes, asking):
     assert (places[0] == places[1]).all()
 
 
+@pytest.mark.slow
 def test_draws_are_the_same(asking):
     both = []
     for asks in (True, False):

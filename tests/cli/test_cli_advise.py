@@ -30,6 +30,7 @@ def advise(tmp_path, accuracy: float, *options: str) -> int:
     return cli.main(["advise", str(tmp_path / "sites.toml"), "--out", str(tmp_path / "out"), *options])
 
 
+@pytest.mark.slow
 def test_a_file_becomes_a_folder_with_a_report(tmp_path, capsys):
     assert advise(tmp_path, 0.5, *METHOD, "--language", "ja") == 0
     printed = capsys.readouterr().out
@@ -42,6 +43,7 @@ def test_a_file_becomes_a_folder_with_a_report(tmp_path, capsys):
     assert advise(tmp_path, 0.5, *METHOD) == 2 and "exists" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_report_that_cannot_be_written_is_told_with_how_to_write_it(tmp_path, capsys, monkeypatch):
     def full(file, content):
         raise OSError(f"{str(file)!r} cannot be written: no space left")
@@ -54,6 +56,7 @@ def test_a_report_that_cannot_be_written_is_told_with_how_to_write_it(tmp_path, 
     assert cli.main(["report", str(tmp_path / "out")]) == 0
 
 
+@pytest.mark.slow
 def test_an_aim_that_nothing_reaches_says_what_is_nearest_and_keeps_all(tmp_path, capsys):
     assert advise(tmp_path, 1.0, *METHOD) == 2
     told = " ".join(capsys.readouterr().err.split())

@@ -42,6 +42,7 @@ def test_what_is_absent_is_a_note(capsys, monkeypatch: pytest.MonkeyPatch) -> No
         assert words in printed
 
 
+@pytest.mark.slow
 def test_a_platform_that_is_not_there_ends_with_1() -> None:
     code = "import os; os.environ['JAX_PLATFORMS'] = 'rocm'; from telejax.cli import command; command()"
     done = subprocess.run([sys.executable, "-c", code, "doctor"], capture_output=True, text=True)

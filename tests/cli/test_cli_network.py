@@ -31,6 +31,7 @@ def numbers(folder: Path) -> dict[str, tuple[float, ...]]:
     return {row[0]: row[2:] for row in table.iter_rows()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "nodes"), [("factories", 400), ("branches", 750), ("phones", 25)])
 def test_an_example_is_shown_in_80_columns(name: str, nodes: int, tmp_path: Path, capsys) -> None:
     assert shown(EXAMPLES / f"{name}.toml", tmp_path) == 0
@@ -144,6 +145,7 @@ def test_a_network_that_is_no_file_is_refused(tmp_path: Path, capsys) -> None:
     assert f"--network is {str(tmp_path / 'no.toml')!r}, which cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compare_in_python_has_time_to_target_and_its_axis() -> None:
     import optax
 

@@ -97,6 +97,7 @@ out.fill(save)
 """
 
 
+@pytest.mark.slow
 def test_three_commands_that_end_in_one_moment_keep_their_results(tmp_path: Path) -> None:
     run = lambda name: subprocess.Popen([sys.executable, "-c", AT_ONCE, str(tmp_path), name], stderr=subprocess.PIPE)
     for process in [run(name) for name in "abc"]:

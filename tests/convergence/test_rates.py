@@ -115,7 +115,7 @@ def test_bias_of_decentralized_sgd_grows_as_the_consensus_rate_shrinks(vary: str
     assert slope(predicted, bias) == pytest.approx(1.0, abs=0.06)
 
 
-@pytest.mark.fast_cases("16")
+@pytest.mark.slow
 @pytest.mark.parametrize("active", [2, 4, 8, 15, 16])
 def test_drawing_without_replacement_has_the_hypergeometric_variance(active: int) -> None:
     """From the optimum, one step of size 1 moves the mean by the mean of g_i over the holders, whose variance is

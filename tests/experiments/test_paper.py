@@ -67,6 +67,7 @@ def test_a_disk_without_room_is_told_before_anything_runs(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_claims_are_those_of_the_tables():
     import claims
 
@@ -94,6 +95,7 @@ def test_claims_refuse_a_table_of_another_version(tmp_path, monkeypatch):
         claims.committed("moments")
 
 
+@pytest.mark.slow
 def test_a_script_on_the_command_line(tmp_path):
     out = tmp_path / "graphs.csv"
     script = [sys.executable, str(PAPER / "graphs_consensus.py")]
@@ -108,12 +110,14 @@ def test_a_script_on_the_command_line(tmp_path):
     assert refused.returncode == 2 and "version was 0" in refused.stderr and "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_a_wrong_number_on_the_command_line_is_told_in_a_line():
     script = [sys.executable, str(PAPER / "moments.py"), "--runs", "0"]
     refused = subprocess.run(script, capture_output=True, text=True, check=False)
     assert refused.returncode == 2 and refused.stderr == "moments.py: --runs is 0; give an integer of at least 1\n"
 
 
+@pytest.mark.slow
 def test_section_5_2_tunes_each_budget_and_resumes(tmp_path, capsys):
     import section_5_2
 

@@ -130,6 +130,7 @@ def simulate(**options):
     return tj.simulate(walk, task, rounds=2, progress=False, **options)
 
 
+@pytest.mark.slow
 def test_tokens_walk_along_a_ring_on_a_mesh():
     walk = tj.random_walk(tokens=3, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     run = partial(tj.simulate, walk, tj.tasks.quadratic(nodes=9, dim=3), rounds=5, eval_every=1, progress=False)

@@ -93,6 +93,7 @@ def answers(rule: tj.robust.Rule, arrays: list[np.ndarray]) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(rule))(jnp.stack(arrays)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("m", "d", "f"), SHAPES)
 def test_rules_are_those_of_their_definitions(m, d, f):
@@ -154,6 +155,7 @@ def kappa(name: str, m: int, f: int) -> float:
     return plain[name] if name in plain else 8 * f / (m - f) * (plain["median"] + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("m", "f"), [(9, 2), (16, 7)])
 def test_the_answer_stays_near_the_honest_mean_as_theory_says(m, f):
@@ -204,6 +206,7 @@ def matrices() -> dict[str, tj.Topology]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", matrices())
 def test_every_form_aggregates_what_its_neighbour_lists_hold(name):
     mixing, random = matrices()[name].mixing(), np.random.default_rng(1)
@@ -223,12 +226,14 @@ def test_every_form_aggregates_what_its_neighbour_lists_hold(name):
             np.testing.assert_allclose(np.concatenate([both["a"], both["b"]], 1), wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_bound_clipped_gossip_is_gossip():
     mixing, x = tj.topology.exponential(16).mixing(), np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
     made = aggregate(tj.robust.clipped_gossip(1e9), mixing, x, jnp.int32(0))
     np.testing.assert_allclose(made, tj.mix(mixing, x), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_counts_as_not_arrived(bad):
     for topology in (tj.topology.complete(5), tj.topology.exponential(5)):

@@ -27,6 +27,7 @@ def test_forms_give_the_same_gradients_with_weights_per_node(model):
             np.testing.assert_allclose(fast, slow, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [17, 18, 21])
 def test_lenet_takes_pictures_whose_pixels_are_no_whole_blocks(size):
     inputs = jax.random.normal(jax.random.key(0), (3, size, size, 1))

@@ -59,6 +59,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_few_nodes_are_drawn_one_after_another_by_their_weights(name: str) -> None:
     weights, count = SMALL[name]
@@ -87,6 +88,7 @@ def test_many_nodes_are_drawn_one_after_another_by_their_weights() -> None:
     assert fits(np.histogram(ranks, bins=50, range=(0, 1250))[0], np.full(50, 1 / 50))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [6, 5000])
 def test_too_few_are_told(nodes: int) -> None:
     draw = lambda key, most: sample_weighted(key, nodes, 3, lambda node: (node < most).astype(jnp.float32))
@@ -95,6 +97,7 @@ def test_too_few_are_told(nodes: int) -> None:
     assert enough[1].all()  # 4096 turns of 6 draws miss one of 3 among 5000 nodes once in 50: the seed is fixed
 
 
+@pytest.mark.slow
 def test_present_nodes_are_drawn_uniformly() -> None:
     rule, nodes = presence.epochs(0.4, seed=6), 8
     network, task = tj.Network(presence=rule).bind(nodes), tj.tasks.quadratic(nodes=nodes, dim=3)
@@ -110,6 +113,7 @@ def test_present_nodes_are_drawn_uniformly() -> None:
 # shuffled epochs ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("nodes", "count"), [(12, 4), (11, 3), (7, 7)])
 def test_every_node_works_once_an_epoch(nodes: int, count: int) -> None:
     task, rounds, epochs = tj.tasks.quadratic(nodes=nodes, dim=3), nodes // count, 60

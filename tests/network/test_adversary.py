@@ -43,6 +43,7 @@ def test_a_share_of_all_nodes_lies_each_for_good(share: float) -> None:
     assert not adversary.lies(jnp.array([-1])).any()
 
 
+@pytest.mark.slow
 def test_who_lies_is_found_among_any_number_of_nodes_from_the_holders_alone() -> None:
     task = tj.tasks.quadratic(nodes=10**8, dim=3)
     algorithm = tj.teleportation(active=32, topology="ring", optimizer=SGD, aggregation=tj.robust.median())
@@ -56,6 +57,7 @@ def test_nodes_may_be_listed() -> None:
     np.testing.assert_array_equal(np.flatnonzero(adversary.lies(jnp.arange(-1, 12))) - 1, [2, 7, 9])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topology", ["ring", "complete", "star", "one_peer_exponential"])
 def test_gossip_carries_what_is_forged_and_nobody_hears_himself_forged(topology: str) -> None:
     graph, state = tj.topology.from_spec(topology, 6), held([10, 11, 12, 13, 14, 15])
@@ -101,6 +103,7 @@ def test_where_a_fetch_failed_the_neighbours_holder_is_who_may_forge() -> None:
         np.testing.assert_allclose(after.params[0], np.zeros(3) if forged else state.params[1])
 
 
+@pytest.mark.slow
 def test_protected_hand_off_is_what_the_rule_makes_of_several_former_holders() -> None:
     state, network = held([10, 11, 12, 13, 14], seed=1), liars(nodes=[11]).bind(20)
     new = jnp.array([10, 5, 6, 11, 14], jnp.int32)
@@ -116,6 +119,7 @@ def test_protected_hand_off_is_what_the_rule_makes_of_several_former_holders() -
     np.testing.assert_allclose(ideal.params, np.where(np.array([0, 1, 1, 1, 0])[:, None], fetched, x), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("travels", [True, False])
 def test_the_optimizer_state_is_aggregated_where_it_travels(travels: bool) -> None:
     momentum = tj.optimizer(optax.adam, learning_rate=0.1)
@@ -134,6 +138,7 @@ def test_the_optimizer_state_is_aggregated_where_it_travels(travels: bool) -> No
     assert np.abs(fetched - moments).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_its_messages_time_and_load_are_counted() -> None:
     task = tj.tasks.quadratic(nodes=40, dim=5)
     result = {}
@@ -175,6 +180,7 @@ def test_where_all_lie_the_row_is_empty() -> None:
     assert result.history["byzantine"][-1] == 8
 
 
+@pytest.mark.slow
 def test_a_server_aggregates_what_its_clients_send_with_its_own_model_for_what_is_missing() -> None:
     task = tj.tasks.quadratic(nodes=5, dim=3, heterogeneity=4.0, seed=1)
     rule = tj.robust.trimmed_mean(1)
@@ -195,6 +201,7 @@ def test_a_server_aggregates_what_its_clients_send_with_its_own_model_for_what_i
     assert np.isfinite(state.params).all()
 
 
+@pytest.mark.slow
 def test_shares_radii_and_strengths_are_batch_axes() -> None:
     task = tj.tasks.quadratic(nodes=12, dim=3, noise=0.5)
     make = lambda radius: tj.decentralized_sgd(
@@ -214,6 +221,7 @@ def test_shares_radii_and_strengths_are_batch_axes() -> None:
     assert many["byzantine"].n_unique() == 2
 
 
+@pytest.mark.slow
 def test_labels_are_flipped_before_the_run() -> None:
     task = tj.tasks.digits(nodes=20, alpha=None)
     flipped = tj.tasks.label_flipped(task, [3, 5])
@@ -236,6 +244,7 @@ def test_labels_are_flipped_before_the_run() -> None:
     assert given.history["byzantine"][-1] == 12
 
 
+@pytest.mark.slow
 def test_a_share_of_label_flippers_is_the_same_as_their_list() -> None:
     task, algorithm = tj.tasks.digits(nodes=20, alpha=None), tj.decentralized_sgd(topology="ring", optimizer=SGD)
     share = tj.adversary(tj.attacks.label_flip(), share=0.3, seed=1)
@@ -248,6 +257,7 @@ def test_a_share_of_label_flippers_is_the_same_as_their_list() -> None:
     assert 0 < len(nodes) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -374,6 +384,7 @@ HAND_OFF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_named(name: str) -> None:
     call, words = BAD[name]

@@ -172,6 +172,7 @@ CENTURIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiting", ["barrier", "neighbours"])
 @pytest.mark.parametrize("every", [1, 40])
 @pytest.mark.parametrize("parts", CENTURIES.values(), ids=CENTURIES)

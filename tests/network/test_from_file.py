@@ -220,6 +220,7 @@ def present(trace: Trace, node: int, whole: int, rest: float = 0.0) -> bool:
     return bool(jax.jit(trace.present)(World(), jnp.int32(node), now))
 
 
+@pytest.mark.slow
 def test_a_trace_of_unix_times_begins_with_its_first_spell(tmp_path: Path) -> None:
     file = write(tmp_path, "node,up,down\n0,1700000000,1700000060\n1,1700000030.5,1700000100\n")
     trace = tj.network.presence.trace(file)
@@ -228,6 +229,7 @@ def test_a_trace_of_unix_times_begins_with_its_first_spell(tmp_path: Path) -> No
     np.testing.assert_allclose(trace.availability(), [0.6, 0.695])
 
 
+@pytest.mark.slow
 def test_seconds_of_a_year_stay_apart(tmp_path: Path) -> None:
     day, year = 86400, 365 * 86400
     file = write(tmp_path, "node,up,down\n" + "".join(f"0,{n * day},{n * day + 1}\n" for n in range(365)))

@@ -66,6 +66,7 @@ def test_fedavg_goes_over_its_server(contention: bool) -> None:
     assert rows["busy"].to_list() == about([6 / (20 if contention else 14)] * 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contention", [False, True])
 def test_lines_of_its_own_bring_each_client_to_the_server(contention: bool) -> None:
     lines = links.access([0.5, 1.0, 2.0], [12.0, 4.0, 2.0], server=links.uniform(0.5, 6.0))
@@ -106,6 +107,7 @@ def test_a_pair_waits_for_the_one_that_computes(waiting: Any) -> None:
         assert times(pair, 2, network, rounds=4)["time"].to_list() == about([5.0, 10.0, 15.0, 20.0])
 
 
+@pytest.mark.slow
 def test_one_peer_graphs_wait_for_one_message() -> None:
     network = tj.Network(links=links.uniform(0.25), machines=machines.table([1.0, 2.0, 4.0, 8.0]), waiting="neighbours")
     one_peer = tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD)
@@ -120,6 +122,7 @@ def test_one_peer_graphs_wait_for_one_message() -> None:
     assert ended == about(clock) and max(ended) == pytest.approx(16.25)
 
 
+@pytest.mark.slow
 def test_a_server_with_an_optimizer_takes_the_time_of_one_without() -> None:
     network = tj.Network(links=links.server(0.5, 12.0), machines=machines.constant(1.0))
     adam = tj.optimizer(optax.adam, learning_rate=0.1)
@@ -128,6 +131,7 @@ def test_a_server_with_an_optimizer_takes_the_time_of_one_without() -> None:
     assert plain == fed_adam == about([4.0, 8.0, 12.0])  # down 0.5 + 12 / 12, a gradient, and up
 
 
+@pytest.mark.slow
 def test_relays_wait_for_their_neighbours_in_the_tree() -> None:
     network = tj.Network(links=links.uniform(0.5, 12.0), machines=machines.table([1.0, 0.0, 4.0]), waiting="neighbours")
     relay = tj.relay_sgd(topology="path", optimizer=SGD)
@@ -139,6 +143,7 @@ def test_relays_wait_for_their_neighbours_in_the_tree() -> None:
     assert rows.select(ideal.columns).equals(ideal.filter(pl.col("round") > 0))  # the same models, and their messages
 
 
+@pytest.mark.slow
 def test_prox_skip_is_silent_in_most_rounds() -> None:
     network = tj.Network(links=links.uniform(0.5, 24.0), machines=machines.constant(2.0))
     rows = times(tj.prox_skip(topology="ring", optimizer=SGD, probability=0.3), 6, network, rounds=40)
@@ -148,6 +153,7 @@ def test_prox_skip_is_silent_in_most_rounds() -> None:
     assert rows["time"].to_list() == about(np.cumsum(np.where(talked > 0, 3.0, 2.0)))
 
 
+@pytest.mark.slow
 def test_candidates_side_by_side_have_clocks_of_their_own() -> None:
     network = tj.Network(links=links.uniform(0.25, 12.0), machines=machines.constant(1.0), contention=True)
     joint = tj.joint_teleportation(active=(1, 2, 4), topology="ring", optimizer=SGD)
@@ -160,6 +166,7 @@ def test_candidates_side_by_side_have_clocks_of_their_own() -> None:
     assert busy == about(3 / (3 * first + 2.5))
 
 
+@pytest.mark.slow
 def test_hand_offs_by_an_expensive_link_take_five_times_as_long() -> None:
     """Section 5.3 of the paper: cost 1 over an edge of the preferred graph, tau = 5 over any other."""
     network = tj.Network(links=links.preferred("ring", cost=1.0, tau=5.0))
@@ -176,6 +183,7 @@ def test_hand_offs_by_an_expensive_link_take_five_times_as_long() -> None:
 # runs -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_time_ticks_on_after_ten_million_seconds() -> None:
     """A float32 of 3 * 10^7 has steps of two seconds: no tenth of a second would be seen."""
     network = tj.Network(machines=machines.table([0.1, 0.05, 0.0]), waiting="neighbours")

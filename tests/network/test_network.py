@@ -299,7 +299,7 @@ def test_an_outage_conserves_the_mean_and_a_loss_moves_it(x64):
         assert (max(moved) < 1e-12) == (network.loss is None), (mixing.name, moved)
 
 
-@pytest.mark.fast_cases("teleportation")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dsgd", "teleportation", "joint"])
 def test_the_drift_of_the_mean_is_that_of_the_last_round(name):
     network = tj.Network(loss=0.3)
@@ -486,6 +486,7 @@ def test_probabilities_are_from_0_to_1(name, value):
         tj.Network(**{name: value})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tj.fedavg, tj.scaffold])
 def test_all_clients_of_a_server_keep_their_slots(make):
     """Nobody is drawn where all take part, and no optimizer state starts afresh for a new client."""

@@ -27,6 +27,7 @@ SIDE = 400
 ROUNDS = jnp.arange(SIDE, dtype=jnp.int32)
 
 
+@pytest.mark.slow
 def test_each_node_has_a_probability_of_its_own() -> None:
     rule = presence.epochs([0.0, 0.5, 1.0])
     seen = np.asarray(epochs_there(rule, jnp.arange(3, dtype=jnp.int32), ROUNDS)).mean(axis=0)
@@ -99,6 +100,7 @@ def test_a_node_is_as_present_among_ten_as_among_a_hundred_million() -> None:
     np.testing.assert_array_equal(epochs_there(small, nodes, ROUNDS), epochs_there(large, nodes, ROUNDS))
 
 
+@pytest.mark.slow
 def test_epochs_cost_nothing_a_node() -> None:
     task = tj.tasks.quadratic(nodes=10**8, dim=3)
     network = tj.Network(presence=presence.epochs(0.5))
@@ -259,7 +261,7 @@ def test_what_was_not_done_is_not_counted() -> None:
     assert history["time"].to_list() == few.tolist()  # wait = 1 second a round, and the others take none
 
 
-@pytest.mark.fast_cases("drawn", "all")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "nobody"),
     [

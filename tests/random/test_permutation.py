@@ -26,6 +26,7 @@ def test_shuffle_is_a_bijection(nodes: int, seed: int) -> None:
     assert np.array_equal(np.sort(positions(nodes, seed)), np.arange(nodes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nodes", [2, 3, 4, 5, 1023, 1024, 1025, 2**16 + 1, 10**5])
 def test_shuffle_is_a_bijection_around_powers_of_two(nodes: int) -> None:
     assert np.array_equal(np.sort(positions(nodes, seed=1)), np.arange(nodes))

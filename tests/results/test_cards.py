@@ -24,6 +24,7 @@ def test_a_result(result):
     assert "DSGD ring, 8 nodes" in shown and shown.count("data:image/png;base64,") == 1 and "loss_slots" in shown
 
 
+@pytest.mark.slow
 def test_a_result_of_a_wide_grid_shows_the_best_setting_alone():
     walk = tj.random_walk(optimizer=SGD)
     tried = tj.simulate(walk, TASK, rounds=2, tune=[0.01 * k for k in range(1, 12)], progress=False)
@@ -38,6 +39,7 @@ def test_what_cannot_be_drawn_is_left_out(result):
     assert "<img" not in cards.card("title", cards.picture(broken, "a picture"), "<p>numbers</p>")
 
 
+@pytest.mark.slow
 def test_a_comparison_a_search_and_a_sweep(tmp_path, result):
     methods = [tj.random_walk(optimizer=SGD), tj.teleportation(active=4, topology="ring", optimizer=SGD)]
     compared = tj.compare(methods, TASK, rounds=4, seeds=1, progress=False)

@@ -370,6 +370,7 @@ def test_a_full_disk_under_the_folder(tmp_path: Path, monkeypatch) -> None:
         assert [path.name for path in tmp_path.iterdir()] == (["out"] if kept else [])
 
 
+@pytest.mark.slow
 def test_a_wrong_backend_of_matplotlib_and_a_narrow_encoding(tmp_path: Path) -> None:
     environment = {**os.environ, "MPLBACKEND": "nonsense", "PYTHONIOENCODING": "ascii"}
     environment["PYTHONWARNINGS"] = "error::UserWarning"  # also as an error, the warning is no traceback

@@ -28,6 +28,7 @@ def test_the_picture_is_drawn_now_and_then_and_at_the_end(tmp_path, monkeypatch)
     assert len(drawn) == 2  # the first evaluation and the last
 
 
+@pytest.mark.slow
 def test_a_file_that_viewers_load_again(tmp_path):
     file = tmp_path / "live.png"
     watch = tj.live(path=file, seconds=0)
@@ -43,6 +44,7 @@ def test_a_file_that_viewers_load_again(tmp_path):
     assert again.history.height == 7
 
 
+@pytest.mark.slow
 def test_in_jupyter_one_picture_is_replaced(monkeypatch):
     shown = []
     handle = types.SimpleNamespace(update=lambda image: shown.append(("update", image)))
@@ -83,6 +85,7 @@ def film():
     return tj.simulate(TELEPORTATION, TASK, record=3, **RUN).animate()
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_written_is_a_warning_and_the_result_is_kept(tmp_path):
     watch = tj.live(path=tmp_path / "new" / "live.png", seconds=0)
     (tmp_path / "new").write_text("a file where a folder is due")
@@ -103,6 +106,7 @@ def test_an_end_that_fails_is_a_warning_and_the_result_is_kept():
         assert tj.simulate(TELEPORTATION, TASK, on_evaluation=Watch(), **RUN).history.height == 7
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_from_a_checkpoint_is_drawn_from_its_start(tmp_path):
     class Stop(Exception):
         pass
@@ -138,6 +142,7 @@ def test_slots_end_a_hand_off_at_their_new_holders(film):
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_a_film_is_saved_as_gif_and_as_page(film, tmp_path):
     from PIL import Image
 
@@ -154,6 +159,7 @@ def test_a_film_is_saved_as_gif_and_as_page(film, tmp_path):
         film.save(tmp_path / "run.mp4")
 
 
+@pytest.mark.slow
 def test_where_nothing_moves_or_is_sent_there_are_no_such_frames():
     dsgd = tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD)
     fixed = tj.simulate(dsgd, tj.tasks.quadratic(nodes=4, dim=2), record=2, **RUN).animate()
@@ -182,6 +188,7 @@ def test_another_record_than_that_of_the_state_is_named(film):
     assert more.animate().timeline.equals(first.animate().timeline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", [{"record": 3}, {"load": True}])
 def test_what_a_state_keeps_is_asked_for_again(asked):
     (name,) = asked

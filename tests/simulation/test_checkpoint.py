@@ -185,6 +185,7 @@ def test_an_unreadable_checkpoint_is_named(tmp_path):
         run(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["state", "record", "identity"])
 def test_a_part_of_another_step_is_refused(tmp_path, part):
     whole = run(tmp_path)

@@ -243,6 +243,7 @@ def test_what_a_docstring_says_changes_nothing(monkeypatch):
     assert not difference(made("'One.'"), made(""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OBJECTS)
 def test_whatever_a_function_reads_is_compared(monkeypatch, what):
     def made(text):
@@ -296,6 +297,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_counters_logs_and_caches_of_the_run_itself_are_no_settings(tmp_path, monkeypatch):
     (tmp_path / "counts.py").write_text(COUNTS)
 
@@ -311,6 +313,7 @@ def test_counters_logs_and_caches_of_the_run_itself_are_no_settings(tmp_path, mo
     assert process("parts", "go", seed="2").stdout == f"{one.run(None, False).history['loss'].to_list()}\n"
 
 
+@pytest.mark.slow
 def test_counters_do_not_keep_a_process_from_going_on(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["counts"])
     monkeypatch.setitem(sys.modules, "counts", one := type(sys)("counts"))
@@ -331,6 +334,7 @@ def test_telejax_own_classes_go_by_their_names():
     assert fingerprint(task)["type"] == "Quadratic" and not any("class" in name for name in fingerprint(task))
 
 
+@pytest.mark.slow
 def test_every_process_says_the_same(tmp_path):
     (tmp_path / "mine.py").write_text(CLASS.format(**USUAL))
     script = "import mine; from telejax.simulation.fingerprint import fingerprint; "
@@ -341,6 +345,7 @@ def test_every_process_says_the_same(tmp_path):
     assert run() == run() != ""
 
 
+@pytest.mark.slow
 def test_a_result_goes_on_in_its_own_order():
     sgd = tj.optimizer(__import__("optax").sgd, learning_rate=0.1)
     task = tj.tasks.quadratic(nodes=4, dim=2)

@@ -107,6 +107,7 @@ def test_check_task_refuses_nodes_that_the_task_has_not(nodes):
 FALLS = optax.piecewise_constant_schedule(0.3, {4: 0.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [

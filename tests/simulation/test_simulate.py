@@ -23,6 +23,7 @@ def run(algorithm=TELEPORT, task=TASK, **arguments) -> tj.Result:
     return tj.simulate(algorithm, task, **{"progress": False, **arguments})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rounds", "eval_every", "expected"),
     [
@@ -61,6 +62,7 @@ def test_a_budget_of_gradients_buys_whole_rounds(algorithm, budget: int, rounds:
     assert history["gradients"][-1] <= budget < history["gradients"][-1] * (rounds + 1) / rounds
 
 
+@pytest.mark.slow
 def test_lanes_equal_single_runs() -> None:
     seeds, rates = [3, 9], [0.02, 0.1, 0.2]
     together = run(rounds=12, eval_every=6, seeds=seeds, tune=rates)

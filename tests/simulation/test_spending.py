@@ -78,6 +78,7 @@ def sampled(z: float, count: int, batch: int = BATCH, samples: int = SAMPLES) ->
     return dp_accounting.SelfComposedDpEvent(event, count)
 
 
+@pytest.mark.slow
 def test_the_accountant_gives_the_answer_of_the_package() -> None:
     told = tj.theory.epsilon(Z, uses=50, batch=BATCH, samples=SAMPLES, delta=DELTA)
     assert told == pytest.approx(own_answer(sampled(Z, 20), sampled(Z, 30)), rel=1e-12)
@@ -106,6 +107,7 @@ def test_epsilon_is_true_for_a_sum_that_moves_by_twice_the_clip() -> None:
     assert own_answer(dp_accounting.GaussianDpEvent(Z)) < 0.6 * exact  # what the package says of noise over C
 
 
+@pytest.mark.slow
 def test_noise_for_is_the_inverse() -> None:
     given = {"uses": 40, "batch": BATCH, "samples": SAMPLES, "delta": DELTA}
     z = tj.theory.noise_for(8.0, **given)
@@ -131,6 +133,7 @@ def expected(counts: np.ndarray, z: float = Z) -> float:
     return tj.theory.epsilon(z, uses=int(counts.max()), batch=BATCH, samples=SAMPLES, delta=DELTA)
 
 
+@pytest.mark.slow
 def test_epsilon_is_that_of_the_node_that_worked_most() -> None:
     result = run(TELEPORTATION, PRIVATE, rounds=12, eval_every=6, seeds=2, load=True)
     uses = np.asarray(result.state.spent.uses)
@@ -142,6 +145,7 @@ def test_epsilon_is_that_of_the_node_that_worked_most() -> None:
     assert result.history.filter(round=0)["epsilon"].to_list() == [0.0, 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "first", "a_round"),
     [
@@ -156,6 +160,7 @@ def test_where_all_nodes_work_all_are_counted(method, first, a_round) -> None:
     assert result.history["epsilon"][0] == expected(np.array([first]))
 
 
+@pytest.mark.slow
 def test_methods_that_say_who_worked_and_nodes_that_were_away() -> None:
     pairs = run(tj.gossip_pairs(topology="ring", optimizer=SGD), PRIVATE, rounds=9, eval_every=9)
     assert np.asarray(pairs.state.spent.uses).sum() == 9
@@ -165,6 +170,7 @@ def test_methods_that_say_who_worked_and_nodes_that_were_away() -> None:
     assert uses.sum() == result.history["gradients"][-1] < 8 * NODES and uses.min() < uses.max()
 
 
+@pytest.mark.slow
 def test_noise_and_clip_are_tuned_as_axes_of_one_program() -> None:
     tune = {"noise_multiplier": [3.0, Z], "clip": [0.5, 2.0]}
     both = run(TELEPORTATION, PRIVATE, rounds=6, eval_every=6, tune=tune)
@@ -184,6 +190,7 @@ class Killed(Exception):
     """In place of a kill."""
 
 
+@pytest.mark.slow
 def test_epsilon_goes_on_where_a_run_was_interrupted(tmp_path: Path) -> None:
     def stop(rows: pl.DataFrame) -> None:
         if rows["round"][0] == 8:
@@ -214,6 +221,7 @@ def test_what_is_printed_says_adjacency_and_threat_model(tmp_path: Path) -> None
     assert kept.config["task"] == "Points"
 
 
+@pytest.mark.slow
 def test_nodes_of_several_sizes_are_each_judged_by_their_own() -> None:
     task = points(30, 30, 30, 5)
     small = run(DSGD, tj.privacy(clip=1.0, noise_multiplier=Z)(task), rounds=2, eval_every=2).history["epsilon"][-1]
@@ -259,6 +267,7 @@ start = lambda task: run(DSGD, task, rounds=1).state
 THEORY = {"uses": 3, "batch": 4, "samples": 24}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -141,6 +141,7 @@ def found() -> advice.Advice:
     return tj.advise(SITES, methods=METHODS, seeds=4, progress=False)
 
 
+@pytest.mark.slow
 def test_the_recommended_meets_the_aim_with_other_seeds(found):
     assert found.recommended is not None and found.best["kind"] != "alone"
     checked = found.check(seeds=10)
@@ -150,6 +151,7 @@ def test_the_recommended_meets_the_aim_with_other_seeds(found):
     assert found.stress["lying"].at(found.best["rounds"])["accuracy"] < found.best["accuracy"]
 
 
+@pytest.mark.slow
 def test_it_moves_as_common_sense_expects(found):
     """Six pairs: of each, the second aim or price is harder in one thing."""
     aim = SITES.aim
@@ -182,6 +184,7 @@ def test_it_moves_as_common_sense_expects(found):
     assert by(replace(aim, gigabytes_a_day=1e-9))["hours"] > by(aim)["hours"]
 
 
+@pytest.mark.slow
 def test_faster_lines_make_it_sooner():
     faster = [replace(one, bandwidth=100 * one.bandwidth, latency=0.0) for one in GROUPS]
     one = candidates(SITES.nodes, True, METHODS[:1])[0][1]
@@ -199,6 +202,7 @@ def test_a_larger_model_sends_more_and_takes_longer_and_learns_the_same():
     assert there["bytes"] / here["bytes"] == pytest.approx(large.scale)
 
 
+@pytest.mark.slow
 def test_it_is_printed_drawn_saved_and_reported(found, tmp_path):
     folder = found.save(tmp_path / "advice")
     assert {one.name for one in folder.iterdir() if one.name != ".telejax"} == {
@@ -215,12 +219,14 @@ def test_it_is_printed_drawn_saved_and_reported(found, tmp_path):
         found.save(folder)
 
 
+@pytest.mark.slow
 def test_what_was_not_simulated_is_said(found):
     assert found.unseen() == ""
     fewer = replace(found, left_out={"FedAvg k=4": "no_server", "all-reduce": "too_many"})
     assert fewer.unseen() == "Not simulated: FedAvg k=4 (without a server), all-reduce (with so many sites)"
 
 
+@pytest.mark.slow
 def test_what_was_asked_can_be_asked_again(found, monkeypatch):
     """The printed call gives the arguments of the advice, and a later decision."""
     aim, prices = advice.Aim(accuracy=0.8, least="time"), advice.Prices(gigabyte=2.0)
@@ -240,6 +246,7 @@ def test_what_was_asked_can_be_asked_again(found, monkeypatch):
     assert "Aim(accuracy=0.8, least='time')" in by_command.decide(aim)._subject().code
 
 
+@pytest.mark.slow
 def test_what_cannot_be_advised_is_refused(found):
     with pytest.raises(ValueError, match="sites is 3; give"):
         tj.advise(3)  # type: ignore[arg-type]

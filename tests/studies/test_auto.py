@@ -155,6 +155,7 @@ def test_following_adds_up_groups_and_keeps_the_ancestry():
     assert run["gradients"].to_list() == [0, 30, 40, 57]
 
 
+@pytest.mark.slow
 def test_all_candidates_diverged():
     plan = auto(optimizer=SGD.with_learning_rate(1e4))
     with pytest.raises(tj.DivergenceError, match="diverged") as caught:

@@ -42,6 +42,7 @@ def by_enumeration(task, matrix: np.ndarray, rounds: int) -> list[list[float]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [QUADRATIC, KOLOSKOVA], ids=["quadratic", "koloskova"])
 @pytest.mark.parametrize(("active", "topology"), [(2, "complete"), (3, "path"), (1, "complete")])
 def test_teleportation_is_the_mean_over_all_draws(task, active, topology):
@@ -51,6 +52,7 @@ def test_teleportation_is_the_mean_over_all_draws(task, active, topology):
     np.testing.assert_allclose(made, by_enumeration(task, matrix, 2), rtol=1e-6)  # a and g are float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["adapt_then_combine", "combine_then_adapt"])
 @pytest.mark.parametrize("topology", ["ring", "one_peer_exponential", "random_matching", "star"])
 def test_dsgd_without_noise_is_its_run(order, topology):
@@ -62,6 +64,7 @@ def test_dsgd_without_noise_is_its_run(order, topology):
     np.testing.assert_allclose(made.select(COLUMNS).to_numpy(), run.select(COLUMNS).to_numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -91,6 +94,7 @@ def test_all_nodes_on_a_complete_graph_are_gradient_descent():
     np.testing.assert_allclose(made["consensus"], 0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_exact_optimum_is_that_of_exact_curves():
     task, tried = tj.tasks.quadratic(nodes=32, heterogeneity=5.0, noise=5.0), {"learning_rates": [0.01, 0.05]}
     found = tj.theory.optimal_active(task, rounds=100, objective="slots", **tried)
@@ -178,6 +182,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_is_named(name):
     call, words = BAD[name]

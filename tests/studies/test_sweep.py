@@ -393,6 +393,7 @@ def test_another_precision_is_another_sweep():
     assert wide == {**canonical(spec), "precision": "float64"}
 
 
+@pytest.mark.slow
 def test_counters_of_the_cells_do_not_keep_a_process_from_going_on(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "counting", one := type(sys)("counting"))
     text = "import telejax as tj\nCOUNT, SIZE = [0], 3\n"

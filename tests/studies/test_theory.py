@@ -36,6 +36,7 @@ def test_a_ring_degrades_dsgd_with_n_and_not_teleportation():
     assert teleportation[2] < 1.5 * teleportation[0]
 
 
+@pytest.mark.slow
 def test_the_optimum_on_a_ring_grows_as_the_seventh_root():
     """Over five decades of T the fitted exponent is 1/7 within 0.02 (all k tried, so no rounding to powers of two)."""
     times = np.logspace(7, 12, 6)

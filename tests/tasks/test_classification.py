@@ -43,6 +43,7 @@ def cross_entropy(params, inputs: np.ndarray, labels: np.ndarray) -> tuple[float
     return -log_probability[np.arange(len(labels)), labels].mean(), (logits.argmax(axis=1) == labels).mean()
 
 
+@pytest.mark.slow
 def test_loss_is_the_cross_entropy_of_a_batch_of_the_node(task) -> None:
     params = task.init(jax.random.key(3))
     data = tj.data.digits()

@@ -33,6 +33,7 @@ def last(method, task, **given):
     return run, run.history.row(-1, named=True)
 
 
+@pytest.mark.slow
 def test_labels_weigh_as_they_are_frequent_at_a_node():
     task = tj.tasks.classification(data(), nodes=6, alpha=0.3, batch=4)
     run, row = last(tj.decentralized_sgd(topology="ring", optimizer=SGD), task)
@@ -46,6 +47,7 @@ def test_labels_weigh_as_they_are_frequent_at_a_node():
     assert row["accuracy_local_worst"] == pytest.approx(min(each), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_test_samples_of_their_own_judge_nodes_that_take_slots_in_turn():
     owners = np.arange(60) % 30
     table = np.arange(90).reshape(30, 3)
@@ -72,6 +74,7 @@ def test_owners_are_the_rows_of_the_partition_however_nodes_are_placed():
         assert (np.asarray(classes)[np.asarray(task.test_owners)] == data().test.labels).all()
 
 
+@pytest.mark.slow
 def test_of_many_nodes_some_are_looked_at_and_liars_are_not():
     task = tj.tasks.classification(tj.data.synthetic(12_000, features=3), nodes=12_000, batch=1)
     _, row = last(tj.teleportation(active=4, topology="ring", optimizer=SGD), task)
@@ -85,6 +88,7 @@ def test_of_many_nodes_some_are_looked_at_and_liars_are_not():
     assert row["accuracy_local_worst"] == pytest.approx(accuracy[[1, 2, 4, 5]].min(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_it_costs_nothing_where_it_is_not_asked_for_and_is_known_to_be_better_higher():
     task = tj.tasks.classification(data(), nodes=6, batch=4)
     method = tj.local_training(optimizer=SGD)

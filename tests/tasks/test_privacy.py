@@ -88,7 +88,7 @@ def one_by_one(task, params, key, clip):
     return norms, (grads * np.minimum(1, clip / norms)[:, None]).sum(axis=0)
 
 
-@pytest.mark.fast_cases("mlp", "convolutions", "unknown layer")
+@pytest.mark.fast_cases("mlp")
 @pytest.mark.parametrize(
     ("model", "inputs"),
     [("mlp", ROWS), (Convolved(), PICTURES), (Normed(), ROWS), (Twice(), ROWS), (Rows(), ROWS), (Own, ROWS)],
@@ -113,6 +113,7 @@ class Hashed:
         self.losses, self.gradient_norms = task.losses, task.gradient_norms
 
 
+@pytest.mark.slow
 def test_a_task_with_losses_alone_is_clipped_too() -> None:
     task = classification("logistic")
     bare = type("Bare", (), {"losses": task.losses})
@@ -122,6 +123,7 @@ def test_a_task_with_losses_alone_is_clipped_too() -> None:
     np.testing.assert_allclose(jax.flatten_util.ravel_pytree(found)[0], total, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_no_sample_is_drawn_twice_and_each_is_augmented_alone() -> None:
     task = classification("logistic", PICTURES, batch=24)
     params = started(task)
@@ -136,6 +138,7 @@ def test_no_sample_is_drawn_twice_and_each_is_augmented_alone() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["sample", "node"])
 def test_noise_is_normal_of_the_deviation_that_is_said(level) -> None:
     task, clip, z = classification("mlp"), 0.5, 3.0
@@ -158,6 +161,7 @@ def test_noise_is_normal_of_the_deviation_that_is_said(level) -> None:
     assert np.abs(between).max() < 4.5 / np.sqrt(scaled.shape[1])
 
 
+@pytest.mark.slow
 def test_a_node_is_clipped_whole() -> None:
     task = classification("mlp")
     params = jax.tree.map(lambda x: 3 * x, task.init(jax.random.key(0)))
@@ -169,6 +173,7 @@ def test_a_node_is_clipped_whole() -> None:
         np.testing.assert_allclose(found, plain * length / norm, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_private_task_tells_no_samples_and_is_reweighted_after_its_noise() -> None:
     private = tj.privacy(clip=1.0, noise_multiplier=1.0)(classification("logistic"))
     members = OptionalMembers.of(private)
@@ -182,6 +187,7 @@ def test_a_private_task_tells_no_samples_and_is_reweighted_after_its_noise() -> 
     np.testing.assert_allclose(doubled["Dense_0"]["bias"], 2 * plain["Dense_0"]["bias"], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_optimizer_never_meets_a_gradient_that_is_not_clipped() -> None:
     task = tj.tasks.quadratic(nodes=4, dim=3, heterogeneity=5.0)
     clip = 1e-3  # far below any gradient of a node

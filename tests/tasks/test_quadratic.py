@@ -21,6 +21,7 @@ def all_gradients(task: tj.tasks.Quadratic, x: np.ndarray) -> np.ndarray:
     return np.asarray(gradients(task, jnp.asarray(x, task.optimum.dtype), nodes, jax.random.key(0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["sorted", "shuffled"])
 @pytest.mark.parametrize("nodes", [3, 17, 64, SUMMED_NODES, SUMMED_NODES + 1])
 def test_gradients_are_exact(nodes: int, placement: str, x64: None) -> None:
@@ -91,7 +92,7 @@ def test_neighbours_are_alike_when_sorted_and_not_when_shuffled() -> None:
     assert abs(alike["shuffled"]) < 5 / np.sqrt(2 * 256)  # mean of 256 cosines of random angles
 
 
-@pytest.mark.fast_cases("shuffled")
+@pytest.mark.slow
 @pytest.mark.parametrize("placement", ["sorted", "shuffled"])
 def test_contract(placement: str) -> None:
     check_task(tj.tasks.quadratic(nodes=50, dim=4, noise=2.0, placement=placement))

@@ -22,7 +22,7 @@ def check_exact(topology: tj.Topology, degree: int) -> None:
     assert (degree + 1) ** max(topology.period - 2, 0) <= topology.nodes**2
 
 
-@pytest.mark.fast_cases("base_graph-4", "simple_base_graph-4", "simple_base_graph-8")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "degree"), [(base_graph, 4), *((simple_base_graph, degree) for degree in range(1, 9))]
 )
@@ -70,6 +70,7 @@ def test_one_node_mixes_with_nobody():
     assert top.matrix().tolist() == [[1.0]]
 
 
+@pytest.mark.slow
 def test_large_size_is_sparse_and_fast():
     top = base_graph(100_000)
     entries = sum(one.at(0).sparse().nnz for one in top.rounds)

@@ -40,6 +40,7 @@ def test_device_and_host_draw_the_same(build, nodes, seed, round):
     assert sent(topology.mixing().messages, np.array([round])).tolist() == [messages]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", BUILDS)
 def test_all_leaves_share_the_draw(build):
     mixing = build(9).mixing()
@@ -89,6 +90,7 @@ def matching_of_the_paper(nodes, u, start):
     return np.eye(nodes)[partner]
 
 
+@pytest.mark.slow
 def test_matching_is_the_papers():
     for nodes in (2, 5, 12):
         distribution = T.ou_equidyn(nodes).rounds[0].distribution
@@ -100,6 +102,7 @@ def test_matching_is_the_papers():
             assert any((ours == one).all() for one in of_paper)
 
 
+@pytest.mark.slow
 def test_epidemic_peers_are_a_mean_of_permutations_heard_once():
     topology = T.epidemic(7, peers=3, seed=2)
     square, counted = moments_of(topology, draws=3000)

@@ -82,6 +82,7 @@ def test_command(tmp_path, capsys):
     assert main(["topologies", "--nodes", "0"]) == 2
 
 
+@pytest.mark.slow
 def test_command_needs_no_jax(tmp_path):
     script = (
         "import sys; from telejax.cli import main; "
