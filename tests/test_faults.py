@@ -150,6 +150,7 @@ def test_the_same_numbers_on_other_batch_axes_are_another_run(tmp_path):
             run(tmp_path, **options)
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_users_among_the_steps_is_left_alone(tmp_path):
     (tmp_path / "99").mkdir()
     (tmp_path / "99" / "notes.txt").write_text("mine")
@@ -189,6 +190,7 @@ def copied(swept, folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_cell_is_that_of_its_spec_and_place(swept, tmp_path):
     folder = copied(swept, tmp_path / "a")
     good = (folder / "cell-00000.parquet").read_bytes()

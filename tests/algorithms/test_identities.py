@@ -37,7 +37,6 @@ def run(algorithm, task, key):
 
 
 @pytest.mark.slow
-@pytest.mark.fast_cases("True")
 @pytest.mark.parametrize("momentum", [False, True])
 def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(momentum: bool) -> None:
     problem, key = task(), jax.random.key(2)
@@ -59,7 +58,6 @@ def test_all_nodes_on_the_complete_graph_are_minibatch_sgd_over_all_nodes(moment
 
 
 @pytest.mark.slow
-@pytest.mark.fast_cases("True-False")
 @pytest.mark.parametrize(("momentum", "travels"), [(False, True), (True, True), (True, False)])
 def test_complete_graph_on_k_slots_is_fedavg_with_one_local_step(momentum: bool, travels: bool) -> None:
     teleport = tj.teleportation(active=4, topology="complete", optimizer=sgd(momentum), state_travels=travels)
@@ -71,7 +69,7 @@ def test_complete_graph_on_k_slots_is_fedavg_with_one_local_step(momentum: bool,
         assert np.abs(right - np.asarray(run(other, task(), jax.random.key(3)))).max() > 100 * ROUNDING
 
 
-@pytest.mark.fast_cases("True")
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [False, True])
 def test_one_slot_is_the_random_walk(momentum: bool) -> None:
     teleport = tj.teleportation(active=1, topology="ring", optimizer=sgd(momentum))
@@ -102,7 +100,6 @@ class Renamed:
 
 
 @pytest.mark.slow
-@pytest.mark.fast_cases("star")
 @pytest.mark.parametrize("name", ["ring", "star", "erdos_renyi", "exponential"])
 def test_renaming_nodes_renames_results(name: str) -> None:
     names = np.random.default_rng(0).permutation(NODES)
@@ -180,6 +177,7 @@ FORMS = {
 }
 
 
+@pytest.mark.fast_cases(*FORMS)
 @pytest.mark.parametrize("name", GRAPHS)
 def test_mixing_is_the_matrix_and_keeps_the_mean(name: str) -> None:
     topology = GRAPHS[name]

@@ -267,6 +267,7 @@ def test_walk_on_a_graph_follows_the_rows_of_its_matrix(graph: str, dense: bool)
     assert statistic < degrees + 6 * np.sqrt(2 * degrees)
 
 
+@pytest.mark.slow
 def test_walk_on_a_time_varying_graph_uses_the_round_it_is_in() -> None:
     topology = tj.topology.one_peer_exponential(8)
     at = graph_walk(topology, rounds=300, tokens=4)
@@ -275,6 +276,7 @@ def test_walk_on_a_time_varying_graph_uses_the_round_it_is_in() -> None:
             assert (now - before) % 8 in (0, 1 << (t % 3)), f"round {t}: {before} -> {now}"
 
 
+@pytest.mark.slow
 def test_walk_starts_at_distinct_uniform_nodes() -> None:
     topology = tj.topology.ring(6)
     task = tj.tasks.quadratic(nodes=6, dim=2)

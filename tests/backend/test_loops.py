@@ -60,6 +60,7 @@ def test_draws_are_the_same(asking):
     assert (both[0] == both[1]).all()  # four draws are all equal about four times in 2000
 
 
+@pytest.mark.slow
 def test_chunks_of_the_usual_length_have_a_static_one(asking, monkeypatch):
     asking(False)
     lengths = []

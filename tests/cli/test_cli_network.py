@@ -64,6 +64,7 @@ def test_its_numbers_are_those_of_the_links_and_machines(tmp_path: Path, capsys)
     assert "net.toml, 3 nodes" in printed and "links: between all 3 nodes" in printed
 
 
+@pytest.mark.slow
 def test_what_takes_no_time_is_said_to(tmp_path: Path, capsys) -> None:
     assert shown(write(tmp_path, "[network]\nloss = 0.1\n"), tmp_path) == 0
     assert "loss" in capsys.readouterr().out and not numbers(tmp_path)

@@ -61,6 +61,7 @@ def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, caps
     assert not (out / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_replaced_while_it_is_read_gets_no_report_of_what_was_there(
     compared: Path, capsys, monkeypatch
 ) -> None:

@@ -85,7 +85,7 @@ def lazy_ring(nodes: int, share: float) -> tj.Topology:
     return tj.topology.from_matrix((1 - share) * np.eye(nodes) + share * tj.topology.ring(nodes).matrix())
 
 
-@pytest.mark.fast_cases("share")
+@pytest.mark.slow
 @pytest.mark.parametrize("vary", ["nodes", "share"])
 def test_bias_of_decentralized_sgd_grows_as_the_consensus_rate_shrinks(vary: str, x64: None) -> None:
     """Stationary errors are proportional to (1 - p) / p^2, the heterogeneity term of the bound.

@@ -187,6 +187,7 @@ def test_clipping_bounds_what_a_forged_vector_can_do():
             assert moved <= 2 * most * 1.001, rule
 
 
+@pytest.mark.slow
 def test_vectors_are_put_in_order():
     for count in (1, 2, 3, 5, 7, 16, 23, 65):
         x = np.random.default_rng(count).normal(size=(count, 6)).astype(np.float32)

@@ -71,6 +71,7 @@ def test_few_nodes_are_drawn_one_after_another_by_their_weights(name: str) -> No
     assert fits(counted(np.asarray(drawn), law), np.array(list(law.values())))
 
 
+@pytest.mark.slow
 def test_many_nodes_are_drawn_one_after_another_by_their_weights() -> None:
     """Of 5000 nodes there are 1250 of each of four classes: the law of the classes of an ordered pair."""
     nodes, classes = 5000, np.array([1.0, 0.05, 0.0, 0.4])
@@ -130,6 +131,7 @@ def test_every_node_works_once_an_epoch(nodes: int, count: int) -> None:
         assert worked.min() > 30 / 60 and worked.max() < 1
 
 
+@pytest.mark.slow
 def test_an_epoch_of_a_hundred_million_nodes_costs_no_more_than_its_rounds() -> None:
     rule, nodes, count = activation.shuffled_epochs(), 10**8, 50
     turns = jax.jit(jax.vmap(lambda round: rule.scheduled(nodes, count, round)))
@@ -152,6 +154,7 @@ def duties(rounds: int) -> np.ndarray:
     return run(of(DUTY["count"]), task, network, rounds)[1]["holders"]
 
 
+@pytest.mark.slow
 def test_no_node_works_more_than_its_share_and_those_rested_are_alike() -> None:
     holders, rest, nodes = duties(1200), DUTY["rest"], DUTY["nodes"]
     assert activation.duty(limit=0.2).rest == rest
@@ -170,6 +173,7 @@ def test_no_node_works_more_than_its_share_and_those_rested_are_alike() -> None:
     assert fits(counted(np.array(ranks)[:, 1:], pairs), np.array(list(pairs.values())))
 
 
+@pytest.mark.slow
 def test_more_than_may_work_are_refused() -> None:
     network = tj.Network(activation=activation.duty(limit=0.2))
     task = tj.tasks.quadratic(nodes=20, dim=3)

@@ -153,6 +153,7 @@ def test_a_chain_starts_in_its_long_run_and_stays_there(leave: float, back: floa
     assert unrelated(present[0, 1:], present[0, :-1]) and unrelated(present[-1, 1:], present[-1, :-1])
 
 
+@pytest.mark.slow
 def test_the_bits_change_where_they_are_drawn_and_nowhere_else() -> None:
     leave, back, nodes = 0.1, 0.3, 500
     network = tj.Network(presence=presence.markov(leave, back, seed=5))
@@ -206,6 +207,7 @@ def test_availability_is_the_share_of_the_time(spells: Path) -> None:
     np.testing.assert_allclose(presence.trace(spells, period=20).availability(), [0.3, 0.025, 1e-6, 0.5], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_trace_says_who_may_be_drawn_when(tmp_path: Path) -> None:
     file = tmp_path / "shifts.csv"
     file.write_text("node,up,down\n" + "".join(f"{i},{5 * (i % 2)},{5 * (i % 2) + 5}\n" for i in range(NODES)))
@@ -231,6 +233,7 @@ def test_only_present_nodes_are_drawn() -> None:
     assert drawn[~few].all() and not told["skipped"][~few].any()
 
 
+@pytest.mark.slow
 def test_a_round_of_too_few_leaves_all_as_it_was() -> None:
     rule = presence.epochs(0.6, seed=2)
     _, told = run(TELEPORTATION, TASK, tj.Network(presence=rule), 60)
@@ -335,7 +338,7 @@ SOLO = {
 }
 
 
-@pytest.mark.fast_cases("dsgd")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOLO)
 def test_every_method_meets_the_same_absences(name: str) -> None:
     rule = presence.epochs(0.3, length=2, seed=7)

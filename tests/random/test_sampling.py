@@ -73,6 +73,7 @@ def test_first_occurrence_either_way(count: int) -> None:
     assert first_occurrence(jnp.asarray(values)).tolist() == expected
 
 
+@pytest.mark.slow
 def test_too_few_distinct_are_drawn_again() -> None:
     """Of 8 nodes for k = 2, four draws are all equal once in 512 keys; a pair is distinct all the same."""
     keys = jax.random.split(jax.random.key(4), 4000)

@@ -29,6 +29,7 @@ def test_they_are_those_of_jax(seed: int) -> None:
         assert drawn.dtype == jnp.int32 and drawn.tolist() == expected.tolist(), below
 
 
+@pytest.mark.slow
 def test_numbers_below_what_the_device_knows() -> None:
     key, below = jax.random.key(2), jnp.asarray(BELOW, jnp.int32)
     draw = lambda draw: jax.jit(jax.vmap(draw))(below)
@@ -40,6 +41,7 @@ def test_numbers_below_what_the_device_knows() -> None:
     assert integers(key, shape, below).tolist() == jax.random.randint(key, shape, 0, below).tolist()
 
 
+@pytest.mark.slow
 def test_so_they_are_when_mapped_and_looped() -> None:
     keys = jax.random.split(jax.random.key(3), 4)
     nodes = jnp.arange(5, dtype=jnp.int32) * 1000

@@ -313,6 +313,7 @@ def test_saving_a_comparison_keeps_its_data_where_the_picture_fails(tmp_path: Pa
     assert pl.read_parquet(tmp_path / "out" / "history.parquet")["method"].to_list() == ["A"]
 
 
+@pytest.mark.slow
 def test_a_sweep_keeps_its_table_where_the_picture_fails(tmp_path: Path, capsys, monkeypatch) -> None:
     spec, out = tmp_path / "spec.toml", tmp_path / "out"
     spec.write_text(

@@ -21,6 +21,7 @@ TELEPORTATION = tj.teleportation(active=4, topology="ring", optimizer=SGD)
 RUN = {"rounds": 6, "eval_every": 1, "progress": False}
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_now_and_then_and_at_the_end(tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("telejax.results.live.atomic_write", lambda file, write: drawn.append(file))
@@ -200,6 +201,7 @@ def test_what_a_state_keeps_is_asked_for_again(asked):
         tj.simulate(TELEPORTATION, TASK, state=plain, **given, **asked)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_shows_the_messages_of_the_recorded_rounds():
     dsgd, task = (
         tj.decentralized_sgd(topology="one_peer_exponential", optimizer=SGD),
@@ -213,6 +215,7 @@ def test_a_run_that_goes_on_shows_the_messages_of_the_recorded_rounds():
     assert set(whole.gossip) == set(range(6)) and whole.gossip[0] != whole.gossip[1]
 
 
+@pytest.mark.slow
 def test_gossip_that_a_coin_decides_is_not_shown():
     skip = tj.prox_skip(topology="ring", optimizer=SGD, probability=0.5)
     film = tj.simulate(skip, tj.tasks.quadratic(nodes=4, dim=2), record=3, **RUN).animate()

@@ -95,6 +95,7 @@ def simulated() -> tj.Result:
     return tj.simulate(tj.decentralized_sgd(topology="ring", optimizer=sgd), task, rounds=4, seeds=2, progress=False)
 
 
+@pytest.mark.slow
 def test_saved_results_come_back(simulated: tj.Result, tmp_path) -> None:
     saved = simulated.save(tmp_path / "deep" / "run")
     files = {"config.json", "history.parquet", "params.msgpack"}

@@ -107,6 +107,7 @@ def run(folder, rate=0.1, **options):
     return tj.simulate(walk, task, checkpoint=folder, progress=False, **options)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_back(tmp_path):
     first = run(tmp_path)
     again = run(tmp_path)
@@ -138,6 +139,7 @@ def test_an_unwritable_folder_is_named(tmp_path):
         run(tmp_path / "file" / "inside")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole")
     save = ocp.CheckpointManager.save

@@ -102,6 +102,7 @@ class Flags:
         return {"loss": jnp.int32(3), "small": jnp.all(params < 1), "always": True}
 
 
+@pytest.mark.slow
 def test_flags_and_integers_are_measured_as_floats(tmp_path):
     near = lambda models, judged, state, task, groups: (jnp.max(jnp.abs(models)) < 5)[None]
     walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))

@@ -52,6 +52,7 @@ def test_rows_do_not_depend_on_how_often_they_are_taken() -> None:
         np.testing.assert_allclose(both[column], rarely[column], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "budget", "rounds"),
     [(TELEPORT, 43, 10), (tj.fedavg(clients=4, local_steps=3, optimizer=SGD), 43, 3)],
@@ -140,6 +141,7 @@ def test_a_metric_of_ones_own_that_is_not_finite_is_named() -> None:
     assert caught.value.result.history["loss"].is_finite().all()
 
 
+@pytest.mark.slow
 def test_a_network_of_which_nothing_can_be_told_is_no_error_after_the_run() -> None:
     network = tj.Network(loss=0.1)
     told = described({"network": network, "opaque": object()})  # a fingerprint, which is compared, refuses this
@@ -161,6 +163,7 @@ def test_one_diverged_run_does_not_stop_the_others() -> None:
     assert result.tuned().learning_rates == [0.1]
 
 
+@pytest.mark.slow
 def test_task_with_other_parameters_and_a_raw_optimizer_runs() -> None:
     from telejax.testing import TreeTask
 

@@ -193,6 +193,7 @@ def test_faster_lines_make_it_sooner():
     assert fast.at(8)["bytes"] == slow.at(8)["bytes"]
 
 
+@pytest.mark.slow
 def test_a_larger_model_sends_more_and_takes_longer_and_learns_the_same():
     one = candidates(SITES.nodes, True, METHODS[:1])[0][1]
     small = Trials(SITES)

@@ -374,6 +374,7 @@ def test_given_candidates_are_never_left_out(monkeypatch):
     assert fitting([2, 16], TASK, SGD, 4) == ([2, 16], [])
 
 
+@pytest.mark.slow
 def test_what_seeds_spend_is_a_mean():
     found = tj.search(
         tj.tasks.quadratic(nodes=20, dim=3), "ring", optimizer=SGD, rounds=9, seeds=2, candidates=[1, 2], progress=False

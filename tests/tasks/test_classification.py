@@ -74,6 +74,7 @@ def test_evaluation_is_over_all_held_training_samples_and_both_other_splits(task
         assert float(measured[name]) == pytest.approx(value, rel=1e-5), name
 
 
+@pytest.mark.slow
 def test_a_node_draws_all_of_its_samples_and_no_others() -> None:
     """With the sample's number as its only input, the gradient of a linear model tells which were drawn."""
     labels = np.arange(60) % 3

@@ -42,6 +42,7 @@ def test_lanczos_against_dense(spec):
     assert high >= topology.consensus_rate() * (1 - 1e-6)
 
 
+@pytest.mark.slow
 def test_path_in_closed_form():
     # Metropolis weights on a path are I - L / 3, and L has the eigenvalues 2 - 2 cos(pi m / n)
     for nodes in (10, 200, 100_000):
