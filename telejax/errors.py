@@ -28,15 +28,15 @@ class DivergenceError(RuntimeError):
         self.result = result
 
 
-def short(value: object, most: int = 80) -> str:
-    """The value itself, or its class where it is long or cannot be shown."""
+def short(value: Any, most: int = 80) -> str:
+    """The value itself, or its class where it is long or cannot be shown, with the dtype and shape of an array."""
     name = type(value).__name__
     called = f"a{'n' if name[:1] in 'aeiouAEIOU' else ''} {name}"
     try:
         text = plain(repr(value))
-    except Exception:  # of a user's class
+        return text if len(text) <= most else f"{called} of {value.dtype}, shape {tuple(value.shape)}"
+    except Exception:  # no array, or of a user's class
         return called
-    return text if len(text) <= most else called
 
 
 def attribute(value: Any, name: str, default: Any = None) -> Any:

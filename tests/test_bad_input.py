@@ -91,7 +91,7 @@ SLOTS = jnp.ones((2, 3))
 KEY_0 = jax.random.key(0)
 HISTORY = pl.DataFrame({"round": [0], "group": [0], "active": [8], "loss": [1.0], "name": ["x"]})
 BANDS = pl.DataFrame({"round": [0], "mean": [1.0], "low": [1.0], "high": [1.0]})
-RESULT = tj.Result(pl.DataFrame(), {}, {})
+RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
 FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
 PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
@@ -904,7 +904,7 @@ ARGUMENTS: list[tuple[Callable[..., Any], Refused]] = [
     (tj.Network.from_toml, {"path": ([None, 3, ""], SPEC)}),
     (simulate, {"load": (FLAGS, FLAG), "record": ([*COUNTS, 10**10], "give an integer")}),
     (simulate, {"network": ([0.1, "lossy", tj.Network, net.links.uniform()], "give a telejax.Network(...)")}),
-    (plots.plot_timeline, {"timeline": ([None, 3, RESULT], "give result.timeline()")}),
+    (plots.plot_timeline, {"timeline": ([None, 3, RUN], "give result.timeline()")}),
     (tj.SweepSpec.from_toml, {"path": ([None, 3, ""], SPEC)}),
 ]
 
@@ -997,6 +997,10 @@ ADVICE = [
             "methods": ([3, "dsgd/ring", {}, [1], [None], [b"a"], np.zeros((2, 2))], "give texts, such as"),
         },
     ),
+    (
+        partial(tj.advise, advice.Sites([advice.Group(**SITE)], AIM)),
+        {"methods": ([["dsgd/ring", "dsgd/ring"]], "give each only once")},
+    ),
 ]
 """Of advice, of which nothing is compiled before all is known."""
 
@@ -1034,7 +1038,6 @@ def arrays(inputs: Any = IMAGES, labels: Any = LABELS) -> Any:
 HOLDERS = jnp.array([0, 3])
 STATE = tj.State(jnp.ones((8, 3)), (), jnp.arange(8, dtype=jnp.int32), jnp.int32(0))
 TIMELINE = pl.DataFrame({name: [1.0] for name in ("slot", "node", "fetched_from", *plots.TIMES)})
-RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
 
 LEARNING: list[dict[str, float | None]] = [{"learning_rate": 0.1}, {"learning_rate": 0.2}]
 
@@ -1146,7 +1149,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
         lambda: joint_teleportation(active=range(10**12), topology="ring", optimizer=SGD),
         ("active is range(0, 1000000000000)", "give a list of numbers"),
     ),
-    (lambda: advice.Learner(kind="mpl"), "unknown model 'mpl'; did you mean 'mlp'?"),
+    (
+        lambda: data.from_arrays((IMAGES, LABELS.astype(object)), (IMAGES, LABELS)),
+        "train labels is a ndarray of object, shape (40,), which is no array of numbers",
+    ),
+    (lambda: advice.Learner(kind="mpl"), "unknown kind of model 'mpl'; did you mean 'mlp'?"),
     (lambda: RUN.save("~"), ("path is '~', which would be a folder called '~'", "give Path('~').expanduser()")),
     (lambda: simulate(checkpoint="~user/x"), ("checkpoint is '~user/x', which would be a folder called", "expanduser")),
     (lambda: check_order(begun([1, 0]), [0, 1], LEARNING), ("seeds has", "[0, 1] after [1, 0]", "the order of the")),
@@ -1287,8 +1294,8 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: topology.from_spec("torus:rows=nan", 6), "rows is nan; give an integer of at least 1"),
     (lambda: topology.from_spec("torus:rows=2.0", 6), "rows is 2.0; give an integer of at least 1"),
     (lambda: topology.from_spec("grid:weights=x", 6), ("unknown weights 'x'", "give one of: fastest")),
-    (lambda: topology.from_spec(None, 6), "topology is None; give a name, such as 'ring'"),
-    (lambda: topology.from_spec(["ring"], 6), "topology is ['ring']; give a name, such as 'ring'"),
+    (lambda: topology.from_spec(None, 6), "spec is None; give a name, such as 'ring'"),
+    (lambda: topology.from_spec(["ring"], 6), "spec is ['ring']; give a name, such as 'ring'"),
     (lambda: topology.resolve(lambda n: 3, 6), "topology(6) is 3; let the function return a Topology"),
     (lambda: topology.resolve(RING, 6), ("topology 'ring' has 4 nodes where 6 mix", "build it with 6 nodes")),
     (lambda: topology.table(4, ["x"]), "unknown topology 'x'; give one of"),
@@ -1460,7 +1467,7 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     ),
     (lambda: tj.sweep(BASE, "."), ("out is '.', which is the working directory", "give a new folder")),
     (lambda: tj.sweep(BASE, "a\0b"), ("out is 'a\\x00b'", "give the path of a folder")),
-    (lambda: RESULT.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
+    (lambda: RUN.save("nowhere", overwrite="no"), ("overwrite is 'no'", FLAG)),
     (lambda: tj.load("x" * 5000), ("path is a str, which is longer than a path may be", FOLDER)),
     (lambda: tj.sample_distinct(jax.random.split(KEY_0), 8, 2), ("key holds (2,) keys", KEY)),
     (lambda: data.label_counts(TABLE, LABELS, 10**10), ("classes is 10000000000", "give an integer from 1 to")),
@@ -1729,11 +1736,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.Network(outage=np.array(["a"])), ("outage is array", "give a probability from 0 to 1")),
     (lambda: tj.Network(loss=Stubborn()), ("loss is a Stubborn", "give a probability from 0 to 1")),
     # paths and texts that no file takes
-    (lambda: RESULT.save("/tmp/\udcff"), ("path is '/tmp/\\udcff'", "give the path of a new folder")),
+    (lambda: RUN.save("/tmp/\udcff"), ("path is '/tmp/\\udcff'", "give the path of a new folder")),
     (lambda: tj.sweep(BASE, "\udcff"), ("out is '\\udcff'", "give the path of a folder")),
     (lambda: simulate(checkpoint="\udcff"), ("checkpoint is '\\udcff'", "give a new folder")),
     (lambda: simulate(profile="\udcff"), ("profile is '\\udcff'", "give the path of a folder")),
-    (lambda: RESULT.save(Letters("/")), ("path is '/'", "give a new folder")),
+    (lambda: RUN.save(Letters("/")), ("path is '/'", "give a new folder")),
     (lambda: tj.Metric("\ud800", len), ("name of a Metric is '\\ud800'", "give the name of its column")),
     (lambda: tj.Metric(Rude(), len), ("name of a Metric is a Rude", "give the name of its column")),
     (lambda: tj.Metric("m", Letters()), ("fn of Metric 'm' is a Letters", "give fn(models")),
@@ -1791,7 +1798,9 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: tj.testing.TreeTask("x", None), ("nodes is 'x'", COUNT)),
     (lambda: tj.Result(None, {}, {}), ("history is None", "give a table of polars")),
     (lambda: tj.Result(HISTORY, [], {}), ("config is []", "give a dictionary")),
-    (lambda: RESULT.load(summary="no"), ("summary is 'no'", FLAG)),
+    (lambda: tj.Result(pl.DataFrame(), {}, {}), ("history has no active", "give that of simulate")),
+    (lambda: tj.Result(RUN.history.clear(), {}, {}), ("history has no rows", "give that of simulate")),
+    (lambda: RUN.load(summary="no"), ("summary is 'no'", FLAG)),
     (lambda: models.logistic_regression("x"), ("classes is 'x'", COUNT)),
     (lambda: topology.from_matrix(sparse.coo_array(np.ones(3))), ("matrix has shape (3,)", "give one row a node")),
     (lambda: topology.directed(np.ones((2, 2)), "row"), ("row 0 sums to 2, not 1", "divide each row by its sum")),

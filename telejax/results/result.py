@@ -272,7 +272,7 @@ class Result(Reported, Followed):
         metric, x = (check_name("column", name, known) for name in (metric, x))
         higher = self.config.get("higher_is_better", {}).get(metric, "accuracy" in metric)
         return plots.plot_histories(
-            {self.config["algorithm"]: self.history},
+            {self.config.get("algorithm", ""): self.history},
             metric,
             x,
             axes,
@@ -320,7 +320,7 @@ class Result(Reported, Followed):
         last = self.final()
         loss = float(np.mean(last["loss"].to_numpy()))
         return (
-            f"Result({self.config['algorithm']!r}, nodes={self.config['nodes']}, runs={len(last)}, "
+            f"Result({self.config.get('algorithm')!r}, nodes={self.config.get('nodes')}, runs={len(last)}, "
             f"rounds={self.rounds}, loss={loss:.4g})"
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from telejax.errors import is_kind, short
+from telejax.results.files import atomic_write
 
 CHECKSUMS = "SHA256SUMS"
 """The file of checksums, as ``sha256sum --check`` reads it; folders of versions before have none."""
@@ -26,16 +27,20 @@ REMEDY = "give the folder of a result.save(...)"
 def write_checksums(folder: Path, names: Iterable[str]) -> None:
     """Write the checksums of these files of a folder."""
     lines = [f"{_checksum(folder / name)}  {name}\n" for name in names]
-    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+    atomic_write(folder / CHECKSUMS, lambda aside: aside.write_text("".join(lines), encoding="utf-8"))
+
+
+def altered(folder: Path) -> list[str]:
+    """The files that are not what their checksums say, or are not there; none where there are no checksums."""
+    differs = lambda file, checksum: not file.is_file() or _checksum(file) != checksum
+    return [name for name, checksum in _written(folder).items() if differs(folder / name, checksum)]
 
 
 def check_checksums(folder: Path, names: Iterable[str]) -> None:
     """Raise a ValueError where a file differs from what was written, or its checksum is missing from the list."""
-    file = folder / CHECKSUMS
-    if not file.is_file():
+    if not (folder / CHECKSUMS).is_file():
         return
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    written = {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
+    written = _written(folder)
     for name in names:
         if name not in written:
             raise ValueError(f"path is {str(folder)!r}, whose {CHECKSUMS} has no line for {name}; {REMEDY}")
@@ -44,6 +49,13 @@ def check_checksums(folder: Path, names: Iterable[str]) -> None:
                 f"path is {str(folder)!r}, whose {name} is not what was saved: its checksum differs from that in "
                 f"{CHECKSUMS}; take a copy that is whole, or remove {CHECKSUMS} to read it as it is"
             )
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """The checksums of files by their names; none where there is no list of them."""
+    file = folder / CHECKSUMS
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
 
 
 def tuned_columns(config: Mapping[str, Any]) -> list[str]:
@@ -58,10 +70,10 @@ def check_has(name: str, given: Iterable[str], wanted: Iterable[str]) -> None:
 
 
 def check_parts(history: pl.DataFrame, config: Mapping[str, Any]) -> None:
-    """Raise a ValueError where a history, unless it is empty, or a config is none of a result."""
+    """Raise a ValueError where a history or a config is none of a result."""
     if fault := _kinds_fault(config):
         raise ValueError(f"config {fault}; give that of simulate")
-    if history.width and (fault := _history_fault(history, tuned_columns(config))):
+    if fault := _history_fault(history, tuned_columns(config)):
         raise ValueError(f"history {fault}; give that of simulate")
 
 

@@ -21,4 +21,6 @@ def titled(config: Mapping[str, Any]) -> str:
     'DSGD ring, 8 nodes; epsilon: delta 1e-05, one sample replaced'
     """
     private = config.get("privacy")
-    return f"{config['algorithm']}, {config['nodes']} nodes" + (f"; epsilon: {private['epsilon']}" if private else "")
+    return f"{config.get('algorithm', 'unknown')}, {config.get('nodes', '?')} nodes" + (
+        f"; epsilon: {private['epsilon']}" if private else ""
+    )

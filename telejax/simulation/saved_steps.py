@@ -15,6 +15,7 @@ import numpy as np
 
 from telejax.results.files import check_own_folder
 from telejax.results.lock import HOLDER, LOCK, hold
+from telejax.results.saved import altered, write_checksums
 from telejax.simulation.fingerprint import Plain, changed, difference, without
 
 STAMP = 4
@@ -64,7 +65,7 @@ class SavedSteps:
     def __enter__(self) -> Self:
         import orbax.checkpoint as ocp  # takes a second, which runs without checkpoints should not
 
-        logging.getLogger("absl").setLevel(logging.ERROR)  # orbax tells every step of every write
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax tells every step, and what it raises too
         options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, max_to_keep=KEPT, enable_async_checkpointing=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,11 +98,13 @@ class SavedSteps:
         """The last whole step; None where there is none.
 
         Raises:
-            ValueError: it is of something else; the error says what differs.
+            ValueError: it is damaged, or of something else; the error says what differs.
         """
         step = self._manager.latest_step()
         if step is None:
             return None
+        if wrong := altered(self._folder_of(step)):
+            raise self._unreadable(step, f"{wrong[0]} in it is not what was written, its checksum differs")
         before = self.read(step)["identity"]
         self.own = list(before["own"])
         if differs := difference(*(without(one, self.own) for one in (before["run"], self.identity))):
@@ -132,10 +135,16 @@ class SavedSteps:
                 raise ValueError(f"{' and '.join(others)} of it is of another step")
             return {name: found[name]["part"] for name in stamps}
         except Exception as error:  # of many kinds, from JSON, orbax and tensorstore
-            raise ValueError(
-                f"checkpoint is {str(self.folder)!r}, whose step {step} cannot be read: {error}; "
-                f"remove its folder {PREFIX}_{step} to go on from the one before"
-            ) from error
+            raise self._unreadable(step, error) from error
+
+    def _folder_of(self, step: int) -> Path:
+        return self.folder / f"{PREFIX}_{step}"
+
+    def _unreadable(self, step: int, why: object) -> ValueError:
+        return ValueError(
+            f"checkpoint is {str(self.folder)!r}, whose step {step} cannot be read: {why}; "
+            f"remove its folder {self._folder_of(step).name} to go on from the one before"
+        )
 
     def write(self, step: int, **items: Any) -> None:
         """Write what these orbax arguments hold, beside the identity.
@@ -153,7 +162,7 @@ class SavedSteps:
         stamp = lambda one: words if isinstance(one, ocp.args.JsonSave) else np.array(words, np.uint32)
         arguments = {name: replace(one, item={"stamp": stamp(one), "part": one.item}) for name, one in parts.items()}
         try:
-            if (place := self.folder / f"{PREFIX}_{step}").exists() and not _written(place):
+            if (place := self._folder_of(step)).exists() and not _written(place):
                 raise FileExistsError(f"{place.name} is there, which telejax did not write")
             self._manager.save(step, args=ocp.args.Composite(**arguments), force=True)
         except Exception as error:  # a full disk is an OSError, or one of several kinds that tensorstore raises
@@ -163,6 +172,8 @@ class SavedSteps:
                 "make room and run again to go on from there"
             ) from error
         self.last = step
+        with suppress(OSError):  # a whole step is read without them, too
+            write_checksums(place, [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()])
 
 
 def steps_in(folder: Path) -> list[Path]:

@@ -14,6 +14,8 @@ from telejax.topology.needs import ANY, Needs
 from telejax.topology.sizes import check_nodes
 from telejax.topology.weights import reweighted
 
+NAMED = "give a name, such as 'ring' or 'torus:rows=4'"
+
 TopologyLike = Topology | str | Callable[[int], Topology]
 
 
@@ -180,7 +182,7 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
     >>> from_spec("base:degree=2", 25)
     Topology('base_graph:degree=2', nodes=25, period=6, max_degree=2)
     """
-    build, parameters = parse(spec)
+    build, parameters = parse(check_kind("spec", spec, str, NAMED))
     nodes = check_nodes(nodes)
     missing = {key: value for key, value in defaults.items() if key in _kinds(build) and key not in parameters}
     return build(nodes, **parameters, **missing)
@@ -188,7 +190,7 @@ def from_spec(spec: str, nodes: int, **defaults: Any) -> Topology:
 
 def parse(spec: str) -> tuple[Callable[..., Topology], dict[str, int | float | str]]:
     """The function that a spec names and the parameters it gives, see :func:`from_spec`."""
-    spec = check_kind("topology", spec, str, "give a name, such as 'ring' or 'torus:rows=4'")
+    spec = check_kind("topology", spec, str, NAMED)
     name, colon, rest = spec.partition(":")
     if colon and not rest.strip():
         raise ValueError(f"topology is {spec!r}, with nothing after the colon; give parameters, or leave it out")

@@ -180,11 +180,31 @@ def test_a_folder_of_the_user_that_is_called_as_a_checkpoint_is_kept(tmp_path):
 
 def test_an_unreadable_checkpoint_is_named(tmp_path):
     run(tmp_path)
-    for file in (tmp_path / "round_12").rglob("*"):
-        if file.is_file():
-            file.write_bytes(b"")
+    files = [file for file in (tmp_path / "round_12").rglob("*") if file.is_file()]
+    for file in files:
+        file.write_bytes(b"")
     with pytest.raises(ValueError, match="step 12 cannot be read"):
         run(tmp_path)
+    (tmp_path / "round_12" / "SHA256SUMS").unlink()  # as where a process ended before it wrote them
+    with pytest.raises(ValueError, match="step 12 cannot be read"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "removed"])
+def test_a_damaged_file_of_a_checkpoint_is_named_and_nothing_else_is_told(tmp_path, capfd, caplog, damage):
+    whole = run(tmp_path)
+    file = max((tmp_path / "round_12" / "state").rglob("*"), key=lambda one: one.is_file() and one.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(content if damage == "flipped" else content[:-1])
+    with pytest.raises(ValueError, match=rf"step 12 cannot be read: state/.*{file.name} in it is not what was written"):
+        run(tmp_path)
+    assert capfd.readouterr() == ("", "") and not caplog.records
+    shutil.rmtree(tmp_path / "round_12")
+    assert run(tmp_path).history.equals(whole.history)
 
 
 @pytest.mark.slow
@@ -194,6 +214,9 @@ def test_a_part_of_another_step_is_refused(tmp_path, part):
     step = tmp_path / "round_12"
     shutil.rmtree(step / part)
     shutil.copytree(tmp_path / "round_8" / part, step / part)
+    with pytest.raises(ValueError, match=f"step 12 cannot be read: {part}/.* is not what was written"):
+        run(tmp_path)
+    (step / "SHA256SUMS").unlink()
     with pytest.raises(ValueError, match=r"step 12 cannot be read: .* is of another step; remove its folder round_12"):
         run(tmp_path)
     shutil.rmtree(step)
@@ -202,6 +225,7 @@ def test_a_part_of_another_step_is_refused(tmp_path, part):
 
 def test_a_checkpoint_of_an_older_version_is_refused(tmp_path):
     run(tmp_path)
+    (tmp_path / "round_12" / "SHA256SUMS").unlink()
     file = tmp_path / "round_12" / "identity" / "metadata"
     file.write_text(json.dumps(json.loads(file.read_text())["part"]["run"]))
     with pytest.raises(ValueError, match="an older version of telejax wrote it"):

@@ -67,6 +67,7 @@ REFUSED = {
     "no file": (SITE.replace("samples = 10", "data = 'a_{}.csv'") + AIM, "line 3, [site] data: there is no file"),
     "one file": (SITE.replace("samples = 10", "data = 'a.csv'") + AIM, "for 3 sites; write {} where the number"),
     "kind": (SITE + AIM + "[data]\nkind = 'digit'\n", "unknown kind of data 'digit'; did you mean 'digits'?"),
+    "model": (SITE + AIM + "[model]\nkind = 'mpl'\n", "line 10, [model] kind: unknown kind of model 'mpl'; did you"),
     "network": (SITE + AIM + "[network]\nloss = 2\n", "line 10, [network] loss: loss is 2; give a probability"),
     "links": (SITE + AIM + "[links]\nkind = 'uniform'\n", "unknown table of a site file 'links'"),
     "server": (SITE + AIM + "[server]\nlatency = 0.1\nspeed = 3\n", "line 11, [server] speed: unknown key"),

@@ -64,6 +64,8 @@ def candidates(
         texts: list[str] = check_list("methods", methods, remedy) if is_kind(methods, list | tuple) else [""]
         if not all(is_text(text) and text for text in texts):
             raise ValueError(f"methods is {short(methods)}; {remedy}")
+        if len(set(texts)) < len(texts):
+            raise ValueError(f"methods is {short(methods)}; give each only once")
         asked = ["local_training", *(text for text in texts if text != "local_training")]
     else:
         asked = _usual(nodes, server)

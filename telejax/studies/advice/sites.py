@@ -20,7 +20,7 @@ from telejax.errors import (
     is_text,
     short,
 )
-from telejax.models.network import as_network
+from telejax.models.network import MODELS, as_network
 from telejax.network import Network, links, machines, presence
 from telejax.network.link_kinds import Uniform
 from telejax.network.machines import SIGMA
@@ -143,6 +143,8 @@ class Learner:
     bytes: float | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.kind, str):
+            check_name("kind of model", self.kind, MODELS)
         as_network(self.kind, classes=2, name="kind")
         check_integer("batch", self.batch, minimum=1, maximum=2**16)
         if self.bytes is not None:
