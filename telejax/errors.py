@@ -376,9 +376,9 @@ def check_path(name: str, value: Any, remedy: str = "give the path of a folder")
         fits = False
     if not fits:
         raise ValueError(f"{name} is {short(value)}; {remedy}")
-    parts = Path(path).parts
-    if len(path) > MAX_PATH or len(parts) > MAX_PARTS or max(map(len, parts), default=0) > MAX_PART:
-        raise ValueError(f"{name} is {short(value)}, which is longer than a path may be; {remedy}")
+    if len(path) > MAX_PATH or len(parts := Path(path).parts) > MAX_PARTS or max(map(len, parts), default=0) > MAX_PART:
+        told = f"{short(value)} that begins with {path[:40]!r} and is longer than a path may be"
+        raise ValueError(f"{name} is {told}; {remedy}")
     return path
 
 

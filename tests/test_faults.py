@@ -23,6 +23,9 @@ import polars as pl
 import pytest
 
 import telejax as tj
+from telejax.cli import main
+from telejax.results.checksums import write_beside
+from telejax.results.report.folder import read_folder
 from telejax.simulation.fingerprint import difference, fingerprint
 from telejax.studies.sweep import sweep as sweep_module
 from telejax.studies.sweep.cells import run_cell
@@ -227,9 +230,83 @@ def test_a_table_of_the_users_in_a_sweeps_folder_is_set_aside(swept, tmp_path):
         tj.sweep(SPEC, file.parent, progress=False)
     assert file.read_bytes() == whole
     pl.DataFrame({"mine": [1]}).write_parquet(file)
-    with pytest.warns(UserWarning, match=r"table.parquet is not what this sweep writes; it is table.parquet.1 now"):
+    with pytest.warns(UserWarning, match=r"table.parquet is not what telejax wrote; it is table.parquet.1 now"):
         tj.sweep(SPEC, file.parent, progress=False)
     assert pl.read_parquet(f"{file}.1").columns == ["mine"] and file.read_bytes() == whole
+
+
+def test_a_table_that_telejax_wrote_is_replaced_and_a_damaged_one_reported_by_nobody(swept, tmp_path):
+    folder = copied(swept, tmp_path / "sweep")
+    table = pl.read_parquet(folder / "table.parquet")
+    write_beside(folder / "table.parquet", b"as of another version")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tj.sweep(SPEC, folder, progress=False)
+    assert pl.read_parquet(folder / "table.parquet").equals(table) and not [*folder.glob("*.1")]
+    flipped = bytearray((folder / "table.parquet").read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (folder / "table.parquet").write_bytes(flipped)
+    with pytest.raises(ValueError, match=r"whose table.parquet is not what the sweep wrote; run telejax sweep again"):
+        read_folder(str(folder))
+
+
+def test_what_is_removed_while_a_sweep_runs_is_told_and_its_spec_written_again(tmp_path, monkeypatch):
+    cells = {cell.index: run_cell(cell) for cell in tj.SweepSpec.from_dict(SPEC).cells()}
+    places = iter([tmp_path / "a" / "spec.json", tmp_path / "b"])
+
+    def meanwhile(cell):
+        if cell.index == 1:
+            place = next(places)
+            place.unlink() if place.is_file() else shutil.rmtree(place)
+        return cells[cell.index]
+
+    monkeypatch.setattr(sweep_module, "run_cell", meanwhile)
+    whole = tj.sweep(SPEC, tmp_path / "a", progress=False)
+    monkeypatch.setattr(sweep_module, "run_cell", lambda cell: pytest.fail("it was there"))
+    assert tj.sweep(SPEC, tmp_path / "a", progress=False).table.equals(whole.table)
+    monkeypatch.setattr(sweep_module, "run_cell", meanwhile)
+    with pytest.raises(OSError, match=r"cannot be written: No such file .*; its folder was removed, and what was in"):
+        tj.sweep(SPEC, tmp_path / "b", progress=False)
+
+
+SWEEP = """
+rounds = 4
+[task]
+name = "quadratic"
+nodes = 4
+noise = [0.1, 1.0]
+[method]
+name = "random_walk"
+[optimizer]
+name = "sgd"
+learning_rate = 0.05
+"""
+
+
+@pytest.mark.slow
+def test_a_sweep_prints_before_it_writes_and_sets_the_users_picture_aside(tmp_path, capsys, monkeypatch):
+    (tmp_path / "spec.toml").write_text(SWEEP)
+    words = ["sweep", str(tmp_path / "spec.toml"), "--out", str(tmp_path / "out"), "--no-progress"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep_module, "write_beside", full)
+        assert main(words) == 1
+    printed = capsys.readouterr()
+    assert "noise" in printed.out and "Written" not in printed.out
+    assert "table.parquet cannot be written: No space left on device; finished cells are kept" in printed.err
+    assert main(words) == 0
+    picture = tmp_path / "out" / "sweep.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(b"the user's")
+    assert main(words) == 0
+    assert "sweep.png is not what telejax wrote; it is sweep.png.1 now" in capsys.readouterr().err
+    assert picture.read_bytes() == whole and (tmp_path / "out" / "sweep.png.1").read_bytes() == b"the user's"
+    times = {file: file.stat().st_mtime_ns for file in picture.parent.iterdir()}
+    assert main(words) == 0  # what is there already is left alone
+    assert times == {file: file.stat().st_mtime_ns for file in picture.parent.iterdir()}
+
+
+def full(*_):
+    raise OSError(28, "No space left on device")
 
 
 def test_combinations_that_two_blocks_share_are_refused():

@@ -53,16 +53,20 @@ class OutFolder:
         while os.path.lexists(self.path):
             self.path, number = taken.with_name(f"{taken.name}-{number}"), number + 1
         self._force = False
-        tell(f"{str(taken)!r} has changed since this command began; what it found goes to {str(self.path)!r}")
+        if self.path == taken:
+            tell(f"{str(taken)!r} was removed since this command began; what it found goes to a new one")
+        else:
+            tell(f"{str(taken)!r} has changed since this command began; what it found goes to {str(self.path)!r}")
 
 
-def seen(folder: Path) -> tuple[int, int] | None:
+def seen(folder: Path) -> tuple[Any, ...] | None:
     """What tells a folder, as it is now, from another and from itself with other files; None where there is none."""
+    about = lambda one: (one.st_ino, one.st_mtime_ns, one.st_size)
     try:
-        about = folder.lstat()
+        files = sorted((entry.name, *about(entry.stat(follow_symlinks=False))) for entry in os.scandir(folder))
+        return *about(folder.lstat()), *files
     except OSError:
         return None
-    return about.st_ino, about.st_mtime_ns
 
 
 @contextmanager

@@ -6,7 +6,8 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -55,15 +56,12 @@ class Output:
 
     def write(self, write: Callable[[], Any], folder: Path) -> None:
         """Write into a folder; a failure is told, and does not end the command."""
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.filterwarnings("always", category=UserWarning)
+        with told_warnings():
             try:
                 write()
             except Exception as error:
                 self.failed = self.lost = True
                 tell(f"nothing was written to {str(folder)!r}: {_reason(error)}; what is printed is all that is kept")
-        for warning in caught:
-            tell(str(warning.message))
 
     def print_written(self, folder: Path, names: Sequence[str]) -> None:
         """Print which of these files there are, unless what was to be written is lost."""
@@ -78,6 +76,18 @@ class Output:
     def _close(self) -> None:
         self.open = False
         discard(sys.stdout)
+
+
+@contextmanager
+def told_warnings() -> Iterator[None]:
+    """Tell warnings as lines, where a context ends."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.filterwarnings("always", category=UserWarning)
+        try:
+            yield
+        finally:
+            for warning in caught:
+                tell(str(warning.message))
 
 
 def tell(message: str) -> None:

@@ -32,16 +32,16 @@ class Report(Command):
 
     def run(self) -> int:
         from telejax.cli.out_folder import one_at_a_time, seen
-        from telejax.cli.output import Output
+        from telejax.cli.output import Output, tell
         from telejax.results.files import write_file
         from telejax.results.report.folder import read_folder
         from telejax.results.report.page import check_file, check_installed, render
         from telejax.results.report.words import Words
 
         check_installed()
-        file = check_file(self.folder / "report.html" if self.out is None else self.out, self.force, argument="--out")
         before = seen(self.folder)
         subject = read_folder(str(self.folder), argument="FOLDER")
+        file = check_file(self.folder / "report.html" if self.out is None else self.out, self.force, argument="--out")
         try:
             text = render(subject, Words(self.language))
         except Exception as error:  # of many kinds: every number of the folder is read
@@ -52,7 +52,11 @@ class Report(Command):
         with one_at_a_time(self.folder):
             if seen(self.folder) != before:
                 raise ValueError(f"FOLDER is {str(self.folder)!r}, which changed while it was read; run this again")
-            write_file(file, text.encode())
+            try:
+                write_file(file, text.encode())
+            except OSError as error:
+                tell(str(error))
+                return 1
         output = Output()
         output.print(f"Written: {file}", soft_wrap=True)
         return 1 if output.failed else 0

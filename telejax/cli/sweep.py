@@ -39,14 +39,19 @@ class Sweep(Compiling):
     def run(self) -> int:
         import polars as pl
 
-        from telejax.cli.output import Output
+        from telejax.cli.output import Output, tell, told_warnings
+        from telejax.results.checksums import write_beside
         from telejax.results.files import write_picture
-        from telejax.studies.sweep.sweep import sweep
+        from telejax.studies.sweep.sweep import run_cells
 
         if self.out.resolve() == Path.cwd():
             raise ValueError(f"--out is {str(self.out)!r}, the working directory; give a folder in it")
         self.check_metric()
-        outcome = sweep(self.spec, self.out, shard=self.shard, progress=self.progress)
+        try:
+            outcome = run_cells(self.spec, self.out, shard=self.shard, progress=self.progress)
+        except OSError as error:
+            tell(str(error))
+            return 1
         output = Output()
         if outcome.missing:
             output.say(f"{outcome.missing} cells belong to other shards; run without --shard to join them")
@@ -70,13 +75,16 @@ class Sweep(Compiling):
         def draw() -> bytes:
             from telejax.results.plots import figure_png
 
-            picture.unlink(missing_ok=True)  # one from before, perhaps of another metric
             return figure_png(outcome.plot(self.metric))
 
-        picture = self.out / "sweep.png"
-        if measured:
-            output.write(lambda: write_picture(picture, draw, kept=["table.parquet"]), self.out)
-        output.print_written(self.out, ["table.parquet", *([picture.name] if measured else [])])
+        try:
+            with told_warnings():
+                outcome.write_into(self.out)
+                drawn = measured and write_picture(self.out / "sweep.png", draw, ["table.parquet"], write_beside)
+        except OSError as error:
+            tell(str(error))
+            return 1
+        output.print_written(self.out, ["table.parquet", *(["sweep.png"] if drawn else [])])
         return 1 if output.failed or not measured else 0
 
     def check_metric(self) -> None:

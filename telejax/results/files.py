@@ -1,5 +1,6 @@
 """Folders of results: written whole or not at all, and never over another by accident or over what is not telejax's."""
 
+import io
 import os
 import re
 import shutil
@@ -29,6 +30,9 @@ KINDS = (
 LITTER = {".DS_Store", "Thumbs.db"}
 """Files that a file manager leaves in a folder that it showed."""
 
+
+OF_READERS = (Exception, pl.exceptions.PanicException)
+"""What the readers of damaged files raise: many kinds, and Polars one that is no Exception."""
 
 PUT_IN_PLACE: list[Path] = []
 """The folders that this process has written, for whoever is interrupted afterwards."""
@@ -66,10 +70,18 @@ class new_folder:
                 self.aside.chmod(0o755)
                 self._put_in_place()
                 PUT_IN_PLACE.append(self.target)
+        except FileExistsError:
+            raise
+        except OSError as own:
+            failed, error = OSError, own
         finally:
             shutil.rmtree(self.aside, ignore_errors=True)
-        if isinstance(error, pl.exceptions.PolarsError):  # so it tells that the disk is full
-            raise OSError(f"path is {str(self.path)!r}, which cannot be written: {error}; make room") from error
+        if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+            why = error.strerror or error  # without the name of the folder aside
+            kind = PermissionError if isinstance(error, PermissionError) else OSError
+            raise kind(
+                f"path is {str(self.path)!r}, which cannot be written: {why}; make room, or choose another"
+            ) from error
 
     def _put_in_place(self) -> None:
         """Move the folder before aside, the new one in, and only then remove the one before."""
@@ -163,6 +175,8 @@ def check_new_file(
     file = Path(path)
     if file.is_dir():
         raise FileExistsError(f"{told}, which is a folder; give a file, such as {file / example}")
+    if any(parent.is_file() for parent in file.parents):
+        raise OSError(f"{told}, which cannot be written below a file; give another")
     if file.suffix.lower() not in suffixes:
         named = "a page" if ".html" in suffixes[:1] else "a picture"
         raise ValueError(f"{told}, which is no name of {named}; give one that ends with {' or '.join(suffixes[:2])}")
@@ -171,6 +185,14 @@ def check_new_file(
     if file.exists() and not overwrite:
         raise FileExistsError(f"{told}, which exists; choose another, or overwrite it (overwrite=True, --force)")
     return file
+
+
+def write_table(table: pl.DataFrame, file: Path) -> None:
+    """Write a table as CSV or Parquet; where that cannot be done, the error is the system's and not Polars' own."""
+    content = io.BytesIO()
+    write = table.write_csv if file.suffix == ".csv" else table.write_parquet
+    write(content)
+    file.write_bytes(content.getbuffer())
 
 
 def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
@@ -207,10 +229,21 @@ def write_file(file: Path, content: bytes) -> None:
         raise OSError(f"{str(file)!r} cannot be written: {error}; choose another, or make room") from error
 
 
-def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) -> None:
-    """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts."""
+def write_picture(
+    file: Path, draw: Callable[[], bytes], kept: Sequence[str], write: Callable[[Path, bytes], None] | None = None
+) -> bool:
+    """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts.
+
+    Returns:
+        Whether it is written.
+    """
     try:
-        atomic_write(file, lambda aside: aside.write_bytes(draw()))
+        content = draw()
+        if write is None:
+            atomic_write(file, lambda aside: aside.write_bytes(content))
+        else:
+            write(file, content)
+        return True
     except Exception as error:
         there = [name for name in kept if (file.parent / name).is_file()]
         which = f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'}" if there else "nothing is"
@@ -218,6 +251,7 @@ def write_picture(file: Path, draw: Callable[[], bytes], kept: Sequence[str]) ->
             f"{file.name} was not written ({type(error).__name__}: {error}); {which} kept in {str(file.parent)!r}",
             stacklevel=3,
         )
+        return False
 
 
 def check_own_folder(argument: str, path: str | os.PathLike[str]) -> None:

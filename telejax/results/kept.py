@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from telejax.results.files import new_folder, write_picture
+from telejax.results.checksums import write_checksums
+from telejax.results.files import new_folder, write_picture, write_table
 from telejax.results.report.reported import Reported
 
 
@@ -45,8 +46,8 @@ class Kept(Reported):
         with new_folder(path, overwrite, later=[self.picture]) as folder:
             tables = self._tables()
             for name, table in tables.items():
-                write = table.write_csv if name.endswith(".csv") else table.write_parquet
-                write(folder / name)
+                write_table(table, folder / name)
             (folder / "config.json").write_text(json.dumps(self._saved_config(), indent=2) + "\n")
+            write_checksums(folder, [*tables, "config.json"])
         write_picture(Path(path) / self.picture, self._picture, kept=[*tables, "config.json"])
         return Path(path)

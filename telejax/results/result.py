@@ -22,18 +22,17 @@ from telejax.errors import (
     short,
 )
 from telejax.results import cards
+from telejax.results.checksums import check_checksums, write_checksums
 from telejax.results.directions import all_directions
-from telejax.results.files import new_folder
+from telejax.results.files import OF_READERS, new_folder, write_table
 from telejax.results.followed import Followed
 from telejax.results.progress import Progress
 from telejax.results.report.reported import Reported
 from telejax.results.saved import (
     REMEDY,
-    check_checksums,
     check_parts,
     check_saved,
     tuned_columns,
-    write_checksums,
 )
 from telejax.results.spread import mean_and_spread, titled
 from telejax.state import State
@@ -344,6 +343,8 @@ def load(path: str | os.PathLike[str]) -> Result:
     Result('one token', nodes=9, runs=1, rounds=10, loss=...)
     """
     folder = Path(check_path("path", path))
+    if all((folder / name).is_file() for name in READERS):
+        check_checksums(folder, READERS, f"path is {str(folder)!r}", REMEDY)
     read: list[Any] = []
     for name, reader in READERS.items():
         file = folder / name
@@ -351,18 +352,17 @@ def load(path: str | os.PathLike[str]) -> Result:
             if file.exists() and not file.is_file():  # it may never end
                 raise OSError("it is no regular file")
             read.append(reader(file))
-        except Exception as error:  # of many kinds, from JSON, Parquet and msgpack
+        except OF_READERS as error:
             told = f"path is {short(str(path))}, which holds no saved result"
             why = str(error) or type(error).__name__
             raise ValueError(f"{told}: {name} cannot be read: {why}; {REMEDY}, or save it again") from error
-    check_checksums(folder, READERS)
     check_saved(read[0], read[1], read[2], folder)
     return Result(*read)
 
 
 def write_result(result: Result, folder: Path) -> None:
     """Write the three files of a result into an existing folder, and their checksums."""
-    result.history.write_parquet(folder / "history.parquet")
+    write_table(result.history, folder / "history.parquet")
     (folder / "config.json").write_text(json.dumps(result.config, indent=2) + "\n")
     state = _serialization().to_state_dict(jax.tree.map(np.asarray, result.params))
     (folder / "params.msgpack").write_bytes(_serialization().msgpack_serialize(state))

@@ -1,6 +1,5 @@
-"""What a saved result must hold, and the checksums that tell whether its files are as they were written."""
+"""What a saved result must hold."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,6 @@ import numpy as np
 import polars as pl
 
 from telejax.errors import is_kind, short
-from telejax.results.files import atomic_write
-
-CHECKSUMS = "SHA256SUMS"
-"""The file of checksums, as ``sha256sum --check`` reads it; folders of versions before have none."""
 
 OF_CONFIG = {"algorithm": str, "nodes": int, "seeds": list, "tune": dict, "higher_is_better": dict, "labels": dict}
 """What a config holds, as far as it does; the last three may be null."""
@@ -22,40 +17,6 @@ COUNTED, WHOLE = ("round", "seed", "group"), ("round", "seed", "group", "diverge
 """Columns of integers, and those without a gap."""
 
 REMEDY = "give the folder of a result.save(...)"
-
-
-def write_checksums(folder: Path, names: Iterable[str]) -> None:
-    """Write the checksums of these files of a folder."""
-    lines = [f"{_checksum(folder / name)}  {name}\n" for name in names]
-    atomic_write(folder / CHECKSUMS, lambda aside: aside.write_text("".join(lines), encoding="utf-8"))
-
-
-def altered(folder: Path) -> list[str]:
-    """The files that are not what their checksums say, or are not there; none where there are no checksums."""
-    differs = lambda file, checksum: not file.is_file() or _checksum(file) != checksum
-    return [name for name, checksum in _written(folder).items() if differs(folder / name, checksum)]
-
-
-def check_checksums(folder: Path, names: Iterable[str]) -> None:
-    """Raise a ValueError where a file differs from what was written, or its checksum is missing from the list."""
-    if not (folder / CHECKSUMS).is_file():
-        return
-    written = _written(folder)
-    for name in names:
-        if name not in written:
-            raise ValueError(f"path is {str(folder)!r}, whose {CHECKSUMS} has no line for {name}; {REMEDY}")
-        if written[name] != _checksum(folder / name):
-            raise ValueError(
-                f"path is {str(folder)!r}, whose {name} is not what was saved: its checksum differs from that in "
-                f"{CHECKSUMS}; take a copy that is whole, or remove {CHECKSUMS} to read it as it is"
-            )
-
-
-def _written(folder: Path) -> dict[str, str]:
-    """The checksums of files by their names; none where there is no list of them."""
-    file = folder / CHECKSUMS
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
-    return {name: checksum for checksum, _, name in (line.partition("  ") for line in lines)}
 
 
 def tuned_columns(config: Mapping[str, Any]) -> list[str]:
@@ -137,8 +98,3 @@ def _params_fault(params: Any, history: pl.DataFrame, tuned: list[str]) -> str:
             told = f"{leaf.dtype} of shape {leaf.shape}" if isinstance(leaf, np.ndarray) else short(leaf)
             return f"has {told}, no numbers with the axes {runs} of seeds, settings and groups"
     return ""
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

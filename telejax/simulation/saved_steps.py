@@ -1,6 +1,7 @@
 """A folder of numbered checkpoints of one run, each whole or not there at all (orbax), and what they are of."""
 
 import logging
+import os
 import re
 import secrets
 import shutil
@@ -13,14 +14,15 @@ from typing import Any, Self
 
 import numpy as np
 
+from telejax.results.checksums import altered, write_checksums
 from telejax.results.files import check_own_folder
 from telejax.results.lock import HOLDER, LOCK, hold
-from telejax.results.saved import altered, write_checksums
 from telejax.simulation.fingerprint import Plain, changed, difference, without
 
 STAMP = 4
 """Words of 32 bits, drawn for every step and written into each of its parts, so that no part of another is read."""
 PREFIX = "round"  # of a step's folder: one that is called 99 is the user's own
+MOST = 200  # letters of an error of others
 KEPT = 2  # checkpoints in the folder: the one before the last serves where the last cannot be read
 
 
@@ -66,6 +68,7 @@ class SavedSteps:
         import orbax.checkpoint as ocp  # takes a second, which runs without checkpoints should not
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax tells every step, and what it raises too
+        logging.getLogger("asyncio").addFilter(_is_news)
         options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, max_to_keep=KEPT, enable_async_checkpointing=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +138,7 @@ class SavedSteps:
                 raise ValueError(f"{' and '.join(others)} of it is of another step")
             return {name: found[name]["part"] for name in stamps}
         except Exception as error:  # of many kinds, from JSON, orbax and tensorstore
-            raise self._unreadable(step, error) from error
+            raise self._unreadable(step, _brief(error)) from error
 
     def _folder_of(self, step: int) -> Path:
         return self.folder / f"{PREFIX}_{step}"
@@ -168,12 +171,26 @@ class SavedSteps:
         except Exception as error:  # a full disk is an OSError, or one of several kinds that tensorstore raises
             kept = "nothing was saved before" if not self.last else f"round {self.last} is kept"
             raise OSError(
-                f"checkpoint is {str(self.folder)!r}, which cannot be written: {error}; {kept}, "
+                f"checkpoint is {str(self.folder)!r}, which cannot be written: {_brief(error)}; {kept}, "
                 "make room and run again to go on from there"
             ) from error
         self.last = step
         with suppress(OSError):  # a whole step is read without them, too
             write_checksums(place, [str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of asyncio is more than what the error of a step says already, of each of its parts anew."""
+    told = record.getMessage()
+    return "never retrieved" not in told or not any(name in told for name in ("orbax", "OCDBT", "tensorstore"))
+
+
+def _brief(error: Exception) -> str:
+    """An error of others: what the system says, where tensorstore wraps it in pages, or else the first line."""
+    told = str(error).strip()
+    if code := re.search(r"os_error_code='(\d+)'", told):
+        return os.strerror(int(code[1]))
+    return getattr(error, "strerror", None) or told.partition("\n")[0][:MOST]
 
 
 def steps_in(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("compiled_fast")
 TINY = ["--dataset", "quadratic", "--nodes", "8", "--rounds", "6", "--eval-every", "3", "--seeds", "2"]
 TINY += ["--no-progress", "--methods", "dsgd/ring", "teleportation/ring"]
 
-FILES = {".telejax", "comparison.png", "config.json", "history.parquet"}
+FILES = {".telejax", "SHA256SUMS", "comparison.png", "config.json", "history.parquet"}
 
 
 def without(usual: Sequence[str], arguments: Sequence[str]) -> list[str]:
@@ -116,7 +116,7 @@ def test_an_existing_folder_is_refused_before_anything_is_computed(tmp_path: Pat
 def test_force_replaces_a_folder_of_telejax(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    for name in FILES - {".telejax"}:  # as before there was a marker
+    for name in FILES - {".telejax", "SHA256SUMS"}:  # as before there was a marker
         (out / name).write_text("old")
     assert compare(*TINY, "--learning-rates", "0.02", "0.05", "0.1", "--force", out=out) == 0
     assert {file.name for file in out.iterdir()} == FILES

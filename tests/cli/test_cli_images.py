@@ -27,6 +27,7 @@ def test_runs_on_files(tmp_path, capsys):
     assert "fashion-mnist, 6 nodes" in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {
         ".telejax",
+        "SHA256SUMS",
         "history.parquet",
         "config.json",
         "comparison.png",

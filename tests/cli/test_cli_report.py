@@ -44,6 +44,22 @@ def compared(tmp_path: Path, capsys) -> Path:
 
 
 @pytest.mark.slow
+def test_what_is_not_what_was_written_gets_no_report(tmp_path: Path, capsys) -> None:
+    out, other = tmp_path / "compare", tmp_path / "other"
+    assert compare(out) == compare(other, "--noise", "3") == 0
+    for name in ("history.parquet", "config.json"):
+        whole = (out / name).read_bytes()
+        for damaged in (whole[:200] + bytes([whole[200] ^ 2]) + whole[201:], (other / name).read_bytes()):
+            (out / name).write_bytes(damaged)
+            capsys.readouterr()
+            assert report(out) == 2
+            told = f"whose {name} is not what was saved: its checksum differs from that in SHA256SUMS; take a copy"
+            assert told in capsys.readouterr().err
+        (out / name).write_bytes(whole)
+    assert report(out) == 0
+
+
+@pytest.mark.slow
 def test_a_comparison_has_a_report_that_is_replaced_with_it(tmp_path: Path, capsys) -> None:
     out = tmp_path / "compare"
     assert compare(out) == 0

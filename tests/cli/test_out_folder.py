@@ -1,5 +1,6 @@
 """What a command found is never lost to what came into its folder meanwhile, nor that to the command."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,25 @@ def test_a_file_that_the_user_adds_meanwhile_stays(tmp_path: Path) -> None:
     out.fill(save)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [MARKER, "notes.txt", "table.csv"]
     assert (tmp_path / "out-2" / "table.csv").is_file()
+
+
+def test_a_file_that_the_user_edits_meanwhile_stays(tmp_path: Path) -> None:
+    other(tmp_path / "out")
+    out = OutFolder(tmp_path / "out", force=True)
+    with (tmp_path / "out" / "table.csv").open("r+") as file:  # in place: the folder is as it was
+        file.write("mine")
+    out.fill(save)
+    assert (tmp_path / "out" / "table.csv").read_text().startswith("mine")
+    assert (tmp_path / "out-2" / "table.csv").is_file()
+
+
+def test_a_folder_that_is_removed_before_the_result_is_told(tmp_path: Path, capsys) -> None:
+    other(tmp_path / "out")
+    out = OutFolder(tmp_path / "out", force=True)
+    shutil.rmtree(tmp_path / "out")
+    out.fill(save)
+    assert (tmp_path / "out" / "table.csv").read_text() == "mine"
+    assert "out' was removed since this command began; what it found goes to a new one" in capsys.readouterr().err
 
 
 def test_who_comes_in_the_last_moment_stays_too(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -190,7 +192,7 @@ def test_a_rename_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch, 
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", fail)
-    with pytest.raises(PermissionError, match="not permitted"):
+    with pytest.raises(PermissionError, match="which cannot be written: not permitted; make room"):
         put(out)
     assert [path.name for path in tmp_path.iterdir()] == (["out"] if before else [])
     if before:
@@ -279,28 +281,41 @@ def test_a_finished_run_is_printed_and_kept_whatever_fails_then(
         f"telejax: {picture} was not written (ValueError: no such backend); "
         f"{' and '.join(data)} are kept in {str(out)!r}\n"
     )
-    assert {path.name for path in out.iterdir()} == {MARKER, *data}
+    assert {path.name for path in out.iterdir()} == {MARKER, "SHA256SUMS", *data}
     kept = tree(tmp_path)
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
     assert main([*command, "--out", str(out), "--force"]) == 1
     printed = capsys.readouterr()
     assert "uadratic, 8 nodes" in printed.out and "Written" not in printed.out
-    assert f"nothing was written to {str(out)!r}: [Errno 28] No space left" in printed.err
+    assert f"nothing was written to {str(out)!r}: path is {str(out)!r}, which cannot be written: No sp" in printed.err
     assert "what is printed is all that is kept" in printed.err
     assert tree(tmp_path) == kept  # what was there before, and nothing aside
 
 
-def test_a_full_disk_that_polars_tells_of_is_an_error_of_the_system(tmp_path: Path, monkeypatch) -> None:
-    def full(*_: object) -> None:
-        raise pl.exceptions.ComputeError("No space left on device (os error 28)")
-
-    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+@pytest.mark.parametrize("fails", ["history.parquet", "config.json", "params.msgpack", "SHA256SUMS"])
+def test_a_full_disk_is_told_with_the_folder_and_nothing_is_left(tmp_path: Path, monkeypatch, fails: str) -> None:
     history = pl.DataFrame({"round": [0], "seed": [0], "learning_rate": [0.1], "group": [0], "loss": [1.0]})
-    run = tj.Result(history.with_columns(diverged=False, active=8), {"algorithm": "A"}, params={})
-    with pytest.raises(OSError, match=r"path is .*, which cannot be written: No space left .*; make room"):
-        run.save(tmp_path / "out")
-    assert not list(tmp_path.iterdir())
+    run = tj.Result(history.with_columns(diverged=False, active=8), {"algorithm": "A"}, params=np.zeros((1, 1, 1)))
+    run.save(tmp_path / "out")
+    kept = tree(tmp_path)
+    write = {name: getattr(Path, name) for name in ("write_bytes", "write_text")}
+
+    def full(name: str) -> Callable[..., int]:
+        def written(path: Path, content: bytes | str, **options: str) -> int:
+            if fails in path.name:
+                raise OSError(28, "No space left on device", str(path))
+            return write[name](path, content, **options)
+
+        return written
+
+    for name in write:
+        monkeypatch.setattr(Path, name, full(name))
+    with pytest.raises(
+        OSError, match=r"path is '[^']*out', which cannot be written: No space left on device; make room"
+    ):
+        run.save(tmp_path / "out", overwrite=True)
+    assert tree(tmp_path) == kept
 
 
 def test_saving_a_comparison_keeps_its_data_where_the_picture_fails(tmp_path: Path, monkeypatch) -> None:
@@ -321,14 +336,15 @@ def test_a_sweep_keeps_its_table_where_the_picture_fails(tmp_path: Path, capsys,
         '[optimizer]\nname = "sgd"\nlearning_rate = [0.02, 0.05]\n'
     )
     command = ["sweep", str(spec), "--out", str(out), "--no-progress"]
-    assert main(command) == 0 and (out / "sweep.png").exists()
+    assert main(command) == 0
+    before = (out / "sweep.png").read_bytes()
     assert f"Written: {out}/table.parquet and sweep.png" in capsys.readouterr().out
     monkeypatch.setattr("telejax.results.plots.figure_png", broken)
     assert main(command) == 0
     printed = capsys.readouterr()
     assert f"Written: {out}/table.parquet\n" in printed.out and "learning_rate" in printed.out
     assert "sweep.png was not written" in printed.err and "; table.parquet is kept in" in printed.err
-    assert (out / "table.parquet").exists() and not (out / "sweep.png").exists()
+    assert (out / "table.parquet").exists() and (out / "sweep.png").read_bytes() == before
 
 
 def command(*words: str, before: str = "", **options) -> subprocess.CompletedProcess[str]:

@@ -207,7 +207,7 @@ def test_a_larger_model_sends_more_and_takes_longer_and_learns_the_same():
 def test_it_is_printed_drawn_saved_and_reported(found, tmp_path):
     folder = found.save(tmp_path / "advice")
     assert {one.name for one in folder.iterdir() if one.name != ".telejax"} == {
-        *("advice.png", "config.json", "history.parquet", "table.csv")
+        *("SHA256SUMS", "advice.png", "config.json", "history.parquet", "table.csv")
     }
     told = json.loads((folder / "config.json").read_text())["advice"]
     assert told["recommended"] == found.recommended in found.sentence()

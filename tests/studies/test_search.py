@@ -269,7 +269,7 @@ def test_command_line(tmp_path, capsys):
     out = tmp_path / "found"
     words = "search --dataset quadratic --nodes 30 --rounds 40 --learning-rates 0.05 0.1 --seeds 1 --no-progress"
     assert cli.main([*words.split(), "--out", str(out)]) == 0
-    files = {".telejax", "config.json", "history.parquet", "search.png", "table.csv"}
+    files = {".telejax", "SHA256SUMS", "config.json", "history.parquet", "search.png", "table.csv"}
     assert {path.name for path in out.iterdir()} == files
     best = json.loads((out / "config.json").read_text())["best"]
     assert f"Activate {best} of 30 nodes" in capsys.readouterr().out

@@ -250,8 +250,11 @@ def test_a_full_disk_keeps_finished_cells(spec, tmp_path, monkeypatch):
         (
             '[optimizer]\nname = "sgd"\n',
             "[optimizer]\n",
-            r"\[optimizer\] is .*without a name; give a table with name = one of adagrad",
+            r"line \d+, \[optimizer\] has no name; give a table with name = one of adagrad",
         ),
+        ('name = "sgd"\n', 'nam = "sgd"\n', r"line \d+, \[optimizer\] has no name, but 'nam'; give a table with name"),
+        ("rounds = 40\n", "", r"spec.toml has no rounds; give one"),
+        ("[0.03, 0.1]", "[0.1, 1e39]", r"line 21, \[optimizer\] learning_rate"),
     ],
 )
 def test_wrong_specs_are_told_by_line_and_key(spec, old, new, message):

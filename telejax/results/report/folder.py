@@ -9,6 +9,8 @@ from typing import Any
 import polars as pl
 
 from telejax.errors import check_path, short
+from telejax.results.checksums import check_checksums, is_sealed
+from telejax.results.files import OF_READERS
 from telejax.results.report.advised import check_advice
 from telejax.results.report.subject import (
     FIRST,
@@ -53,6 +55,8 @@ def read_folder(path: str, argument: str = "path") -> Subject:
     missing = [name for name in ("history.parquet", "config.json") if not (folder / name).exists()]
     if missing:
         raise ValueError(f"{told}, which has no {' and no '.join(missing)}; {REMEDY}")
+    if all((folder / name).is_file() for name in ("history.parquet", "config.json")):
+        check_checksums(folder, ("history.parquet", "config.json"), told, REMEDY)
     history, config = _table(folder / "history.parquet", told), _config(folder / "config.json", told)
     if "algorithm" in config:
         raise ValueError(f"{told}, which has no params.msgpack; {REMEDY}")
@@ -70,6 +74,8 @@ def read_folder(path: str, argument: str = "path") -> Subject:
 def _sweep(folder: Path, told: str) -> Subject:
     if not (folder / "table.parquet").exists():
         raise ValueError(f"{told}, a sweep without table.parquet: it is not finished; run telejax sweep again")
+    if (folder / "table.parquet").is_file() and is_sealed(folder / "table.parquet") is False:
+        raise ValueError(f"{told}, whose table.parquet is not what the sweep wrote; run telejax sweep again")
     table, config = _table(folder / "table.parquet", told), _config(folder / "spec.json", told)
     _check_columns(table, "sweep", f"{told}, whose table.parquet")
     return _made(of_sweep, table, config, told)
@@ -88,7 +94,7 @@ def _table(file: Path, told: str) -> pl.DataFrame:
         if not file.is_file():  # it may never end
             raise OSError("it is no regular file")
         return pl.read_parquet(io.BytesIO(file.read_bytes()))  # a path would be a pattern
-    except Exception as error:  # of many kinds
+    except OF_READERS as error:
         raise ValueError(
             f"{told}, whose {file.name} cannot be read: {error or type(error).__name__}; {REMEDY}"
         ) from error

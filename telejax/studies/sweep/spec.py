@@ -1,5 +1,6 @@
 """What a sweep runs: tables of values, each one value or a list of them, checked before anything is run."""
 
+import difflib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -130,7 +131,7 @@ class SweepSpec:
             _located(where("", 0, key), check_name, "key", key, known)
         for key in ("rounds", "task", "method", "optimizer"):
             if key not in tables:
-                raise ValueError(f"the spec has no {key}; give one")
+                raise ValueError(f"{where('', 0, '') or 'the spec'} has no {key}; give one")
         rounds = _values(tables["rounds"], (int,), where("", 0, "rounds"), single=True)[0]
         every = tables.get("eval_every")
         eval_every = None if every is None else _values(every, (int,), where("", 0, "eval_every"), single=True)[0]
@@ -196,12 +197,13 @@ class Cell:
 
 
 def _part(section: str, number: int, given: Any, where: Where) -> Part:
-    given = check_mapping(f"[{section}]", given, "give a table") if is_kind(given, Mapping) else given
-    if not is_kind(given, Mapping) or "name" not in given:
-        raise ValueError(
-            f"[{section}] is {short(given)}, without a name; give a table with name = one of "
-            f"{', '.join(_names(section))}"
-        )
+    place, remedy = where(section, number, ""), f"give a table with name = one of {', '.join(_names(section))}"
+    if not is_kind(given, Mapping):
+        raise ValueError(f"{place} is {short(given)}; {remedy}")
+    given = check_mapping(place, given, "give a table")
+    if "name" not in given:
+        nearest = difflib.get_close_matches("name", map(str, given), n=1)
+        raise ValueError(f"{place} has no name{f', but {nearest[0]!r}' if nearest else ''}; {remedy}")
     place = where(section, number, "name")
     asked = _values(given["name"], (str,), place, single=True)[0]
     name, factory, fixed = _located(place, find, section, asked)
@@ -334,7 +336,8 @@ def _values(given: Any, kinds: tuple[type, ...], place: str, single: bool = Fals
         if whole_number and abs(value) > LARGEST:
             raise ValueError(f"{place} is {short(value)}; give a number of at most {LARGEST:.2g}, the largest float32")
         values.append(float(value) if whole_number else value)
-    rounded = [np.asarray(one, jnp.result_type(float)).item() for one in values] if kinds == (float,) else values
+    with np.errstate(over="ignore"):  # infinity is refused where it is used
+        rounded = [np.asarray(one, jnp.result_type(float)).item() for one in values] if kinds == (float,) else values
     if len(set(rounded)) < len(values):
         told = "" if len(set(values)) < len(values) else f", of which some are the same in {jnp.result_type(float)}"
         raise ValueError(f"{place} is {listed}{told}; give each value only once")

@@ -5,6 +5,7 @@ Files are written aside and renamed, so that a kill at any moment leaves whole f
 """
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +21,12 @@ from scipy import stats
 from telejax.backend.bars import progress_bar
 from telejax.errors import attribute, check_flag, check_kind, check_name, check_path, is_kind, plain, short
 from telejax.results import cards
+from telejax.results.checksums import write_beside
 from telejax.results.files import atomic_write, check_own_folder
 from telejax.results.report.reported import Reported, check_fields
 from telejax.simulation.fingerprint import changed, difference, without
 from telejax.studies.sweep.cells import run_cell
-from telejax.studies.sweep.sealed import read_sealed, write_sealed, write_table
+from telejax.studies.sweep.sealed import read_sealed, write_sealed
 from telejax.studies.sweep.spec import Cell, SweepSpec, canonical
 
 if TYPE_CHECKING:
@@ -107,6 +109,17 @@ class Sweep(Reported):
         lines = [axis for axis in self.axes if axis != x]
         return plot_bands(self.summary(metric, by="round" if x == "round" else None), x, metric, lines, axes)
 
+    def write_into(self, folder: Path) -> None:
+        """Write ``table.parquet`` beside the cells, unless some of them are missing.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if not self.missing:
+            content = io.BytesIO()
+            self.table.write_parquet(content)
+            _write(folder / "table.parquet", lambda file: write_beside(file, content.getvalue()))
+
     def _subject(self) -> "Subject":
         from telejax.results.report.subject import of_sweep
 
@@ -173,6 +186,20 @@ def sweep(
     >>> tj.sweep(spec, tempfile.mkdtemp(), progress=False)
     Sweep(axes=['active', 'noise', 'learning_rate'], runs=8, failed or diverged=0, missing=0)
     """
+    outcome = run_cells(spec, out, executor=executor, shard=shard, progress=progress)
+    outcome.write_into(Path(out))
+    return outcome
+
+
+def run_cells(
+    spec: str | os.PathLike[str] | Mapping[str, Any] | SweepSpec,
+    out: str | os.PathLike[str],
+    *,
+    executor: Executor | None = None,
+    shard: str | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """As :func:`sweep`, but that the table of all cells is not written yet."""
     spec = _read_spec(spec)
     check_flag("progress", progress)
     cells = spec.cells()
@@ -197,8 +224,6 @@ def sweep(
             _tell_own(folder, now, spec)
     frames = [parts[cell.index] for cell in cells if cell.index in parts]
     table = pl.concat(frames, how="diagonal_relaxed") if frames else pl.DataFrame()
-    if len(frames) == len(cells):
-        _write(folder / "table.parquet", partial(write_table, table))
     return Sweep(table, _axes(spec), len(cells) - len(frames))
 
 
@@ -298,8 +323,10 @@ def _claim(folder: Path, spec: SweepSpec, now: dict[str, Any]) -> str:
 
 def _tell_own(folder: Path, now: dict[str, Any], spec: SweepSpec) -> None:
     """Write into spec.json what the cells themselves have changed of what their code reads, such as counters."""
+    file = folder / "spec.json"
+    if folder.is_dir() and not file.exists():  # somebody removed it, and the cells would be nobody's
+        _write(file, lambda file: atomic_write(file, lambda aside: aside.write_text(json.dumps(now, indent=2))))
     if own := changed(now, canonical(spec)):
-        file = folder / "spec.json"
         kept = json.loads(file.read_text())
         kept[OWN] = sorted({*own, *kept.get(OWN, [])})
         atomic_write(file, lambda aside: aside.write_text(json.dumps(kept, indent=2)))
@@ -308,10 +335,11 @@ def _tell_own(folder: Path, now: dict[str, Any], spec: SweepSpec) -> None:
 def _write(file: Path, write: Callable[[Path], None]) -> None:
     try:
         write(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise OSError(
-            f"{file} cannot be written: {error}; finished cells are kept, make room and run the same again"
-        ) from error
+    except OSError as error:
+        kept = "finished cells are kept, make room and run the same again"
+        if not file.parent.is_dir():
+            kept = "its folder was removed, and what was in it; run the same again"
+        raise OSError(f"{file} cannot be written: {error.strerror or error}; {kept}") from error
 
 
 def _axes(spec: SweepSpec) -> tuple[str, ...]:
