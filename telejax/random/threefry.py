@@ -1,8 +1,9 @@
 """Keys and integers as of ``jax.random``, number for number, in fewer kernels on a CPU.
 
-Rounds with few slots spend most of their time, and of the time that they take to compile, on keys. The loop in which
-jax hashes them hands ten arrays from turn to turn, the one here two. Elsewhere, and for keys of another kind, jax's own
-is called.
+Rounds with few slots spend most of their time, and of the time that they take to compile, on keys. jax hashes them in a
+loop of some ten kernels; here the turns of the loop are written out, which is one kernel, or part of that which reads
+the numbers. Where that would hash keys anew for each of many numbers, on other devices, and for keys of another kind,
+jax's own is called.
 
 The hash is Threefry-2x32 with 20 rounds: J. Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 """
@@ -15,6 +16,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Int, Key, UInt
 
+from telejax.backend.fusion import stored
 from telejax.backend.loops import asks_device
 
 AnyKey = Key[Array, ""] | UInt[Array, "2"]
@@ -23,9 +25,10 @@ Words = tuple[UInt[Array, "..."], UInt[Array, "..."]]
 """Two of 32 bits each."""
 
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
-"""Of the four rounds of a turn, the even ones and the odd."""
+"""Of the four rounds of the even turns and of the odd ones."""
 PARITY = np.uint32(0x1BD11BDA)
-BITS = np.uint32(32)
+FEW = 1024
+"""Numbers of one call up to which hashing their keys anew for each costs less than a kernel of its own."""
 
 
 def fold_in(key: AnyKey, data: ArrayLike) -> Array:
@@ -47,7 +50,7 @@ def split(key: AnyKey, count: int = 2) -> Array:
     >>> bool((split(key, 3) == jax.random.split(key, 3)).all())
     True
     """
-    if not _hashed_here(key):
+    if count > FEW or not _hashed_here(key):
         return jax.random.split(key, count)
     return _as_keys(_hash(jax.random.key_data(key), jnp.arange(count, dtype=jnp.uint32)), key)
 
@@ -59,17 +62,24 @@ def integers(key: AnyKey, shape: tuple[int, ...], below: int | Int[Array, "..."]
     >>> integers(key, (3,), 10**9).tolist() == jax.random.randint(key, (3,), 0, 10**9).tolist()
     True
     """
-    if not _hashed_here(key):
+    if math.prod(shape) > FEW or not _hashed_here(key):
         return jax.random.randint(key, shape, 0, below, dtype=jnp.int32)
     place = jnp.arange(math.prod(shape), dtype=jnp.uint32).reshape(shape)
     span = jnp.asarray(below, jnp.uint32)
     draw = lambda one: jnp.bitwise_xor(*_hash(one, place)) % span
-    halves = jax.random.key_data(split(key))
+    halves = stored(jax.random.key_data(split(key)))
     if isinstance(below, int) and (2**16 % below) ** 2 % 2**32 % below == 0:
         return draw(halves[1]).astype(jnp.int32)  # the high half of 64 bits counts for nothing
     root = np.uint32(2**16) % span
     high, low = jax.vmap(draw)(halves)
     return ((high * (root * root % span) + low) % span).astype(jnp.int32)
+
+
+def stored_key(key: AnyKey) -> Array:
+    """The key, see :func:`telejax.backend.fusion.stored`."""
+    if not _hashed_here(key):
+        return key
+    return jax.random.wrap_key_data(stored(jax.random.key_data(key)), impl=jax.random.key_impl(key))
 
 
 def _hashed_here(key: AnyKey) -> bool:
@@ -88,15 +98,11 @@ def _hash(key: UInt[Array, "2"], low: UInt[Array, "..."]) -> Words:
     one, other = key[0], key[1]
     third = one ^ other ^ PARITY
 
-    def turn(number: Int[Array, ""], words: Words) -> Words:
-        x, y = words
-        for even, odd in zip(*ROTATIONS, strict=True):
-            turned = jnp.where(number % 2 == 0, np.uint32(even), np.uint32(odd))
+    keys = one, other, third
+    x, y = jnp.broadcast_to(one, low.shape), low + other
+    for number in range(5):
+        for turned in ROTATIONS[number % 2]:
             x = x + y
-            y = x ^ ((y << turned) | (y >> (BITS - turned)))
-        of = lambda *keys: jnp.where(number % 3 == 0, keys[0], jnp.where(number % 3 == 1, keys[1], keys[2]))
-        return x + of(other, third, one), y + of(third, one, other) + (number + 1).astype(jnp.uint32)
-
-    start = jnp.broadcast_to(one, low.shape), low + other
-    hashed: Words = jax.lax.fori_loop(0, 5, turn, start)
-    return hashed
+            y = x ^ ((y << np.uint32(turned)) | (y >> np.uint32(32 - turned)))
+        x, y = x + keys[(number + 1) % 3], y + keys[(number + 2) % 3] + np.uint32(number + 1)
+    return x, y

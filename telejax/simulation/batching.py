@@ -48,38 +48,74 @@ class BatchAxes:
         return tuple(length for length in (self.seeds, self.hyperparameters) if length is not None)
 
     def run(
-        self, function: Callable[[PyTree, PyTree, PyTree], Out], state: PyTree, seed: PyTree, batched: PyTree
-    ) -> Out:
-        """``function(state, seed, batched)`` of every run.
+        self,
+        function: Callable[[PyTree, PyTree, PyTree, PyTree], tuple[PyTree, Out]],
+        state: PyTree,
+        given: PyTree,
+        seed: PyTree,
+        batched: PyTree,
+    ) -> tuple[PyTree, Out]:
+        """``function(state, given, seed, batched)`` of every run: its next state, and what else it returns.
 
         Args:
             function: of one run; what it returns gets the batch axes in front.
-            state: leaves with both batch axes.
+            state: leaves with both batch axes; of runs one after another it is written in place.
+            given: the same, only read.
             seed: leaves with the axis of the seeds alone.
             batched: leaves with the axis of the hyperparameters alone.
         """
 
-        def one_seed(of_seed: tuple[PyTree, PyTree]) -> Out:
-            state, seed = of_seed
-            if self.hyperparameters is None:
-                return function(state, seed, batched)
-            one = lambda own: function(own[0], seed, own[1])
-            return _mapped(one, (state, batched), self.hyperparameters, self.hyperparameters_at_once)
+        run, first = function, 0  # the axis of the hyperparameters, behind that of seeds side by side
+        if self.hyperparameters is not None and not self.hyperparameters_at_once == 1 < self.hyperparameters:
+            run = jax.vmap(run, (0, 0, None, 0), axis_size=self.hyperparameters_at_once)
+        if self.seeds is not None and not self.seeds_at_once == 1 < self.seeds:
+            run, first = jax.vmap(run, (0, 0, 0, None), axis_size=self.seeds_at_once), 1
+        if self.hyperparameters is not None:  # loops are outside: what a vmap writes into an array is a scatter
+            run = _looped(run, first, (first, None, 0), self.hyperparameters, self.hyperparameters_at_once)
+        if self.seeds is not None:
+            run = _looped(run, 0, (0, 0, None), self.seeds, self.seeds_at_once)
+        return run(state, given, seed, batched)
 
-        if self.seeds is None:
-            return one_seed((state, seed))
-        return _mapped(one_seed, (state, seed), self.seeds, self.seeds_at_once)
 
+def _looped(
+    function: Callable[..., tuple[PyTree, Out]], axis: int, axes: tuple[int | None, ...], count: int, batch: int
+) -> Callable[..., tuple[PyTree, Out]]:
+    """A function of ``count`` runs, made of one of ``batch`` runs side by side, a divisor.
 
-def _mapped(function: Callable[[PyTree], Out], xs: PyTree, count: int, batch: int) -> Out:
-    """``jax.vmap(function)(xs)``, ``batch`` (a divisor of ``count``) of them side by side."""
+    Args:
+        function: from a state and other arguments to the next state and an outcome.
+        axis: of the state and the outcome, along which the runs lie; one run alone has no such axis.
+        axes: of the other arguments, None for what all runs share.
+        count: of all runs.
+        batch: of those that the function takes.
+    """
     if batch >= count:
-        return jax.vmap(function, axis_size=count)(xs)
-    if batch == 1:
-        return jax.lax.map(function, xs)
-    split = jax.tree.map(lambda x: x.reshape(count // batch, batch, *x.shape[1:]), xs)
-    out = jax.lax.map(jax.vmap(function), split)
-    return jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), out)
+        return function
+
+    def cut(xs: PyTree, number: Array, axis: int | None) -> PyTree:
+        if axis is None:
+            return xs
+        piece = lambda x: jax.lax.dynamic_slice_in_dim(x, number * batch, batch, axis)
+        return jax.tree.map(lambda x: piece(x) if batch > 1 else piece(x).squeeze(axis), xs)
+
+    def put(x: Array, new: Array, number: Array) -> Array:
+        piece = new if batch > 1 else jnp.expand_dims(new, axis)
+        return jax.lax.dynamic_update_slice_in_dim(x, piece, number * batch, axis)
+
+    def join(x: Array) -> Array:
+        x = jnp.moveaxis(x, 0, axis)
+        return x if batch == 1 else x.reshape(*x.shape[:axis], count, *x.shape[axis + 2 :])
+
+    def looped(state: PyTree, *others: PyTree) -> tuple[PyTree, Out]:
+        def turn(state: PyTree, number: Array) -> tuple[PyTree, Out]:
+            own = [cut(one, number, along) for one, along in zip(others, axes, strict=True)]
+            new, out = function(cut(state, number, axis), *own)
+            return jax.tree.map(lambda x, new: put(x, new, number), state, new), out
+
+        state, outs = jax.lax.scan(turn, state, jnp.arange(count // batch))
+        return state, jax.tree.map(join, outs)
+
+    return looped
 
 
 @dataclass(frozen=True)

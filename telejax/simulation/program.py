@@ -26,7 +26,7 @@ from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.random.keys import key_shape
-from telejax.random.threefry import fold_in, split
+from telejax.random.threefry import fold_in, split, stored_key
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import evaluate, wide
 from telejax.simulation.own_code import is_own_class
@@ -266,13 +266,13 @@ def _first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, set
 def _start(
     batch: HyperparameterBatch, params: Params, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
 ) -> State:
-    def start(params: Params, key: Key[Array, ""], batched: Leaves) -> State:
+    def start(state: None, params: Params, key: Key[Array, ""], batched: Leaves) -> tuple[None, State]:
         algorithm, task, network = batch.member(batched)
-        state = algorithm.start(start_key(key), params, task)
-        return begun(network.start(state), algorithm, task).replace(round=None)
+        first = algorithm.start(start_key(key), params, task)
+        return None, begun(network.start(first), algorithm, task).replace(round=None)
 
-    state = axes.run(start, params, keys, batch.batched)
-    return _constrained(state.replace(round=jnp.int32(0)), sharding)
+    _, first = axes.run(start, None, params, keys, batch.batched)
+    return _constrained(first.replace(round=jnp.int32(0)), sharding)
 
 
 @partial(jax.jit, static_argnames=("axes", "sharding", "metrics", "same_holders", "length"), donate_argnames=("state",))
@@ -296,7 +296,9 @@ def _advance(
     start_round = state.round
     held = state.holders[..., 0, :] if same_holders else None
 
-    def advance(state: State, seed: tuple[Key[Array, ""], Array | None], batched: Leaves) -> tuple[State, Evaluation]:
+    def advance(
+        state: State, given: None, seed: tuple[Key[Array, ""], Array | None], batched: Leaves
+    ) -> tuple[State, tuple[Evaluation, Array | None]]:
         run_key, holders = seed
         algorithm, task, network = batch.member(batched)
         placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
@@ -305,8 +307,9 @@ def _advance(
         def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges, extremes = carry
             now = state.round
-            state, info = take_step(algorithm, fold_in(run_key, now), state, placed, network)
-            state = network.met(state, partial(losses_met, algorithm, state, placed, fold_in(run_key, now)))
+            key = stored_key(fold_in(run_key, now))
+            state, info = take_step(algorithm, key, state, placed, network)
+            state = network.met(state, partial(losses_met, algorithm, state, placed, key))
             state = counted(state, info, algorithm, task)
             state = state.replace(round=now + 1)  # whatever the method says, no round has the key of another
             counters = {name: add_events(counters[name], info.counters[name]) for name in counters}
@@ -327,11 +330,13 @@ def _advance(
         gauges = {name: wide(value) for name, value in gauges.items()}
         extremes = _extremes(state.holders) if extremes is None else extremes
         uses = None if state.spent is None else state.spent.uses[None]
-        return state.replace(round=None), Evaluation(counters, gauges, measured, judged, means, extremes, uses)
+        found = Evaluation(counters, gauges, measured, judged, means, extremes, uses)
+        return without(state), (found, state.holders if same_holders else None)
 
-    given = state.replace(round=None, holders=None if same_holders else state.holders)
-    state, evaluation = axes.run(advance, given, (keys, held), batch.batched)
-    state = state.replace(round=start_round + jnp.asarray(rounds, jnp.int32))
+    without = lambda state: state.replace(round=None, holders=None if same_holders else state.holders)
+    advanced, (evaluation, holders) = axes.run(advance, without(state), None, (keys, held), batch.batched)
+    state = advanced.replace(round=start_round + jnp.asarray(rounds, jnp.int32))
+    state = state if holders is None else state.replace(holders=holders)
     return _constrained(state, sharding), sharding.replicated(evaluation)
 
 
