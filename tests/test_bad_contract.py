@@ -459,6 +459,8 @@ def test_init_is_final(bases: tuple[type, ...]) -> None:
         (task(evaluate=gives({"loss": {"a": 1.0}})), "task.evaluate returned loss as dict; return scalars"),
         (task(evaluate=gives({"loss": jnp.complex64(1)})), "loss as complex64[]; return scalars"),
         (task(evaluate=gives({"loss": 1.0, 3: 1.0})), "names cannot be sorted; make all of them text"),
+        (task(evaluate=gives({"loss": jnp.float8_e5m2(1)})), "loss as float8_e5m2[]; return scalars"),
+        (task(evaluate=gives({"loss": 1.0, "nodes": 1.0})), "returned ['nodes'], names of columns already there"),
         (task(evaluate=gives({"loss": 1.0, "round": 1.0})), "returned ['round'], names of columns already there"),
         (task(evaluate=gives({"loss": 1.0, "lost": 1.0})), "returned ['lost'], names of columns already there"),
         (task(evaluate=gives({"loss": 1.0, "loss_slots": 1.0})), "['loss_slots'], names of columns already there"),

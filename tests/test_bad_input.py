@@ -92,6 +92,15 @@ KEY_0 = jax.random.key(0)
 HISTORY = pl.DataFrame({"round": [0], "group": [0], "active": [8], "loss": [1.0], "name": ["x"]})
 BANDS = pl.DataFrame({"round": [0], "mean": [1.0], "low": [1.0], "high": [1.0]})
 RUN = tj.Result(HISTORY.drop("name").with_columns(seed=0, learning_rate=0.1, diverged=False), {}, {})
+
+
+class Empty:
+    """An executor that answers with nothing."""
+
+    def submit(self, *given: Any) -> None:
+        """Nothing is done."""
+
+
 FINISHED = ThreadPoolExecutor(1)
 FINISHED.shutdown()
 PROBLEM = theory.ProblemConstants(smoothness=1.0, noise_sq=1.0, heterogeneity_sq=1.0, suboptimality=1.0)
@@ -1793,6 +1802,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     # containers
     (lambda: data.Split(None, None), ("inputs is None", "make the data set with from_arrays")),
     (lambda: data.Split(IMAGES, LABELS - 1), ("labels holds -1", "give the integer class, from 0")),
+    (lambda: data.Split(IMAGES, LABELS + 2**31), ("labels holds 2147483651", "number the classes from 0, to 16777215")),
+    (
+        lambda: replace(DATA, test=data.Split((IMAGES * 255).astype(np.uint8), LABELS)),
+        ("train has inputs of float32 and test of uint8", "give all as uint8, or none"),
+    ),
     (lambda: data.Split(IMAGES, LABELS[:3]), ("labels has 3 samples and inputs 40", "an integer label for each")),
     (lambda: data.Split(IMAGES, LABELS / 2), ("labels is ", "an integer label for each")),
     (lambda: tj.testing.TreeTask("x", None), ("nodes is 'x'", COUNT)),
@@ -2094,6 +2108,10 @@ def test_specs(key: str, value: Any, words: str | tuple[str, ...]) -> None:
         ({"shard": Rude()}, "shard is a Rude; give i/N"),
         ({"executor": Stubborn()}, ("executor is a Stubborn", "give a concurrent.futures executor")),
         ({"executor": ThreadPoolExecutor}, ("executor is", "give a concurrent.futures executor")),
+        (
+            {"executor": Empty()},
+            ("executor is", "whose submit returned None; give a concurrent.futures executor"),
+        ),
         ({"executor": FINISHED}, ("executor is", "which takes no work", "give a new one")),
         ({"shard": [0, 1]}, "shard is [0, 1]; give i/N"),
         ({"progress": "no"}, "progress is 'no'; give True or False"),

@@ -480,6 +480,25 @@ def test_ctrl_c_before_a_command_begins_is_no_traceback(monkeypatch, capsys):
     assert stop.value.code == 130 and capsys.readouterr().err == "telejax: interrupted; nothing was begun\n"
 
 
+def test_ctrl_c_in_what_no_error_may_leave_ends_the_command_too():
+    """As in what jax does when Python collects its garbage."""
+    code = """
+import gc, signal, time
+from telejax.cli.interrupt import interruptible
+def interrupted(*_):
+    gc.callbacks.clear()
+    signal.raise_signal(signal.SIGINT)
+with interruptible(lambda: "all is kept"):
+    gc.callbacks.append(interrupted)
+    gc.collect()
+    time.sleep(30)
+"""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130 and time.monotonic() - began < 20
+    assert done.stderr == "telejax: interrupted; all is kept\n"
+
+
 @pytest.mark.parametrize("words", [["--version"], ["--help"], ["compare", "--help"]], ids=" ".join)
 def test_what_cannot_be_printed_is_no_traceback(words):
     run = [sys.executable, "-m", "telejax", *words]

@@ -122,8 +122,9 @@ def check_float_dtype(name: str, given: Any) -> np.dtype:
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is made of real numbers."""
-    kinds = (jnp.floating, jnp.integer, jnp.bool_)
+    """Whether a value is made of real numbers, of which floats have at least 16 bits: jax adds no narrower ones."""
     if is_array(value) or is_kind(value, jax.ShapeDtypeStruct):
-        return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)  # type: ignore[attr-defined]
+        dtype = value.dtype  # type: ignore[attr-defined]
+        is_wide = jnp.issubdtype(dtype, jnp.floating) and dtype.itemsize > 1
+        return is_wide or jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.bool_)
     return is_kind(value, float) or (is_kind(value, int) and abs(plain(value)) < 2**31)

@@ -89,10 +89,13 @@ class Compare(TaskOptions):
             output.say(f"Best step size at the edge of the grid: {', '.join(at_edge)}; widen --learning-rates")
         diverged = outcome.diverged()
         for name, run in diverged.items():
-            output.say(
-                f"{name} diverged by round {run.rounds} with every step size of "
-                f"{run.learning_rates}; give smaller ones with --learning-rates"
-            )
+            if run.rounds == 0:
+                output.say(f"{name} starts with values that are not finite; look for nan and inf in the task")
+            else:
+                output.say(
+                    f"{name} diverged by round {run.rounds} with every step size of "
+                    f"{run.learning_rates}; give smaller ones with --learning-rates"
+                )
         return 1 if diverged or output.failed else 0
 
     def check(self) -> None:

@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,7 +39,8 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
     """Within it a SIGINT raises KeyboardInterrupt and, if that is not enough, ends the process.
 
     Python handles a signal between two of its own steps, and a compiled program is one step, however long it takes. So
-    a thread watches, too: it is woken by the signal itself.
+    a thread watches, too: it is woken by the signal itself. Where the error meets a function that no error may leave,
+    such as what jax does when Python collects its garbage, the process ends as if it were interrupted once more.
 
     Args:
         kept: says what an interrupted command leaves.
@@ -48,12 +50,15 @@ def interruptible(kept: Callable[[], str]) -> Iterator[None]:
         return
     reading, writing = socket.socketpair()
     writing.setblocking(False)
-    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+    before, hook = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False), sys.unraisablehook
+    again = lambda: writing.send(bytes([signal.SIGINT]))
+    sys.unraisablehook = lambda lost: again() if lost.exc_type is KeyboardInterrupt else hook(lost)
     watch = threading.Thread(target=_watch, args=(reading, kept), daemon=True)
     watch.start()
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.set_wakeup_fd(before)
         writing.close()
         watch.join()

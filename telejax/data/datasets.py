@@ -18,6 +18,8 @@ from telejax.errors import (
     short,
 )
 
+MAX_LABEL = 2**24 - 1  # the last layer of a model has an output for each
+
 
 @dataclass(frozen=True)
 class Split:
@@ -35,6 +37,8 @@ class Split:
             object.__setattr__(self, name, array)
         if self.labels.size and self.labels.min() < 0:
             raise ValueError(f"labels holds {self.labels.min()}; give the integer class, from 0, of each sample")
+        if self.labels.size and self.labels.max() > MAX_LABEL:
+            raise ValueError(f"labels holds {self.labels.max()}; number the classes from 0, to {MAX_LABEL} at most")
         if len(self.inputs) != len(self.labels):
             raise ValueError(f"labels has {len(self.labels)} samples and inputs {len(self.inputs)}; {remedy}")
 
@@ -59,6 +63,12 @@ class Dataset:
             raise ValueError(f"name is {short(self.name)}; give a text")
         for name in ("train", "validation", "test"):
             check_kind(name, getattr(self, name), Split, "give a Split, or make the data set with from_arrays(...)")
+            kinds = [split.inputs.dtype for split in (self.train, getattr(self, name))]
+            if len({kind == np.uint8 for kind in kinds}) > 1:
+                raise ValueError(
+                    f"train has inputs of {kinds[0]} and {name} of {kinds[1]}, of which uint8 alone is read as 0 to 1; "
+                    "give all as uint8, or none"
+                )
         channels = {1, *self.train.inputs.shape[-1:]}
         for name, bound in (("mean", Bound(-np.inf)), ("std", Bound(exclusive=True))):
             given = check_list(name, getattr(self, name), "give a number for each channel")
@@ -73,7 +83,6 @@ class Dataset:
         return max(int(split.labels.max()) for split in (self.train, self.validation, self.test) if len(split)) + 1
 
 
-MAX_LABEL = 2**24 - 1  # the last layer of a model has an output for each
 DIGITS_VALIDATION = 197
 DIGITS_TEST = 200
 

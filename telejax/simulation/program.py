@@ -362,11 +362,13 @@ def _constrained(state: State, sharding: SlotSharding) -> State:
 def _extremes(
     holders: Int[Array, " slots"], info: Info | None = None, before: Int[Array, "3"] | None = None
 ) -> Int[Array, "3"]:
-    """The least and the largest holder and the least count, 0 at most, of a round and of those before."""
+    """The least and the largest holder, also of who worked, and the least count, 0 at most, of a round and before."""
     counts = [] if info is None else [*info.counters.values(), info.steps, info.skipped]
     signed = [count for count in counts if count is not None and jnp.issubdtype(count.dtype, jnp.signedinteger)]
     least = jnp.min(jnp.stack([jnp.int32(0), *(jnp.min(count).astype(jnp.int32) for count in signed)]))
-    now = jnp.stack([jnp.min(holders), jnp.max(holders), least])
+    held = [holders] if info is None else [holders, info.holders.astype(holders.dtype)]
+    bounds = [jnp.stack([bound(one) for one in held]) for bound in (jnp.min, jnp.max)]
+    now = jnp.stack([jnp.min(bounds[0]), jnp.max(bounds[1]), least])
     if before is None:
         return now
     return jnp.stack([jnp.minimum(now[0], before[0]), jnp.maximum(now[1], before[1]), jnp.minimum(now[2], before[2])])

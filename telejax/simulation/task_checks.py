@@ -21,7 +21,9 @@ MAX_NODES = 2**31 - 1  # node numbers are int32
 
 OF_NETWORK = frozenset({"lost", "mean_drift", "time", "busy", "waiting", "stalled", "retries", "failed", "recovered"})
 """Columns of a network, which a task or a metric may not use either."""
-OF_TABLES = frozenset({"cell", "method", "reached", "reason", "rounds_to_target", "runs", "status", "task", "tuned"})
+OF_TABLES = frozenset(
+    {"cell", "method", "nodes", "reached", "reason", "rounds_to_target", "runs", "status", "task", "tuned"}
+)
 """Columns that tables of many runs add: nothing that enters a history is called so."""
 
 _CHECKED: set[Hashable] = set()  # structures of tasks

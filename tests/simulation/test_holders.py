@@ -59,6 +59,23 @@ def test_a_holder_that_is_no_node_stops_the_run(node, brief):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
+class Elsewhere(Astray):
+    """Its slots stay with nodes 0 and 1, while others work."""
+
+    def step(self, key, state, task):
+        after, info = super().step(key, state, task)
+        return after.replace(holders=state.holders), info
+
+
+@pytest.mark.parametrize("node", [5, -2])
+def test_who_works_is_a_node_too(node):
+    told = rf"^astray had a slot held by node {node} in one of the rounds 3 to 4, and the task has 5 nodes; give hol"
+    with pytest.raises(ValueError, match=told):
+        tj.simulate(Elsewhere(SGD, float(node), brief=True), TASK, rounds=8, eval_every=2, progress=False)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
 class Uncounted(Astray):
     """Counts less than nothing in round 2."""
 

@@ -237,9 +237,14 @@ def _frames(cells: Sequence[Cell], executor: Executor | None) -> Iterator[tuple[
     lost: list[tuple[Cell, Exception]] = []
     for cell in cells:
         try:
-            futures[executor.submit(run_cell, cell)] = cell
+            future = executor.submit(run_cell, cell)
         except Exception as error:  # it was shut down, or its workers died: what it has taken may be finished yet
             lost.append((cell, error))
+            continue
+        if not is_kind(future, Future):
+            told = f"executor is {short(executor)}, whose submit returned {short(future)}"
+            raise ValueError(f"{told}; give a concurrent.futures executor")
+        futures[future] = cell
     if lost and not futures:
         why = lost[0][1]
         raise ValueError(f"executor is {short(executor)}, which takes no work: {why}; give a new one") from why
