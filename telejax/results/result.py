@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import polars as pl
+from jaxtyping import Array
 
 from telejax.errors import (
     check_integer,
@@ -194,7 +196,7 @@ class Result(Reported, Followed):
         if self.state is None or self.config.get("tune") is None or "tuned" in self.config:
             return self.state  # has no such axis, or no longer
         axis = self.state.holders.ndim - 2
-        pick = jax.tree.map(lambda x: x.take(index, axis), self.state.replace(round=None))
+        pick = jax.tree.map(lambda x: _taken(x, index, axis), self.state.replace(round=None))
         return pick.replace(round=self.state.round)
 
     def first(self, metric: str, target: float, x: str = "round") -> pl.DataFrame:
@@ -325,6 +327,14 @@ class Result(Reported, Followed):
 
     def _repr_html_(self) -> str:
         return cards.card(titled(self.config), cards.of_histories(self), cards.table(self.summary()))
+
+
+def _taken(x: Array, index: int, axis: int) -> Array:
+    """``x.take(index, axis)``; what lies in the memory of this processor needs no program for it."""
+    here = x.sharding.num_devices == 1 and x.devices().pop().platform == "cpu"
+    if here and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        return jax.device_put(np.asarray(x).take(index, axis), x.devices().pop())
+    return x.take(index, axis)
 
 
 def load(path: str | os.PathLike[str]) -> Result:
