@@ -1811,6 +1811,11 @@ CALLS: list[tuple[Callable[[], Any], str | tuple[str, ...]]] = [
     (lambda: data.Split(IMAGES, LABELS / 2), ("labels is ", "an integer label for each")),
     (lambda: tj.testing.TreeTask("x", None), ("nodes is 'x'", COUNT)),
     (lambda: tj.Result(None, {}, {}), ("history is None", "give a table of polars")),
+    (lambda: simulate(on_evaluation=tj.live), ("on_evaluation is telejax.live", "call it, as in live('loss')")),
+    (
+        lambda: simulate(rounds=2**31 - 1, eval_every=1),
+        ("the history of 2,147,483,648 evaluations needs", "GB are free; eval_every is 1; give a larger one"),
+    ),
     (lambda: tj.Result(HISTORY, [], {}), ("config is []", "give a dictionary")),
     (lambda: tj.Result(pl.DataFrame(), {}, {}), ("history has no active", "give that of simulate")),
     (lambda: tj.Result(RUN.history.clear(), {}, {}), ("history has no rows", "give that of simulate")),

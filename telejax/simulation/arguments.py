@@ -38,6 +38,9 @@ RUN_BYTES = 2**10  # of a run on the host at least: a few rows of the history
 MOST_RECORDED = 2**20  # rounds that a record may hold
 MAX_COUNT = 2**31 - 1  # of the int32 round on the device
 
+EVALUATION_BYTES, ROW_BYTES = 1000, 200
+"""What an evaluation takes of the host's memory, about, and each of its rows."""
+
 
 def check_algorithm(given: object, argument: str = "algorithm") -> Algorithm:
     """Return ``given``, or raise a ValueError that says what ``argument`` is instead of an algorithm."""
@@ -136,6 +139,8 @@ def check_kinds(
             raise ValueError(f"{name} is {short(given)}; {remedy}")
     if checkpoint is not None:
         check_own_folder("checkpoint", checkpoint)  # type: ignore[arg-type]  # a path, as told above
+    if [attribute(on_evaluation, name) for name in ("__module__", "__name__")] == ["telejax.results.live", "live"]:
+        raise ValueError("on_evaluation is telejax.live, which makes such a function; call it, as in live('loss')")
     if callable(on_evaluation) and not takes(on_evaluation, 1):
         raise ValueError(
             f"on_evaluation is {short(on_evaluation)}, which cannot be called with one argument; give a function of "
@@ -247,6 +252,16 @@ def check_until(
             "task.higher_is_better, or in its Metric"
         )
     return metric, check_target("until", target, given=until), directions[metric]
+
+
+def check_history_memory(rounds: int, eval_every: int, runs: int) -> None:
+    """Raise a ValueError where the rows of all evaluations do not fit the memory of this machine."""
+    evaluations = rounds // eval_every + 1
+    check_host_memory(
+        f"the history of {evaluations:,} evaluations",
+        evaluations * (EVALUATION_BYTES + runs * ROW_BYTES),
+        f"eval_every is {eval_every}; give a larger one, or fewer rounds",
+    )
 
 
 def chunks(rounds: int, eval_every: int) -> Iterator[int]:

@@ -35,5 +35,6 @@ def divergence(name: str, round: int, start: int, result: Result) -> DivergenceE
             "inf in the metric of this name, or give other metrics"
         )
     else:
-        why = f"{name} diverged by round {round} with step size {rates}; try a smaller one"
+        remedy = "try a smaller one, or look for nan and inf in task.loss"
+        why = f"{name} diverged by round {round} with step size {rates}; {remedy}"
     return DivergenceError(f"{why}; the history so far is in the result of this error", result)

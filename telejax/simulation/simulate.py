@@ -1,6 +1,7 @@
 """Run an algorithm on a task: the arguments, and how program, recorder, loop and checkpoints work together."""
 
 import inspect
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -350,6 +351,7 @@ class Run:
         profiler: Profiler | None = None,
     ) -> State:
         """Run so many rounds; the history is in the recorder."""
+        checks.check_history_memory(rounds, eval_every, math.prod(self.program.axes.shape))
         state = self.program.start() if self.start.state is None else self.start.placed(self.program)
         chunks = list(checks.chunks(rounds, eval_every))
         return run_rounds(

@@ -113,7 +113,8 @@ def _check_unbiased(task: Task, params: Any) -> None:
 
     draws = np.asarray(jax.jit(lambda keys: jax.lax.map(node_slopes, keys))(jax.random.split(jax.random.key(2), 64)))
     exact = float(slope(lambda p: task.evaluate(p)["loss"]))
-    error = draws.std(ddof=1) / np.sqrt(len(draws)) + 1e-4 * (abs(exact) + np.abs(draws).mean())
+    rounding = max(1e-4, float(jnp.finfo(draws.dtype).eps))  # bfloat16 is coarser
+    error = draws.std(ddof=1) / np.sqrt(len(draws)) + rounding * (abs(exact) + np.abs(draws).mean())
     assert abs(draws.mean() - exact) <= STANDARD_ERRORS * error, (
         f"the mean stochastic gradient along a direction is {draws.mean():.6g}, that of evaluate's loss {exact:.6g}; "
         "the loss in evaluate must be the mean over nodes of their expected loss, up to a constant"
