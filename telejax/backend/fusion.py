@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Int, UInt
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -31,17 +31,13 @@ def of_stored(function: Callable[[Given], Made], given: Given, round: Int[Array,
     return jax.lax.cond(even, function, never, given)
 
 
-def stored(few: Given) -> Given:
-    """A few integers that many numbers are then computed from, such as a key, stored before.
+def stored(few: UInt[Array, "..."]) -> UInt[Array, "..."]:
+    """A few numbers from which many are then computed on a CPU, such as a key's, stored before.
 
-    Else what made them would be computed again for each of those numbers. A loop stays apart from what reads its
-    outcome, under ``vmap`` too; one of a single turn would be written out.
+    Else what made them would be computed again for each of those. A loop stays apart from what reads its outcome, under
+    ``vmap`` too; one of a single turn would be written out.
 
-    >>> import numpy as np
-    >>> int(stored(np.uint32(7)))
+    >>> int(stored(jnp.uint32(7)))
     7
     """
-    if jax.default_backend() != "cpu":
-        return few
-    same = lambda turn, x: jax.tree.map(lambda x: x ^ (turn >> 1).astype(x.dtype), x)
-    return jax.lax.fori_loop(0, 2, same, jax.tree.map(jnp.asarray, few))
+    return jax.lax.fori_loop(0, 2, lambda turn, x: x ^ (turn >> 1).astype(x.dtype), few)

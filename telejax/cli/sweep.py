@@ -48,7 +48,7 @@ class Sweep(Compiling):
             raise ValueError(f"--out is {str(self.out)!r}, the working directory; give a folder in it")
         self.check_metric()
         try:
-            outcome = run_cells(self.spec, self.out, shard=self.shard, progress=self.progress)
+            outcome = run_cells(self.spec, self.out, None, self.shard, self.progress)
         except OSError as error:
             tell(str(error))
             return 1

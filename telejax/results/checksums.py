@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from telejax.results.files import atomic_write
+from telejax.results.files import atomic_write, write_whole
 
 CHECKSUMS = "SHA256SUMS"
 """The file of checksums, as ``sha256sum --check`` reads it; folders of versions before have none."""
@@ -73,7 +73,7 @@ def write_beside(file: Path, content: bytes) -> None:
             aside = next(one for one in numbered if not os.path.lexists(one))
             os.replace(file, aside)
             warnings.warn(f"{file} is not what telejax wrote; it is {aside.name} now", stacklevel=3)
-        atomic_write(file, lambda place: place.write_bytes(content))
+        write_whole(file, content)
     elif is_sealed(file):
         return
     atomic_write(seal_of(file), lambda place: place.write_text(seal))

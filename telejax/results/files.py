@@ -189,10 +189,14 @@ def check_new_file(
 
 def write_table(table: pl.DataFrame, file: Path) -> None:
     """Write a table as CSV or Parquet; where that cannot be done, the error is the system's and not Polars' own."""
+    file.write_bytes(table.write_csv().encode() if file.suffix == ".csv" else parquet(table))
+
+
+def parquet(table: pl.DataFrame) -> bytes:
+    """The bytes of a table's Parquet file."""
     content = io.BytesIO()
-    write = table.write_csv if file.suffix == ".csv" else table.write_parquet
-    write(content)
-    file.write_bytes(content.getbuffer())
+    table.write_parquet(content)
+    return content.getvalue()
 
 
 def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
@@ -204,6 +208,11 @@ def atomic_write(file: Path, write: Callable[[Path], Any]) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write these bytes, or leave the file as it was."""
+    atomic_write(file, lambda aside: aside.write_bytes(content))
 
 
 def add_to_marker(file: Path) -> None:
@@ -223,14 +232,14 @@ def write_file(file: Path, content: bytes) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write(file, lambda aside: aside.write_bytes(content))
+        write_whole(file, content)
         add_to_marker(file)
     except OSError as error:
         raise OSError(f"{str(file)!r} cannot be written: {error}; choose another, or make room") from error
 
 
 def write_picture(
-    file: Path, draw: Callable[[], bytes], kept: Sequence[str], write: Callable[[Path, bytes], None] | None = None
+    file: Path, draw: Callable[[], bytes], kept: Sequence[str], write: Callable[[Path, bytes], None] = write_whole
 ) -> bool:
     """Draw and write a picture beside the data ``kept``; a failure is a warning, for the data are what counts.
 
@@ -238,11 +247,7 @@ def write_picture(
         Whether it is written.
     """
     try:
-        content = draw()
-        if write is None:
-            atomic_write(file, lambda aside: aside.write_bytes(content))
-        else:
-            write(file, content)
+        write(file, draw())
         return True
     except Exception as error:
         there = [name for name in kept if (file.parent / name).is_file()]

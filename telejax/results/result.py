@@ -331,9 +331,10 @@ class Result(Reported, Followed):
 
 def _taken(x: Array, index: int, axis: int) -> Array:
     """``x.take(index, axis)``; what lies in the memory of this processor needs no program for it."""
-    here = isinstance(x, jax.Array) and x.sharding.num_devices == 1 and x.devices().pop().platform == "cpu"
+    devices = [*x.devices()] if isinstance(x, jax.Array) else []
+    here = len(devices) == 1 and devices[0].platform == "cpu"
     if here and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.device_put(np.asarray(x).take(index, axis), x.devices().pop())
+        return jax.device_put(np.asarray(x).take(index, axis), devices[0])
     return x.take(index, axis)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from telejax.results.checksums import seal_of
-from telejax.results.files import atomic_write
+from telejax.results.files import atomic_write, parquet, write_whole
 
 
 def write_sealed(frame: pl.DataFrame, file: Path, sweep: str) -> None:
@@ -23,10 +23,9 @@ def write_sealed(frame: pl.DataFrame, file: Path, sweep: str) -> None:
         file: where.
         sweep: a digest of the sweep.
     """
-    content = io.BytesIO()
-    frame.write_parquet(content)
-    atomic_write(seal_of(file), lambda aside: aside.write_text(_seal(content.getvalue(), sweep)))
-    atomic_write(file, lambda aside: aside.write_bytes(content.getvalue()))
+    content = parquet(frame)
+    atomic_write(seal_of(file), lambda aside: aside.write_text(_seal(content, sweep)))
+    write_whole(file, content)
 
 
 def read_sealed(file: Path, sweep: str) -> pl.DataFrame | None:

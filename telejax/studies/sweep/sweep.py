@@ -5,7 +5,6 @@ Files are written aside and renamed, so that a kill at any moment leaves whole f
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from telejax.backend.bars import progress_bar
 from telejax.errors import attribute, check_flag, check_kind, check_name, check_path, is_kind, plain, short
 from telejax.results import cards
 from telejax.results.checksums import write_beside
-from telejax.results.files import atomic_write, check_own_folder
+from telejax.results.files import atomic_write, check_own_folder, parquet
 from telejax.results.report.reported import Reported, check_fields
 from telejax.simulation.fingerprint import changed, difference, without
 from telejax.studies.sweep.cells import run_cell
@@ -116,9 +115,7 @@ class Sweep(Reported):
             OSError: it cannot be written.
         """
         if not self.missing:
-            content = io.BytesIO()
-            self.table.write_parquet(content)
-            _write(folder / "table.parquet", lambda file: write_beside(file, content.getvalue()))
+            _write(folder / "table.parquet", lambda file: write_beside(file, parquet(self.table)))
 
     def _subject(self) -> "Subject":
         from telejax.results.report.subject import of_sweep
@@ -186,19 +183,12 @@ def sweep(
     >>> tj.sweep(spec, tempfile.mkdtemp(), progress=False)
     Sweep(axes=['active', 'noise', 'learning_rate'], runs=8, failed or diverged=0, missing=0)
     """
-    outcome = run_cells(spec, out, executor=executor, shard=shard, progress=progress)
+    outcome = run_cells(spec, out, executor, shard, progress)
     outcome.write_into(Path(out))
     return outcome
 
 
-def run_cells(
-    spec: str | os.PathLike[str] | Mapping[str, Any] | SweepSpec,
-    out: str | os.PathLike[str],
-    *,
-    executor: Executor | None = None,
-    shard: str | None = None,
-    progress: bool = True,
-) -> Sweep:
+def run_cells(spec: Any, out: Any, executor: Executor | None, shard: str | None, progress: bool) -> Sweep:
     """As :func:`sweep`, but that the table of all cells is not written yet."""
     spec = _read_spec(spec)
     check_flag("progress", progress)
