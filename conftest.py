@@ -1,6 +1,5 @@
 """What all tests are strict about, the doctests of the package too, what they share, and which of them are slow."""
 
-import gc
 import os
 import signal
 
@@ -15,8 +14,6 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1".strip()
 """Small programs are not worth being compiled in parts side by side, least of all where tests are; bits are the same."""
 
-gc.set_threshold(50_000, 20, 20)
-"""Tracing makes many objects that stay, and looking for those that do not took a tenth of the time."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a script's background; processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
