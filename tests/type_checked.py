@@ -33,6 +33,7 @@ PYTREES = {
     "telejax.algorithms.relay_sgd",
     "telejax.algorithms.scaffold",
     "telejax.algorithms.teleportation",
+    "telejax.backend.packing",
     "telejax.mixing.compose",
     "telejax.mixing.compression",
     "telejax.mixing.forms",

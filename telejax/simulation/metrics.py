@@ -1,6 +1,7 @@
 """What an evaluation measures on a state: the mean model, the slots' own models, and how far they are apart."""
 
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from telejax.algorithms.base import Algorithm
-from telejax.backend.batched_map import batched_map
+from telejax.backend.batched_map import batched_map, map_both
+from telejax.backend.packing import Packed, pack
 from telejax.network import Network
 from telejax.results.directions import all_directions
 from telejax.state import Metric, Params, State
@@ -17,7 +19,23 @@ from telejax.tasks.base import OptionalMembers, Task
 
 MEAN_MODEL_ONLY = frozenset({"grad_norm_sq"})  # of no use at a slot's own parameters
 
-Metrics = dict[str, Float[Array, " groups"]]
+
+class Metrics(NamedTuple):
+    """Of every group, floats, float32 at least; arrays with the groups first, or behind the batch axes."""
+
+    of_means: Packed
+    """Each entry of ``task.evaluate`` for the mean model."""
+    of_slots: Packed
+    """The mean over slots of those of their own models."""
+    others: dict[str, Any]
+    """``accuracy_worst`` of all slots, ``consensus``, those of the network and the user's; several arrays stand for
+    their sum, which takes more digits than any of them has."""
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """All by name: those of slots end in ``_slots``."""
+        of_slots = {f"{name}_slots": value for name, value in self.of_slots.unpack().items()}
+        return dict(sorted({**self.of_means.unpack(), **of_slots, **self.others}.items()))
 
 
 def directions(task: Task, metrics: Sequence[Metric]) -> dict[str, bool]:
@@ -50,10 +68,7 @@ def evaluate(
         mesh: over which loops are divided.
 
     Returns:
-        Metrics of shape (groups,), float32 at least: each entry of ``task.evaluate`` for the mean model, with the
-        suffix ``_slots`` the mean over slots of their own models, ``accuracy_worst`` the worst slot, ``consensus``,
-        those of the network and the user's; the mean models, leaves (groups, ...); and how many slots of each group
-        are judged, None for all.
+        The metrics; the mean models, leaves (groups, ...); and how many slots of each group are judged, None for all.
     """
     groups = algorithm.groups(task.nodes)
     models = algorithm.models(state)
@@ -61,21 +76,31 @@ def evaluate(
     mean = group_means(groups, judged)
     centres = jax.tree.map(lambda x: mean(wide(x)), models)
     means = jax.tree.map(lambda x, like: x.astype(like.dtype), centres, models)
-    judge = lambda model: jax.tree.map(measure, dict(task.evaluate(model)))
-    own = batched_map(judge, models, mesh)
-    measured = batched_map(judge, means, mesh)
-    measured |= {f"{name}_slots": mean(value) for name, value in own.items() if name not in MEAN_MODEL_ONLY}
-    if "accuracy" in own:
+    of_slots, of_means = judged_models(task, models, means, mesh)
+    others: dict[str, Any] = {}
+    if "accuracy" in (own := of_slots.unpack()):
         accuracy = own["accuracy"] if judged is None else jnp.where(judged, own["accuracy"], jnp.inf)
-        measured["accuracy_worst"] = jnp.stack([jnp.min(part) for part in split(accuracy, groups)])
+        others["accuracy_worst"] = jnp.stack([jnp.min(part) for part in split(accuracy, groups)])
     group = np.repeat(np.arange(len(groups)), groups)
-    measured["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], centres)))
-    measured |= network.metrics(jax.tree.map(wide, models), state, groups)
+    others["consensus"] = mean(distances_sq(models, jax.tree.map(lambda x: x[group], centres)))
+    others |= network.metrics(jax.tree.map(wide, models), state, groups)
     for metric in metrics:
         value = measure(metric.fn(models, judged, state, task, groups))
-        measured[metric.name] = jnp.broadcast_to(value, (len(groups),))
+        others[metric.name] = jnp.broadcast_to(value, (len(groups),))
     count = None if judged is None else jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in split(judged, groups)])
-    return measured, means, count
+    return Metrics(of_means, jax.tree.map(mean, of_slots), others), means, count
+
+
+def judged_models(task: Task, models: Params, means: Params, mesh: Mesh | None) -> tuple[Packed, Packed]:
+    """What ``task.evaluate`` says of each slot's own model and of each mean model."""
+    whole = lambda model: {name: measure(value) for name, value in task.evaluate(model).items()}
+    of_slot = lambda model: {name: value for name, value in whole(model).items() if name not in MEAN_MODEL_ONLY}
+    model = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), means)
+    if MEAN_MODEL_ONLY.isdisjoint(jax.eval_shape(whole, model)):
+        return map_both(lambda model: pack(whole(model)), models, means, mesh)
+    of_slots: Packed = batched_map(lambda model: pack(of_slot(model)), models, mesh)
+    of_means: Packed = batched_map(lambda model: pack(whole(model)), means, mesh)
+    return of_slots, of_means
 
 
 def wide(x: ArrayLike) -> Array:

@@ -20,6 +20,7 @@ from telejax.algorithms.parts import stranger
 from telejax.backend.batched_map import map_nodes
 from telejax.backend.loops import asks_device
 from telejax.backend.memory import tree_bytes
+from telejax.backend.packing import Packed, pack
 from telejax.backend.programs import RUN_ONCE
 from telejax.backend.scopes import scope
 from telejax.backend.shapes import traced_shapes
@@ -28,7 +29,7 @@ from telejax.network import IDEAL, Network
 from telejax.random.keys import key_shape
 from telejax.random.threefry import fold_in, split, stored_key
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
-from telejax.simulation.metrics import evaluate, wide
+from telejax.simulation.metrics import Metrics, evaluate, wide
 from telejax.simulation.own_code import is_own_class
 from telejax.simulation.spending import begun, counted
 from telejax.state import Info, Metric, Params, State
@@ -57,22 +58,34 @@ class Keys(NamedTuple):
     """Folded with the round for each."""
 
 
-class Evaluation(NamedTuple):
-    """What an evaluation brings to the host; every leaf has the batch axes, then groups."""
+class Measured(NamedTuple):
+    """What an evaluation found; every array has the batch axes, then groups."""
 
     counters: Events
     """Those since the last evaluation."""
     gauges: Mapping[str, Array]
-    metrics: Mapping[str, Array]
+    metrics: Metrics
     judged: Array | None
     """How many slots were judged; None for all."""
-    means: Params
-    """Mean models, leaves (..., groups, ...)."""
     extremes: Array
     """The least and the largest node that holds a slot, and the least count of events below 0, int32 (..., 3): at the
     evaluation, and of a user's own method in any round since the last."""
     uses: Array | None = None
     """How often each node's data were used, int32 (..., 1, nodes), where the task is private."""
+
+
+class Evaluation(NamedTuple):
+    """What an evaluation brings to the host."""
+
+    packed: Packed
+    means: Params
+    """Mean models, leaves (..., groups, ...)."""
+
+    @property
+    def measured(self) -> Measured:
+        """What was found, as NumPy arrays."""
+        found: Measured = jax.tree.map(np.asarray, self.packed).unpack()
+        return found
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,7 @@ class Program:
             rounds: how many there were since the one before.
         """
         algorithm, task, _ = self.members[0]
-        found = np.asarray(evaluation.extremes)
+        found = evaluation.measured.extremes
         when = f"round {round}" if rounds < 2 else f"one of the rounds {round - rounds + 1} to {round}"
         if (node := stranger(found[..., :2], task.nodes)) is not None:
             raise ValueError(
@@ -330,7 +343,7 @@ def _advance(
         gauges = {name: wide(value) for name, value in gauges.items()}
         extremes = _extremes(state.holders) if extremes is None else extremes
         uses = None if state.spent is None else state.spent.uses[None]
-        found = Evaluation(counters, gauges, measured, judged, means, extremes, uses)
+        found = Evaluation(pack(Measured(counters, gauges, measured, judged, extremes, uses)), means)
         return without(state), (found, state.holders if same_holders else None)
 
     without = lambda state: state.replace(round=None, holders=None if same_holders else state.holders)

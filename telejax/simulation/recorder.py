@@ -131,20 +131,23 @@ class Recorder:
 
     def add(self, rounds: int, evaluation: Evaluation) -> pl.DataFrame:
         """Record an evaluation ``rounds`` after the last one; returns its rows, with the number of their setting."""
-        shaped = lambda x: np.asarray(x).reshape(*self.axes, *np.shape(x)[self._batch_axes(evaluation) + 1 :])
+        found = evaluation.measured
+        metrics = found.metrics.columns
+        batch_axes = np.ndim(next(iter(metrics.values()))) - 1
+        shaped = lambda x: np.asarray(x).reshape(*self.axes, *np.shape(x)[batch_axes + 1 :])
         events = {
             name: (shaped(high).astype(np.int64) << 32) + shaped(low).astype(np.int64)
-            for name, (high, low) in evaluation.counters.items()
+            for name, (high, low) in found.counters.items()
         }
         entry: dict[str, Any] = {
             "rounds": np.int64(rounds),
             "counters": events,
-            "gauges": {name: shaped(value) for name, value in evaluation.gauges.items()},
-            "metrics": {name: _summed(value, shaped) for name, value in evaluation.metrics.items()},
-            "judged": np.ones(self.axes, np.int32) if evaluation.judged is None else shaped(evaluation.judged),
+            "gauges": {name: shaped(value) for name, value in found.gauges.items()},
+            "metrics": {name: _summed(value, shaped) for name, value in metrics.items()},
+            "judged": np.ones(self.axes, np.int32) if found.judged is None else shaped(found.judged),
         }
         if self.accounting is not None:
-            entry["epsilon"] = self.accounting.epsilon(shaped(evaluation.uses))
+            entry["epsilon"] = self.accounting.epsilon(shaped(found.uses))
         rows = self._record(entry)
         means = jax.tree.map(shaped, evaluation.means)
         self.params = means if self.params is None else jax.tree.map(self._last_finite, self.params, means)
@@ -185,10 +188,6 @@ class Recorder:
             self._there = self._there | (np.isfinite(now) & (now >= target if higher_is_better else now <= target))
         self._looked_at = len(self._log)
         return bool((self._there | self.diverged).all())
-
-    @staticmethod
-    def _batch_axes(evaluation: Evaluation) -> int:
-        return np.ndim(next(iter(evaluation.metrics.values()))) - 1
 
     def _record(self, entry: dict[str, Any]) -> pl.DataFrame:
         """Count and tabulate an evaluation: all of :meth:`add` that does not depend on the mean models."""

@@ -7,6 +7,8 @@ import pytest
 
 from telejax import models
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", [models.LeNet, models.VGG])
@@ -15,11 +17,16 @@ def test_forms_give_the_same_gradients_with_weights_per_node(model):
     inputs = jax.random.normal(jax.random.key(0), (2, 3, *shape))
     labels = jnp.arange(3)
 
+    def network(form):
+        return model(10, form=form) if model is models.LeNet else model(10, stages=((4,),), form=form)
+
+    init = jax.jit(jax.vmap(lambda key: network("plain").init(key, inputs[0])["params"]))
+    params = init(jax.random.split(jax.random.key(1)))
+
     def gradients(form):
-        net = model(10, form=form) if model is models.LeNet else model(10, stages=((4,),), form=form)
-        init = jax.jit(jax.vmap(lambda key: net.init(key, inputs[0])["params"]))
-        loss = lambda p, x: -jnp.mean(jax.nn.log_softmax(net.apply({"params": p}, x))[labels, labels])
-        return jax.jit(jax.vmap(jax.grad(loss)))(init(jax.random.split(jax.random.key(1))), inputs)
+        outputs = lambda p, x: network(form).apply({"params": p}, x)
+        loss = lambda p, x: -jnp.mean(jax.nn.log_softmax(outputs(p, x))[labels, labels])
+        return jax.jit(jax.vmap(jax.grad(loss)))(params, inputs)
 
     plain = jax.tree.leaves(gradients("plain"))
     for form in ("windows", None):
@@ -31,10 +38,9 @@ def test_forms_give_the_same_gradients_with_weights_per_node(model):
 @pytest.mark.parametrize("size", [17, 18, 21])
 def test_lenet_takes_pictures_whose_pixels_are_no_whole_blocks(size):
     inputs = jax.random.normal(jax.random.key(0), (3, size, size, 1))
-    params = models.LeNet(4).init(jax.random.key(1), inputs)
-    np.testing.assert_allclose(
-        models.LeNet(4).apply(params, inputs), models.LeNet(4, form="plain").apply(params, inputs), atol=1e-5
-    )
+    params = jax.jit(models.LeNet(4).init)(jax.random.key(1), inputs)
+    ours, plain = (jax.jit(models.LeNet(4, form=form).apply)(params, inputs) for form in (None, "plain"))
+    np.testing.assert_allclose(ours, plain, atol=1e-5)
 
 
 def test_lenet_has_the_papers_size():

@@ -124,15 +124,21 @@ def compare(name: str, network: tj.Network) -> None:
     algorithm, network = METHODS[name]().bind(TASK), network.bind(NODES)
     network = replace(network, record=Record(ROUNDS))
     state, root = network.start(algorithm.init(jax.random.key(0), TASK)), jax.random.key(1)
-    step = jax.jit(lambda key, state: algorithm.step(key, state, TASK, network))
     faultless = replace(network, faults=None)
-    drawing = jax.jit(lambda key, state: algorithm.step(key, state, TASK, faultless)[0].holders)
+
+    @jax.jit
+    def step(key, state):
+        """A round, and who is to take the slots in it before faults say otherwise."""
+        after, _ = algorithm.step(key, state, TASK, network)
+        drawn = after if network.faults is None else algorithm.step(key, state, TASK, faultless)[0]
+        return after, drawn.holders
+
     facts = Facts(network, algorithm)
     for round in range(ROUNDS):
         key = jax.random.fold_in(root, round)
         before = state
-        state, _ = step(key, state)
-        drawn = np.asarray(drawing(key, before))  # who is to take the slots, before faults say otherwise
+        state, drawn = step(key, state)
+        drawn = np.asarray(drawn)
         moved = (drawn != np.asarray(before.holders)) & (round > 0)
         facts.add(key, before, state, drawn, moved)
     links, pair = network.links, lambda function: lambda i, j: float(function(jnp.int32(i % FAR), jnp.int32(j % FAR)))

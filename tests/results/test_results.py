@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import polars as pl
 import pytest
+from evaluations import evaluation
 
 import telejax as tj
-from telejax.simulation.program import Evaluation
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.testing import TreeTask
 
@@ -212,7 +212,5 @@ def test_a_target_that_nothing_reaches_is_refused(target):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_until_goes_on_where_a_metric_is_not_finite(value):
     recorder = Recorder([0], [{"learning_rate": 0.1}], (1,), RoundCost(((0,),), (1,), (0,), 4, 4))
-    measured = {"accuracy": np.full((1, 1, 1), value)}
-    nobody = np.zeros((1, 1, 1), np.int32)  # so that the run is not taken for a diverged one
-    recorder.add(1, Evaluation({}, {}, measured, nobody, np.zeros((1, 1, 1)), np.zeros((1, 1, 3), np.int32)))
+    recorder.add(1, evaluation({"accuracy": value}, judged=0))  # of nobody, so that no run is taken for a diverged one
     assert not recorder.reached("accuracy", 0.5, higher_is_better=True)

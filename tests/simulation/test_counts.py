@@ -1,18 +1,17 @@
 """Counts never wrap: bytes beyond int64 become float64, rounds beyond int32 are refused."""
 
-import numpy as np
 import optax
 import polars as pl
 import pytest
+from evaluations import evaluation
 
 import telejax as tj
-from telejax.simulation.program import Evaluation
 from telejax.simulation.recorder import Recorder, RoundCost
 
 SGD = tj.optimizer(optax.sgd, learning_rate=0.1)
 TASK = tj.tasks.quadratic(nodes=20, dim=2)
 WALK = tj.random_walk(optimizer=SGD)
-NOTHING = Evaluation({}, {}, {"loss": np.ones((1, 1, 1))}, None, np.zeros((1, 1, 1)), np.zeros((1, 1, 3), np.int32))
+NOTHING = evaluation({"loss": 1.0})
 
 
 def recorder(start=0, before=None):

@@ -319,7 +319,7 @@ def test_candidates_with_equal_gradients_go_on_from_a_checkpoint(tmp_path, monke
 
 @pytest.mark.slow
 def test_seeds_and_settings_run_on_the_devices_of_a_mesh_and_keep_their_own_checkpoints(tmp_path):
-    options = {"rounds": 12, "eval_every": 4, "seeds": [0, 4], "tune": {"momentum": [0.0, 0.5]}, "progress": False}
+    options = {"rounds": 4, "eval_every": 2, "seeds": [0, 4], "tune": {"momentum": [0.0, 0.5]}, "progress": False}
     plan = auto(candidates=(1, 8), optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9))
     alone = tj.simulate(plan, TASK, **options)
     meshed = tj.simulate(plan, TASK, mesh=TWO, checkpoint=tmp_path, **options)
