@@ -11,43 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from telejax.backend.memory import (
-    batch_for,
-    dividing_batch,
-    filled_batch,
-    largest_intermediate,
-    node_batch,
-    tree_bytes,
-)
+from telejax.backend.memory import batch_for, dividing_batch, largest_intermediate, node_batch
 
 
 def batched_map(function: Callable[[Any], Any], xs: Any, mesh: Mesh | None = None) -> Any:
     """``jax.vmap(function)(xs)``, in batches whose largest intermediates fit in the cache together."""
     pieces = jax.tree.leaves(xs)[0].shape[0]
     return _in_batches(function, (xs,), dividing_batch(largest_intermediate(function, _one_of(xs)), pieces), mesh)
-
-
-def map_both(function: Callable[[Any], Any], xs: Any, more: Any, mesh: Mesh | None = None) -> tuple[Any, Any]:
-    """``batched_map(function, xs)`` and that of ``more``, of pieces of the same kind.
-
-    Both in one, so that the function is compiled once, where what it computes is larger than a piece: pieces are
-    copied for that.
-    """
-    piece = _one_of(xs)
-    largest, count = largest_intermediate(function, piece), jax.tree.leaves(xs)[0].shape[0]
-    pieces = count + jax.tree.leaves(more)[0].shape[0]
-    at_once = batch_for(largest, pieces) == pieces
-    if mesh is not None or largest <= tree_bytes(piece) or not (at_once or jax.default_backend() == "cpu"):
-        return batched_map(function, xs, mesh), batched_map(function, more, mesh)
-    filled, batch = pieces, pieces
-    if not at_once:
-        devices = min(jax.local_device_count(), pieces)
-        share, batch = filled_batch(largest, -(-pieces // devices))
-        filled = devices * share
-    fill = lambda x: jnp.broadcast_to(x[-1:], (filled - pieces, *x.shape[1:]))
-    joined = jax.tree.map(lambda one, other: jnp.concatenate([one, other, fill(other)]), xs, more)
-    found = _in_batches(function, (joined,), batch, None)
-    return jax.tree.map(lambda x: x[:count], found), jax.tree.map(lambda x: x[count:pieces], found)
 
 
 def map_nodes(

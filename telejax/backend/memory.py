@@ -36,21 +36,6 @@ def _divisor_below(most: int, pieces: int) -> int:
     return max(divisor for divisor in range(1, max(1, most) + 1) if pieces % divisor == 0)
 
 
-def filled_batch(piece_bytes: int, pieces: int) -> tuple[int, int]:
-    """The batch with which few are computed in vain where the last one is filled up.
-
-    Returns:
-        The pieces with those that fill up, and the batch, which divides them.
-
-    >>> filled_batch(2**20, 51), filled_batch(2**20, 101)
-    ((52, 4), (104, 4))
-    """
-    turns = lambda batch: -(-pieces // batch)
-    costs = lambda batch: turns(batch) * (2 * batch + 1)  # a turn is half a piece's work
-    batch = min(range(1, batch_for(piece_bytes, pieces) + 1), key=costs)
-    return turns(batch) * batch, batch
-
-
 def node_batch(piece_bytes: int, nodes: int) -> int:
     """How many nodes compute side by side where one needs ``piece_bytes`` at a time.
 

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, ArrayLike, Bool, Float, Int
 
 from telejax.algorithms.base import Algorithm
-from telejax.backend.batched_map import batched_map, map_both
+from telejax.backend.batched_map import batched_map
 from telejax.backend.packing import Packed, pack
 from telejax.network import Network
 from telejax.results.directions import all_directions
@@ -76,7 +76,10 @@ def evaluate(
     mean = group_means(groups, judged)
     centres = jax.tree.map(lambda x: mean(wide(x)), models)
     means = jax.tree.map(lambda x, like: x.astype(like.dtype), centres, models)
-    of_slots, of_means = judged_models(task, models, means, mesh)
+    judge = lambda model: {name: measure(value) for name, value in task.evaluate(model).items()}
+    without = lambda found: {name: value for name, value in found.items() if name not in MEAN_MODEL_ONLY}
+    of_slots: Packed = batched_map(lambda model: pack(without(judge(model))), models, mesh)
+    of_means: Packed = batched_map(lambda model: pack(judge(model)), means, mesh)
     others: dict[str, Any] = {}
     if "accuracy" in (own := of_slots.unpack()):
         accuracy = own["accuracy"] if judged is None else jnp.where(judged, own["accuracy"], jnp.inf)
@@ -89,18 +92,6 @@ def evaluate(
         others[metric.name] = jnp.broadcast_to(value, (len(groups),))
     count = None if judged is None else jnp.stack([jnp.sum(part, dtype=jnp.int32) for part in split(judged, groups)])
     return Metrics(of_means, jax.tree.map(mean, of_slots), others), means, count
-
-
-def judged_models(task: Task, models: Params, means: Params, mesh: Mesh | None) -> tuple[Packed, Packed]:
-    """What ``task.evaluate`` says of each slot's own model and of each mean model."""
-    whole = lambda model: {name: measure(value) for name, value in task.evaluate(model).items()}
-    of_slot = lambda model: {name: value for name, value in whole(model).items() if name not in MEAN_MODEL_ONLY}
-    model = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), means)
-    if MEAN_MODEL_ONLY.isdisjoint(jax.eval_shape(whole, model)):
-        return map_both(lambda model: pack(whole(model)), models, means, mesh)
-    of_slots: Packed = batched_map(lambda model: pack(of_slot(model)), models, mesh)
-    of_means: Packed = batched_map(lambda model: pack(whole(model)), means, mesh)
-    return of_slots, of_means
 
 
 def wide(x: ArrayLike) -> Array:

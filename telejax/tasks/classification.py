@@ -361,5 +361,4 @@ def _measured_batch(task: Classification) -> int:
 
 def _cross_entropy(logits: Float[Array, "batch classes"], labels: Int[Array, " batch"]) -> Float[Array, " batch"]:
     wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-    # of labels as integers the gradient would be a scatter, which takes a CPU longer to compile and to run
-    return optax.softmax_cross_entropy(wide, jax.nn.one_hot(labels, wide.shape[-1], dtype=wide.dtype))
+    return optax.softmax_cross_entropy_with_integer_labels(wide, labels)

@@ -29,36 +29,6 @@ def test_map_nodes_equals_vmap(batch):
         np.testing.assert_allclose(mapped, expected, rtol=1e-5)  # sums in another order, tanh by another program
 
 
-@pytest.mark.parametrize("bytes_at_once", [2**30, 4000, 1])
-@pytest.mark.parametrize("count", [1, 4, 10])
-def test_map_both_equals_vmap_of_each(monkeypatch, bytes_at_once, count):
-    monkeypatch.setitem(memory.BYTES_AT_ONCE, "cpu", bytes_at_once)
-    many, few = (tuple(x[part] for x in XS) for part in (slice(count), slice(-2, None)))
-    wide = lambda both: {"sum": jnp.sum(jnp.outer(both[1], both[0].ravel())), "all": work(*both)}
-    for found, given in zip(execution.map_both(wide, many, few), (many, few), strict=True):
-        for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(jax.vmap(wide)(given)), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-5)  # sums in another order
-
-
-@pytest.mark.cpu
-def test_map_both_traces_a_function_of_large_intermediates_once_and_copies_no_piece_for_another():
-    traced = []
-
-    def run(function):
-        traced.clear()
-        execution.map_both(lambda x: traced.append(x) or function(x), jnp.ones((6, 5)), jnp.ones((2, 5)))
-        return len(traced)
-
-    assert run(lambda x: jnp.sum(jnp.outer(x, x))) + 1 == run(jnp.sum)
-
-
-@pytest.mark.cpu
-def test_few_are_computed_in_vain_where_the_last_batch_is_filled_up():
-    for pieces in range(1, 120):
-        filled, batch = memory.filled_batch(2**20, pieces)
-        assert filled % batch == 0 and pieces <= filled <= 1.1 * pieces + 1 and 1 <= batch <= 4
-
-
 @pytest.mark.cpu
 def test_small_pieces_run_at_once_and_large_ones_in_dividing_batches():
     assert memory.node_batch(100, 10_000) == 10_000
