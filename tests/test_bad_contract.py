@@ -15,6 +15,8 @@ from refusals import ReachedCompilation, check
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 NODES = 8
 TASK = tj.tasks.quadratic(nodes=NODES, dim=3, noise=0.5)
 SGD = tj.optimizer(optax.sgd, learning_rate=0.05, momentum=0.9)

@@ -11,6 +11,8 @@ import pytest
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 SGD = tj.optimizer(optax.sgd, learning_rate=0.05)
 
 

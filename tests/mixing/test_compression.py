@@ -8,6 +8,8 @@ from refusals import check
 
 import telejax as tj
 
+pytestmark = pytest.mark.usefixtures("compiled_fast")
+
 C = tj.compression
 DIM = 40
 X = jax.random.normal(jax.random.key(1), (DIM,)) * jnp.linspace(0.1, 3, DIM)
