@@ -14,7 +14,6 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_parallel_codegen_split_count=1".strip()
 """Small programs are not worth being compiled in parts side by side, least of all where tests are."""
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as of a script's background; processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
