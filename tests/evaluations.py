@@ -8,8 +8,8 @@ from telejax.simulation.metrics import Metrics
 from telejax.simulation.program import Evaluation, Measured
 
 
-def evaluation(metrics: dict[str, float], judged: int | None = None) -> Evaluation:
-    """In which the mean model measures so much, where nothing else happened."""
+def evaluation(metrics: dict[str, float], judged: int | None = None) -> tuple[Measured, jax.Array]:
+    """In which the mean model measures so much, where nothing else happened; and the mean models."""
 
     def one(_: jax.Array) -> Evaluation:
         of_means = jax.vmap(pack)({name: jnp.full(1, value) for name, value in metrics.items()})
@@ -17,4 +17,5 @@ def evaluation(metrics: dict[str, float], judged: int | None = None) -> Evaluati
         measured = Measured({}, {}, Metrics(of_means, pack({}), {}), count, jnp.zeros(3, jnp.int32))
         return Evaluation(pack(measured), jnp.zeros(1))
 
-    return jax.vmap(jax.vmap(one))(jnp.zeros((1, 1)))
+    found = jax.vmap(jax.vmap(one))(jnp.zeros((1, 1)))
+    return found.measured, found.means

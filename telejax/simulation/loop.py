@@ -122,8 +122,9 @@ def run_rounds(
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
             state, evaluation = advance(state, rounds, usual=rounds == usual)
-            program.check_extremes(evaluation, recorder.round + rounds, rounds)
-            rows = recorder.add(rounds, evaluation)
+            found = evaluation.measured
+            program.check_extremes(found.extremes, recorder.round + rounds, rounds)
+            rows = recorder.add(rounds, found, evaluation.means)
             check_stalls(program.members[0][2], recorder)
             check_clocks(recorder)
             ended = stopping.after(rows, recorder)

@@ -149,25 +149,24 @@ class Program:
         arguments, options = self._call(state, rounds, usual)
         return _advance(*arguments, **options)
 
-    def check_extremes(self, evaluation: Evaluation, round: int, rounds: int) -> None:
+    def check_extremes(self, extremes: Int[Array | np.ndarray, "*runs 3"], round: int, rounds: int) -> None:
         """Raise a ValueError where a slot was held by what is no node, which would meet the data of another.
 
         So it does where less than nothing was counted.
 
         Args:
-            evaluation: the last one.
+            extremes: of the last evaluation, see :class:`Measured`.
             round: in which it was made.
             rounds: how many there were since the one before.
         """
         algorithm, task, _ = self.members[0]
-        found = evaluation.measured.extremes
         when = f"round {round}" if rounds < 2 else f"one of the rounds {round - rounds + 1} to {round}"
-        if (node := stranger(found[..., :2], task.nodes)) is not None:
+        if (node := stranger(extremes[..., :2], task.nodes)) is not None:
             raise ValueError(
                 f"{algorithm.name} had a slot held by node {node} in {when}, and the task has {task.nodes} "
                 f"nodes; give holders from 0 to {task.nodes - 1}, or -1 for nobody"
             )
-        if (least := int(found[..., 2].min())) < 0:
+        if (least := int(extremes[..., 2].min())) < 0:
             raise ValueError(
                 f"{algorithm.name} counted {least} events in {when}; give counters, steps and skipped of Info that are "
                 "at least 0"

@@ -11,7 +11,7 @@ import polars as pl
 from telejax.algorithms.base import Algorithm
 from telejax.mixing.accounting import Messages, total
 from telejax.results.progress import Progress
-from telejax.simulation.program import Evaluation
+from telejax.simulation.program import Measured
 from telejax.simulation.spending import Accounting
 from telejax.state import Params, State
 from telejax.tasks.base import Task
@@ -129,9 +129,8 @@ class Recorder:
         """Whether no run is finite any more."""
         return bool(self.diverged.all())
 
-    def add(self, rounds: int, evaluation: Evaluation) -> pl.DataFrame:
+    def add(self, rounds: int, found: Measured, means: Params) -> pl.DataFrame:
         """Record an evaluation ``rounds`` after the last one; returns its rows, with the number of their setting."""
-        found = evaluation.measured
         metrics = found.metrics.columns
         batch_axes = np.ndim(next(iter(metrics.values()))) - 1
         shaped = lambda x: np.asarray(x).reshape(*self.axes, *np.shape(x)[batch_axes + 1 :])
@@ -149,7 +148,7 @@ class Recorder:
         if self.accounting is not None:
             entry["epsilon"] = self.accounting.epsilon(shaped(found.uses))
         rows = self._record(entry)
-        means = jax.tree.map(shaped, evaluation.means)
+        means = jax.tree.map(shaped, means)
         self.params = means if self.params is None else jax.tree.map(self._last_finite, self.params, means)
         return rows
 

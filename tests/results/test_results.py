@@ -212,5 +212,5 @@ def test_a_target_that_nothing_reaches_is_refused(target):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_until_goes_on_where_a_metric_is_not_finite(value):
     recorder = Recorder([0], [{"learning_rate": 0.1}], (1,), RoundCost(((0,),), (1,), (0,), 4, 4))
-    recorder.add(1, evaluation({"accuracy": value}, judged=0))  # of nobody, so that no run is taken for a diverged one
+    recorder.add(1, *evaluation({"accuracy": value}, judged=0))  # of nobody, so that no run is taken for a diverged one
     assert not recorder.reached("accuracy", 0.5, higher_is_better=True)

@@ -23,19 +23,19 @@ def recorder(start=0, before=None):
 def test_bytes_beyond_int64_are_float64_and_the_rest_of_the_row_is_exact():
     kept = recorder()
     for rounds in (0, 1, 1):
-        kept.add(rounds, NOTHING)
+        kept.add(rounds, *NOTHING)
     table = kept.table()
     copies = (2**31 - 1) * (2**31 - 2)
     assert table["bytes"].dtype == pl.Float64 and table["bytes"].to_list() == [0.0, 200.0 * copies, 400.0 * copies]
     assert table["messages"].dtype == pl.Int64 and table["messages"][1] == copies
     on = recorder(2, kept.progress())
-    on.add(1, NOTHING)
+    on.add(1, *NOTHING)
     assert on.table()["bytes"][0] == 600.0 * copies and on.table()["messages"][0] == 3.0 * copies
 
 
 def test_counts_that_fit_stay_integers():
     kept = recorder()
-    kept.add(0, NOTHING)
+    kept.add(0, *NOTHING)
     names = ["gradients", "messages", "messages_gossip", "messages_handoff", "bytes", "bytes_gossip", "bytes_handoff"]
     assert set(kept.table().select(names).dtypes) == {pl.Int64}
 
