@@ -22,10 +22,16 @@ from timing import interleaved
 
 import telejax as tj
 from telejax.backend.fusion import of_stored
+from telejax.backend.loops import on_all_threads
 from telejax.random.normal import fast_normal
 from telejax.random.threefry import fold_in
 
 NODES, DIM, ROUNDS, DRAWS = 10**5, 100, 100, 20
+
+
+def repeated(turns: int, one: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """``one`` of each turn and x, on all threads as the rounds of a simulation."""
+    return jax.lax.fori_loop(0, turns, lambda turn, x: one(turn, x + on_all_threads(turn, x.nbytes)), x)
 
 
 def main() -> None:
@@ -34,12 +40,12 @@ def main() -> None:
 
     @jax.jit
     def in_place(x: jax.Array, y: jax.Array) -> jax.Array:
-        return jax.lax.fori_loop(0, ROUNDS, lambda _, x: x * 1.0001 - 0.05 * y, x)
+        return repeated(ROUNDS, lambda _, x: x * 1.0001 - 0.05 * y, x)
 
     @jax.jit
     def two_passes(x: jax.Array, y: jax.Array) -> jax.Array:
         mirrored = lambda turn, x: of_stored(lambda new: new[::-1], x * 1.0001 - 0.05 * y, turn)
-        return jax.lax.fori_loop(0, ROUNDS, mirrored, x)
+        return repeated(ROUNDS, mirrored, x)
 
     old, new, change = np.zeros(NODES * DIM, np.float32), np.zeros(NODES * DIM, np.float32), np.ravel(y)
 
@@ -60,7 +66,7 @@ def main() -> None:
             noise = jax.vmap(lambda node: normal(fold_in(now, node), (DIM,), jnp.float32))(jnp.arange(NODES))
             return x + noise
 
-        return jax.lax.fori_loop(0, DRAWS, one_round, x)
+        return repeated(DRAWS, one_round, x)
 
     key = jax.random.key(0)
     threefry, fast = (jax.jit(partial(added, normal)) for normal in (jax.random.normal, fast_normal))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, Key, UInt
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.algorithms.parts import stranger
 from telejax.backend.batched_map import map_nodes
-from telejax.backend.loops import asks_device
+from telejax.backend.loops import asks_device, on_all_threads
 from telejax.backend.memory import tree_bytes
 from telejax.backend.packing import Packed, pack
 from telejax.backend.programs import RUN_ONCE
@@ -305,7 +305,7 @@ def _advance(
     Where all settings of a seed start from the same holders, they are given once: as long as a method does not make
     them depend on parameters or tuned numbers, they carry no batch axis, and neither do the events counted from them.
     """
-    start_round = state.round
+    start_round, carried = state.round, tree_bytes(state)
     held = state.holders[..., 0, :] if same_holders else None
 
     def advance(
@@ -316,9 +316,9 @@ def _advance(
         placed = task if sharding.mesh is None else OnMesh(task, sharding.mesh)
         state = state.replace(round=start_round, holders=state.holders if holders is None else holders)
 
-        def one_round(_: Int[Array, ""], carry: Carry) -> Carry:
+        def one_round(turn: Int[Array, ""], carry: Carry) -> Carry:
             state, counters, gauges, extremes = carry
-            now = state.round
+            now = state.round + on_all_threads(turn, carried)
             key = stored_key(fold_in(run_key, now))
             state, info = take_step(algorithm, key, state, placed, network)
             state = network.met(state, partial(losses_met, algorithm, state, placed, key))

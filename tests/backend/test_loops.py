@@ -69,3 +69,21 @@ def test_chunks_of_the_usual_length_have_a_static_one(asking, monkeypatch):
     walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     tj.simulate(walk, tj.tasks.quadratic(nodes=9, dim=2), rounds=25, eval_every=10)
     assert lengths == [None, 10, 10, None]
+
+
+@pytest.mark.cpu
+def test_a_loop_that_carries_much_is_no_function_of_one_thread():
+    """As XLA writes others since jax 0.12; what is added is 0 in every turn."""
+    carried = np.arange(loops.MANY_BYTES // 4, dtype=np.float32)
+
+    def body(turn, carry):
+        x, added = carry
+        return (x + x[::-1]) / 2, added + jnp.abs(loops.on_all_threads(turn, x.nbytes))
+
+    program = jax.jit(lambda x, turns: jax.lax.fori_loop(0, turns, body, (x, jnp.int32(0)))).lower(carried, 5).compile()
+    assert "small_call" not in program.as_text() and "topk" in program.as_text().lower()
+    mixed, added = program(carried, 5)
+    assert added == 0
+    np.testing.assert_array_equal(mixed, np.full_like(carried, carried.mean()))
+    jaxpr = str(jax.make_jaxpr(lambda turn: loops.on_all_threads(turn, loops.MANY_BYTES - 1))(3))
+    assert "top_k" not in jaxpr
