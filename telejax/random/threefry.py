@@ -9,6 +9,7 @@ The hash is Threefry-2x32 with 20 rounds: J. Salmon et al. 2011, "Parallel rando
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ AnyKey = Key[Array, ""] | UInt[Array, "2"]
 Words = tuple[UInt[Array, "..."], UInt[Array, "..."]]
 """Two of 32 bits each."""
 
+HASH = "threefry2x32"
 ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
 """Of the four rounds of the even turns and of the odd ones."""
 PARITY = np.uint32(0x1BD11BDA)
@@ -82,10 +84,28 @@ def stored_key(key: AnyKey) -> Array:
     return jax.random.wrap_key_data(stored(jax.random.key_data(key)), impl=jax.random.key_impl(key))
 
 
+def words_of_seeds(seeds: UInt[np.ndarray, "*seeds"], count: int) -> UInt[np.ndarray, "*seeds count words"]:
+    """The data of as many keys as of ``jax.random.split(jax.random.key(seed), count)``; on the host, compiling nothing.
+
+    >>> words = words_of_seeds(np.array([3, 7], np.uint32), 2)
+    >>> bool((words[1] == jax.random.key_data(jax.random.split(jax.random.key(7)))).all())
+    True
+    """
+    if getattr(jax.config, "jax_default_prng_impl", "") != HASH or not _as_by_default():
+        keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), count))(seeds.ravel())
+        return np.asarray(jax.random.key_data(keys)).reshape(*seeds.shape, count, -1)
+    words = _turns(np.zeros((*seeds.shape, 1), np.uint32), seeds[..., None], np.arange(count, dtype=np.uint32))
+    return np.stack(words, axis=-1)
+
+
 def _hashed_here(key: AnyKey) -> bool:
     """Whether a key is a typed one of this hash, on a CPU, with the numbers that jax draws by default."""
-    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) and jax.random.key_impl(key) == "threefry2x32"
-    return typed and asks_device() and getattr(jax.config, "jax_threefry_partitionable", True)
+    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) and jax.random.key_impl(key) == HASH
+    return typed and asks_device() and _as_by_default()
+
+
+def _as_by_default() -> bool:
+    return bool(getattr(jax.config, "jax_threefry_partitionable", True))
 
 
 def _as_keys(words: Words, like: Key[Array, ""]) -> Key[Array, "..."]:
@@ -95,11 +115,13 @@ def _as_keys(words: Words, like: Key[Array, ""]) -> Key[Array, "..."]:
 @jax.jit  # traced once
 def _hash(key: UInt[Array, "2"], low: UInt[Array, "..."]) -> Words:
     """The hash of counters of 64 bits, of which ``low`` are the lower ones and the others 0."""
-    one, other = key[0], key[1]
-    third = one ^ other ^ PARITY
+    return _turns(key[0], key[1], low)
 
-    keys = one, other, third
-    x, y = jnp.broadcast_to(one, low.shape), low + other
+
+def _turns(one: Any, other: Any, low: Any) -> tuple[Any, Any]:
+    """The hash, of the words of keys, for arrays of jax and of NumPy alike."""
+    keys = one, other, one ^ other ^ PARITY
+    x, y = one, low + other
     for number in range(5):
         for turned in ROTATIONS[number % 2]:
             x = x + y

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Key, UInt
+from jaxtyping import Array, Float, Int, Key
 
 from telejax.algorithms.base import Algorithm, start_key
 from telejax.algorithms.parts import stranger
@@ -27,7 +27,7 @@ from telejax.backend.shapes import traced_shapes
 from telejax.backend.sharding import SlotSharding
 from telejax.network import IDEAL, Network
 from telejax.random.keys import key_shape
-from telejax.random.threefry import fold_in, split, stored_key
+from telejax.random.threefry import fold_in, stored_key, words_of_seeds
 from telejax.simulation.batching import BatchAxes, HyperparameterBatch, Leaves, structure_of
 from telejax.simulation.metrics import Metrics, evaluate, wide
 from telejax.simulation.own_code import is_own_class
@@ -209,8 +209,9 @@ class Program:
 
     @cached_property
     def _keys(self) -> Keys:
-        seeds = np.array(self.seeds, np.uint32)
-        return _keys_of(self.sharding.replicate(seeds if self.axes.seeds is not None else seeds[0]))
+        words = words_of_seeds(np.array(self.seeds, np.uint32), len(Keys._fields))
+        words = words if self.axes.seeds is not None else words[0]
+        return Keys(*(jax.random.wrap_key_data(self.sharding.replicate(words[..., one, :])) for one in range(2)))
 
 
 def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:
@@ -255,12 +256,6 @@ def losses_met(algorithm: Algorithm, state: State, task: Task, key: Key[Array, "
     members = OptionalMembers.of(task)
     with scope("evaluation"):
         return map_nodes(one, (algorithm.models(state), state.holders), members.node_batch, members.mesh)
-
-
-@partial(jax.jit, compiler_options=RUN_ONCE)
-def _keys_of(seeds: UInt[Array, "*seeds"]) -> Keys:
-    pairs = jax.vmap(lambda seed: split(jax.random.key(seed)))(jnp.atleast_1d(seeds))
-    return Keys(*(pairs[:, one].reshape(seeds.shape) for one in range(2)))
 
 
 @partial(jax.jit, static_argnames=("settings",), compiler_options=RUN_ONCE)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from telejax.random.threefry import fold_in, integers, split
+from telejax.random.threefry import fold_in, integers, split, words_of_seeds
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -59,6 +59,16 @@ def test_keys_of_another_kind_are_left_to_jax(key: jax.Array) -> None:
     assert (fold_in(key, 3) == jax.random.fold_in(key, 3)).all()
     assert (split(key, 3) == jax.random.split(key, 3)).all()
     assert integers(key, (3,), 10).tolist() == jax.random.randint(key, (3,), 0, 10).tolist()
+
+
+def test_keys_of_seeds_are_jaxs() -> None:
+    seeds = np.array([0, 1, 2**32 - 1], np.uint32)
+    for partitionable, impl in ((True, "threefry2x32"), (False, "threefry2x32"), (True, "rbg")):
+        with jax.threefry_partitionable(partitionable), jax.default_prng_impl(impl):
+            every = words_of_seeds(seeds, 3)
+            jaxs = [jax.random.key_data(jax.random.split(jax.random.key(seed), 3)) for seed in seeds]
+            assert every.tolist() == np.stack(jaxs).tolist()
+            assert words_of_seeds(seeds[1:2], 3)[0].tolist() == jaxs[1].tolist()
 
 
 def test_numbers_of_an_older_jax_are_left_to_jax() -> None:
