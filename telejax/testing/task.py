@@ -71,7 +71,8 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
         assert bool(jnp.isfinite(loss)), f"task.loss is {loss} at node {node}"
     looped = [gradient(params, node, key) for node in chosen]
     alike("the parameters and their gradient", params, looped[0])
-    close("vmap over nodes and a loop", jax.vmap(gradient, (None, 0, None))(params, chosen, key), stack(looped))
+    mapped = jax.jit(lambda task: jax.vmap(jax.grad(task.loss), (None, 0, None))(params, chosen, key))(task)
+    close("vmap over nodes and a loop", mapped, stack(looped))
 
     traces = 0
 
@@ -85,7 +86,7 @@ def check_task(task: Task, nodes: tuple[int, ...] | None = None) -> None:
     traced(jax.tree.map(lambda x: x if is_key(x) else x + 0, task), chosen[-1])
     assert traces == 1, "a copy of the task traced anew; its static fields must compare equal by value"
 
-    metrics = task.evaluate(params)
+    metrics = jax.jit(lambda task, params: task.evaluate(params))(task, params)
     assert "loss" in metrics, f"task.evaluate gave {sorted(metrics)}; it needs a 'loss'"
     for name, value in metrics.items():
         assert jnp.shape(value) == (), f"task.evaluate gave {name} of shape {jnp.shape(value)}; it must be a scalar"
@@ -112,7 +113,7 @@ def _check_unbiased(task: Task, params: Any) -> None:
         return jnp.mean(jax.vmap(one)(jnp.arange(task.nodes, dtype=jnp.int32), node_keys))
 
     draws = np.asarray(jax.jit(lambda keys: jax.lax.map(node_slopes, keys))(jax.random.split(jax.random.key(2), 64)))
-    exact = float(slope(lambda p: task.evaluate(p)["loss"]))
+    exact = float(jax.jit(lambda task: slope(lambda p: task.evaluate(p)["loss"]))(task))
     rounding = max(1e-4, float(jnp.finfo(draws.dtype).eps))  # bfloat16 is coarser
     error = draws.std(ddof=1) / np.sqrt(len(draws)) + rounding * (abs(exact) + np.abs(draws).mean())
     assert abs(draws.mean() - exact) <= STANDARD_ERRORS * error, (

@@ -33,7 +33,7 @@ def test_device_and_host_draw_the_same(build, nodes, seed, round):
     assert ((matrix > 0) & ~np.eye(nodes, dtype=bool)).sum(axis=1).max() <= topology.max_degree
     if build not in (T.od_equidyn, T.epidemic):
         np.testing.assert_array_equal(matrix, matrix.T)
-    mixed = tj.mix(topology.mixing(), jnp.eye(nodes), round)
+    mixed = jax.jit(tj.mix)(topology.mixing(), jnp.eye(nodes), round)
     np.testing.assert_allclose(mixed, matrix, atol=1e-6)  # float32
     messages = np.count_nonzero(matrix - np.diag(np.diag(matrix)))
     assert topology.messages(round) == messages
@@ -94,11 +94,10 @@ def matching_of_the_paper(nodes, u, start):
 def test_matching_is_the_papers():
     for nodes in (2, 5, 12):
         distribution = T.ou_equidyn(nodes).rounds[0].distribution
-        for t in range(30):
-            key = jax.random.key(t)
-            distance = int(distribution._distance(key))
-            ours = np.eye(nodes)[np.asarray(distribution.partners(key))]
-            of_paper = [matching_of_the_paper(nodes, distance, start) for start in range(nodes)]
+        drawn = jax.jit(jax.vmap(lambda key: (distribution._distance(key), distribution.partners(key))))
+        for distance, partners in zip(*drawn(jax.random.split(jax.random.key(0), 30)), strict=True):
+            ours = np.eye(nodes)[np.asarray(partners)]
+            of_paper = [matching_of_the_paper(nodes, int(distance), start) for start in range(nodes)]
             assert any((ours == one).all() for one in of_paper)
 
 

@@ -3,6 +3,7 @@
 import math
 import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import networkx as nx
 import numpy as np
@@ -39,7 +40,7 @@ def test_every_name_is_doubly_stochastic_and_mixes_on_the_device(name, nodes, se
         assert (off if name == "matcha" else matrix).min() >= 0  # MATCHA's I - alpha L may overshoot on the diagonal
         assert topology.messages(t) == np.count_nonzero(off)
         assert np.count_nonzero(off, axis=1).max() <= topology.max_degree
-        np.testing.assert_allclose(tj.mix(mixing, jnp.eye(nodes), t), matrix, atol=1e-6)
+        np.testing.assert_allclose(jax.jit(tj.mix)(mixing, np.eye(nodes, dtype=np.float32), t), matrix, atol=1e-6)
     assert topology.is_connected()
     assert 0 <= topology.consensus_bounds().low <= topology.consensus_bounds().high <= 1
 
