@@ -1,6 +1,7 @@
 """Clocks equal an event-driven reference, message by message, and numbers worked out by hand."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -109,15 +110,21 @@ class Facts:
 
     def _messages(self, key, round, holders, out) -> list[Message]:
         indices, weights = map(np.asarray, tj.neighbours(self.algorithm.mixing, round))
-        arrives = self.network._arrives(key, jnp.asarray(holders))
+        arrived = self._arrived(key, holders)
         found = []
         for slot in range(len(holders)):
             for sender, weight in zip(indices[:, slot], weights[:, slot], strict=True):
                 if sender == slot or weight == 0 or out[sender] or out[slot]:
                     continue
-                there = arrives is None or bool(arrives(jnp.int32(sender), jnp.int32(slot)))
-                found.append(Message(int(sender), slot, lost=not there))
+                found.append(Message(int(sender), slot, lost=not arrived[sender, slot]))
         return found
+
+    @partial(jax.jit, static_argnums=0)
+    def _arrived(self, key, holders) -> jax.Array:
+        """Whether a message of each slot to each other arrives."""
+        arrives = self.network._arrives(key, holders) or (lambda sender, slot: jnp.bool(True))
+        slots = jnp.arange(len(holders))
+        return jax.vmap(jax.vmap(arrives, (None, 0)), (0, None))(slots, slots)
 
 
 def compare(name: str, network: tj.Network) -> None:
@@ -141,11 +148,14 @@ def compare(name: str, network: tj.Network) -> None:
         drawn = np.asarray(drawn)
         moved = (drawn != np.asarray(before.holders)) & (round > 0)
         facts.add(key, before, state, drawn, moved)
-    links, pair = network.links, lambda function: lambda i, j: float(function(jnp.int32(i % FAR), jnp.int32(j % FAR)))
+    every = jnp.arange(NODES, dtype=jnp.int32)
+    pairs = lambda function: jax.vmap(jax.vmap(function, (None, 0)), (0, None))(every, every)
+    made = jax.jit(lambda links: (pairs(links.delay), pairs(links.rate), jax.vmap(links.uplink)(every)))
+    delay, rate, uplink = (np.asarray(table, np.float64) for table in made(network.links))
     world = World(
-        pair(links.delay),
-        pair(links.rate),
-        lambda i: float(links.uplink(jnp.int32(i % FAR))),
+        lambda i, j: delay[i % FAR, j % FAR],
+        lambda i, j: rate[i % FAR, j % FAR],
+        lambda i: uplink[i % FAR],
         BYTES,
         BYTES,
         network.waiting,

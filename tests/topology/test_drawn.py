@@ -94,7 +94,7 @@ def matching_of_the_paper(nodes, u, start):
 def test_matching_is_the_papers():
     for nodes in (2, 5, 12):
         distribution = T.ou_equidyn(nodes).rounds[0].distribution
-        drawn = jax.jit(jax.vmap(lambda key: (distribution._distance(key), distribution.partners(key))))
+        drawn = jax.jit(jax.vmap(lambda key, of=distribution: (of._distance(key), of.partners(key))))
         for distance, partners in zip(*drawn(jax.random.split(jax.random.key(0), 30)), strict=True):
             ours = np.eye(nodes)[np.asarray(partners)]
             of_paper = [matching_of_the_paper(nodes, int(distance), start) for start in range(nodes)]
