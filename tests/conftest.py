@@ -31,9 +31,12 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def few_programs() -> Iterator[None]:
-    """A process that ran all tests would hold more programs than Linux has maps for, and XLA would crash."""
+    """A process that ran all tests would hold more programs than Linux has maps for, and XLA would crash.
+
+    Long before, the more it holds the slower the next ones are lowered and compiled.
+    """
     yield
-    forget_programs(share=0.25)
+    forget_programs(share=0.06)
 
 
 @pytest.fixture
