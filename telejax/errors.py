@@ -58,6 +58,8 @@ else:
     def is_kind(value: object, kind: Any) -> bool:
         """Whether a value is of a kind, also of a protocol, which asks it for its members; a stand-in is of its own."""
         try:
+            if members := getattr(kind, "__protocol_attrs__", ()):  # Python 3.12 overlooks those of a __getattr__
+                return all(getattr(value, name) is not None for name in members)
             honest = value.__class__ is type(value)
             return isinstance(value, kind) if honest else issubclass(type(value), kind)
         except Exception:  # of a user's class
@@ -94,12 +96,9 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     (True, False, True)
     """
     try:
-        inspect.signature(function).bind(*[None] * count)
-    except ValueError:  # of a builtin, nobody knows
-        return True
-    except Exception:  # a TypeError, or of a user's class
-        return False
-    return True
+        return inspect.signature(function).bind(*[None] * count) is not None
+    except Exception as error:  # a ValueError of a builtin, of which nobody knows; a TypeError, or of a user's class
+        return isinstance(error, ValueError)
 
 
 MAX_SCALE, MAX_FLOAT = 1e15, float(np.finfo(np.float64).max)

@@ -1,6 +1,7 @@
 """``simulate``: rows, budgets, lanes, compilation, divergence and bad input."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -249,3 +250,23 @@ def test_arguments_are_refused_before_anything_is_traced() -> None:
     with pytest.raises(ValueError, match="eval_every"):
         run(task=replace(traced(), noise=None), rounds=5, eval_every=-1)
     assert traces == []
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Wrapped:
+    """A task that hands on what another has; since Python 3.12 a protocol's isinstance does not see it."""
+
+    task: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.task, name)
+
+
+def test_a_task_may_hand_on_the_members_of_another() -> None:
+    task = tj.tasks.quadratic(nodes=8, dim=3)
+    algorithm = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
+    histories = [run(algorithm, one, rounds=4, eval_every=2).history for one in (task, Wrapped(task))]
+    assert histories[0].equals(histories[1])
