@@ -59,7 +59,7 @@ else:
         """Whether a value is of a kind, also of a protocol, which asks it for its members; a stand-in is of its own."""
         try:
             if members := getattr(kind, "__protocol_attrs__", ()):  # Python 3.12 overlooks those of a __getattr__
-                return all(getattr(value, name) is not None for name in members)
+                return all(hasattr(value, name) for name in members)
             honest = value.__class__ is type(value)
             return isinstance(value, kind) if honest else issubclass(type(value), kind)
         except Exception:  # of a user's class

@@ -95,13 +95,27 @@ class OfTask:
         return self.task.evaluate(params)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class OnMesh:
-    """A task whose nodes are computed on the devices of a mesh; all else is the task's own."""
+class OfAnother:
+    """What the field ``task`` has: its four members by name, as a protocol asks for them, and all others."""
 
     task: Any
-    mesh: Mesh = field(metadata={"static": True})
+
+    @property
+    def nodes(self) -> int:
+        """That of the task."""
+        return int(self.task.nodes)
+
+    def init(self, key: Key[Array, ""]) -> Any:
+        """That of the task."""
+        return self.task.init(key)
+
+    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
+        """That of the task."""
+        return self.task.loss(params, node, key)
+
+    def evaluate(self, params: Any) -> Mapping[str, Float[Array, ""]]:
+        """That of the task."""
+        return self.task.evaluate(params)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -111,7 +125,16 @@ class OnMesh:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Reweighted:
+class OnMesh(OfAnother):
+    """A task whose nodes are computed on the devices of a mesh; all else is the task's own."""
+
+    task: Any
+    mesh: Mesh = field(metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Reweighted(OfAnother):
     """A task in which the loss of each node is multiplied by a factor; all else is the task's own."""
 
     task: Any
@@ -123,9 +146,7 @@ class Reweighted:
         return loss * jnp.asarray(self.factors, loss.dtype)[node]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        own = getattr(self.task, name)
+        own = super().__getattr__(name)
         if name not in ("gradient", "losses", "gradient_norms"):
             return own
 

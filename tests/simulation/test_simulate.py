@@ -265,6 +265,7 @@ class Wrapped:
         return getattr(self.task, name)
 
 
+@pytest.mark.usefixtures("any_types")  # whose isinstance is that of Python
 def test_a_task_may_hand_on_the_members_of_another() -> None:
     task = tj.tasks.quadratic(nodes=8, dim=3)
     algorithm = tj.decentralized_sgd(topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
