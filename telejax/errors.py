@@ -58,9 +58,9 @@ else:
     def is_kind(value: object, kind: Any) -> bool:
         """Whether a value is of a kind, also of a protocol, which asks it for its members; a stand-in is of its own."""
         try:
-            if members := getattr(kind, "__protocol_attrs__", ()):  # Python 3.12 overlooks those of a __getattr__
-                return all(hasattr(value, name) for name in members)
             honest = value.__class__ is type(value)
+            if honest and (members := getattr(kind, "__protocol_attrs__", ())):  # since Python 3.12 isinstance
+                return all(hasattr(value, name) for name in members)  # overlooks what a __getattr__ hands on
             return isinstance(value, kind) if honest else issubclass(type(value), kind)
         except Exception:  # of a user's class
             return False
@@ -96,7 +96,8 @@ def takes(function: Callable[..., Any], count: int) -> bool:
     (True, False, True)
     """
     try:
-        return inspect.signature(function).bind(*[None] * count) is not None
+        inspect.signature(function).bind(*[None] * count)
+        return True
     except Exception as error:  # a ValueError of a builtin, of which nobody knows; a TypeError, or of a user's class
         return isinstance(error, ValueError)
 

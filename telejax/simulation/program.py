@@ -209,9 +209,9 @@ class Program:
 
     @cached_property
     def _keys(self) -> Keys:
-        words = words_of_seeds(np.array(self.seeds, np.uint32), len(Keys._fields))
-        words = words if self.axes.seeds is not None else words[0]
-        return Keys(*(jax.random.wrap_key_data(self.sharding.replicate(words[..., one, :])) for one in range(2)))
+        seeds = np.array(self.seeds if self.axes.seeds is not None else self.seeds[0], np.uint32)
+        words = np.moveaxis(words_of_seeds(seeds, len(Keys._fields)), -2, 0)
+        return Keys(*(jax.random.wrap_key_data(self.sharding.replicate(one)) for one in words))
 
 
 def state_shape(algorithm: Algorithm, task: Task, network: Network) -> State:

@@ -95,27 +95,8 @@ class OfTask:
         return self.task.evaluate(params)
 
 
-class OfAnother:
-    """What the field ``task`` has: its four members by name, as a protocol asks for them, and all others."""
-
-    task: Any
-
-    @property
-    def nodes(self) -> int:
-        """That of the task."""
-        return int(self.task.nodes)
-
-    def init(self, key: Key[Array, ""]) -> Any:
-        """That of the task."""
-        return self.task.init(key)
-
-    def loss(self, params: Any, node: Int[Array, ""], key: Key[Array, ""]) -> Float[Array, ""]:
-        """That of the task."""
-        return self.task.loss(params, node, key)
-
-    def evaluate(self, params: Any) -> Mapping[str, Float[Array, ""]]:
-        """That of the task."""
-        return self.task.evaluate(params)
+class AllOfTask(OfTask):
+    """All other members of the task, too."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -125,7 +106,7 @@ class OfAnother:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class OnMesh(OfAnother):
+class OnMesh(AllOfTask):
     """A task whose nodes are computed on the devices of a mesh; all else is the task's own."""
 
     task: Any
@@ -134,7 +115,7 @@ class OnMesh(OfAnother):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Reweighted(OfAnother):
+class Reweighted(AllOfTask):
     """A task in which the loss of each node is multiplied by a factor; all else is the task's own."""
 
     task: Any
