@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import tyro
 
 from telejax.cli.compiling import Compiling
 from telejax.errors import check_integer
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from telejax import network
 
 NODES = 25
@@ -70,8 +69,6 @@ class Network(Compiling):
 
     def build(self) -> "network.Network":
         """The network of so many nodes, or a ValueError."""
-        import numpy as np
-
         from telejax import network
         from telejax.backend.sharding import check_platform
         from telejax.network.from_file import from_toml
@@ -93,17 +90,15 @@ class Measured:
     """Numbers of a sample of nodes, and of the links between them."""
 
     nodes: int
-    pairs: dict[str, "np.ndarray"]
+    pairs: dict[str, np.ndarray]
     """Latency, bandwidth and seconds of a message: (shown, shown), from sender to receiver, nan on the diagonal."""
-    shown: "np.ndarray"
+    shown: np.ndarray
     """The nodes between which these links are."""
-    each: dict[str, "np.ndarray"]
+    each: dict[str, np.ndarray]
     """Seconds of a gradient, the share of the time that a node is present, and messages to a server."""
 
     def rows(self) -> list[tuple[str, str, float, float, float]]:
         """Quantity, unit, minimum, median and maximum of each."""
-        import numpy as np
-
         found: list[tuple[str, str, float, float, float]] = []
         for name, values in {**self.pairs, **self.each}.items():
             known = values[~np.isnan(values)]
@@ -160,7 +155,6 @@ def measure(made: "network.Network") -> Measured:
     """Time a sample of the nodes of a bound network."""
     import jax
     import jax.numpy as jnp
-    import numpy as np
 
     nodes = made.nodes
     assert nodes is not None
@@ -187,8 +181,6 @@ def measure(made: "network.Network") -> Measured:
 
 def known_nodes(part: Any) -> int | None:
     """Of how many nodes a part is, where it is of nodes one by one."""
-    import numpy as np
-
     from telejax.network import activation, link_kinds, machines, presence
 
     match part:
@@ -211,10 +203,8 @@ def known_nodes(part: Any) -> int | None:
     return None
 
 
-def _present(part: Any, nodes: "np.ndarray") -> "np.ndarray":
+def _present(part: Any, nodes: np.ndarray) -> np.ndarray:
     """The share of the time that each node is present, in the long run."""
-    import numpy as np
-
     from telejax.network import presence
 
     match part:
@@ -231,10 +221,8 @@ def _by_data(made: "network.Network") -> bool:
     return getattr(made.activation, "by", None) == "data"
 
 
-def _sample(nodes: int, most: int) -> "np.ndarray":
+def _sample(nodes: int, most: int) -> np.ndarray:
     """As many nodes, in order: all, or so many, always the same."""
-    import numpy as np
-
     drawn = np.arange(nodes) if nodes <= most else np.random.default_rng(0).choice(nodes, most, replace=False)
     return np.sort(drawn).astype(np.int32)
 

@@ -1,6 +1,5 @@
 """The code that a user wrote, which a fingerprint compares too: which it is, of what it is made, what it reads."""
 
-import builtins
 import dis
 import functools
 import hashlib
@@ -184,7 +183,7 @@ def digest_of(value: np.ndarray | list[object]) -> str:
 def full_name(value: object) -> str:
     """The full name of a class or a function, also of one of C."""
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
-    return f"{getattr(value, '__module__', builtins.__name__)}.{name}"
+    return f"{getattr(value, '__module__', type(value).__module__)}.{name}"
 
 
 def digest(content: bytes) -> str:
