@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from telejax.backend.packing import pack
+from telejax.simulation.compiled import Evaluation, Measured
 from telejax.simulation.metrics import Metrics
-from telejax.simulation.program import Evaluation, Measured
 
 
 def evaluation(metrics: dict[str, float], judged: int | None = None) -> tuple[Measured, jax.Array]:

@@ -4,8 +4,10 @@ Runs with the same seed share their keys (common random numbers), so what depend
 for all of them: inside a step, draws of nodes and of noise carry no batch axis.
 """
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -15,6 +17,7 @@ from jax.tree_util import PyTreeDef
 from jaxtyping import Array, ArrayLike, PyTree
 
 from telejax.backend.memory import dividing_batch
+from telejax.backend.programs import RUN_ONCE
 
 Out = TypeVar("Out")
 
@@ -47,75 +50,120 @@ class BatchAxes:
         """Lengths of the axes that there are."""
         return tuple(length for length in (self.seeds, self.hyperparameters) if length is not None)
 
+    @property
+    def side_by_side(self) -> bool:
+        """Whether all runs are."""
+        return (self.seeds_at_once, self.hyperparameters_at_once) == (self.seeds or 1, self.hyperparameters or 1)
+
+    @property
+    def of_batch(self) -> "BatchAxes":
+        """The axes of those side by side: a run that is alone among several has none, however many there are."""
+        if self.side_by_side:
+            return self
+        seeds, hyperparameters = self.seeds_at_once, self.hyperparameters_at_once
+        axis = lambda length: length if length > 1 else None
+        return BatchAxes(axis(seeds), axis(hyperparameters), seeds, hyperparameters)
+
+    @property
+    def batches(self) -> list[tuple[int, int]]:
+        """The first seed and the first hyperparameters of every batch of runs."""
+        seeds = range(0, self.seeds or 1, self.seeds_at_once)
+        hyperparameters = range(0, self.hyperparameters or 1, self.hyperparameters_at_once)
+        return list(itertools.product(seeds, hyperparameters))
+
     def run(
-        self,
-        function: Callable[[PyTree, PyTree, PyTree, PyTree], tuple[PyTree, Out]],
-        state: PyTree,
-        given: PyTree,
-        seed: PyTree,
-        batched: PyTree,
-    ) -> tuple[PyTree, Out]:
-        """``function(state, given, seed, batched)`` of every run: its next state, and what else it returns.
+        self, function: Callable[[PyTree, PyTree, PyTree], Out], state: PyTree, seed: PyTree, batched: PyTree
+    ) -> Out:
+        """``function(state, seed, batched)`` of every run, all of them side by side.
 
         Args:
             function: of one run; what it returns gets the batch axes in front.
-            state: leaves with both batch axes; of runs one after another it is written in place.
-            given: the same, only read.
+            state: leaves with both batch axes.
             seed: leaves with the axis of the seeds alone.
             batched: leaves with the axis of the hyperparameters alone.
         """
-
-        run, first = function, 0  # the axis of the hyperparameters, behind that of seeds side by side
-        if self.hyperparameters is not None and not self.hyperparameters_at_once == 1 < self.hyperparameters:
-            run = jax.vmap(run, (0, 0, None, 0), axis_size=self.hyperparameters_at_once)
-        if self.seeds is not None and not self.seeds_at_once == 1 < self.seeds:
-            run, first = jax.vmap(run, (0, 0, 0, None), axis_size=self.seeds_at_once), 1
-        if self.hyperparameters is not None:  # loops are outside: what a vmap writes into an array is a scatter
-            run = _looped(run, first, (first, None, 0), self.hyperparameters, self.hyperparameters_at_once)
+        if self.hyperparameters is not None:
+            function = jax.vmap(function, (0, None, 0), axis_size=self.hyperparameters)
         if self.seeds is not None:
-            run = _looped(run, 0, (0, 0, None), self.seeds, self.seeds_at_once)
-        return run(state, given, seed, batched)
+            function = jax.vmap(function, (0, 0, None), axis_size=self.seeds)
+        return function(state, seed, batched)
+
+    def members(self, members: Sequence[PyTree]) -> dict[int, "HyperparameterBatch"]:
+        """Those of every batch, by the first of them; one alone is what it is without others."""
+        batch = self.hyperparameters_at_once
+        firsts = range(0, len(members), batch)
+        if self.of_batch.hyperparameters is None:
+            return {first: HyperparameterBatch.of(members[first : first + 1]) for first in firsts}
+        whole = HyperparameterBatch.of(members)
+        if batch == len(members):
+            return {0: whole}
+        part = lambda leaf, first: None if leaf is None else np.asarray(leaf)[first : first + batch]
+        return {first: replace(whole, batched=tuple(part(leaf, first) for leaf in whole.batched)) for first in firsts}
+
+    def cut(self, state: PyTree, first: tuple[int, int]) -> PyTree:
+        """The arrays of a batch of runs, without the axes that it has not, from those of all runs."""
+        return _cut(state, first, axes=self)
+
+    def put(self, state: PyTree, batch: PyTree, first: tuple[int, int]) -> PyTree:
+        """Those of all runs with those of a batch; ``state`` is donated and written in place."""
+        return _put(state, batch, first, axes=self)
+
+    def repeat(self, batch: PyTree) -> PyTree:
+        """Arrays of all runs, made of those of one batch."""
+        return _repeat(batch, axes=self)
+
+    def join(self, batches: Sequence[PyTree]) -> PyTree:
+        """NumPy arrays of all runs from those of all batches, on the host."""
+        lengths = (self.seeds_at_once, self.hyperparameters_at_once)
+        counts = ((self.seeds or 1) // lengths[0], (self.hyperparameters or 1) // lengths[1])
+        inner = len(self.of_batch.shape)
+
+        def one(*arrays: ArrayLike) -> np.ndarray:
+            apart = np.stack(arrays).reshape(*counts, *lengths, *np.shape(arrays[0])[inner:])
+            return apart.swapaxes(1, 2).reshape(*self.shape, *apart.shape[4:])
+
+        return jax.tree.map(one, *batches)
+
+    def _sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a batch with all batch axes there are, from one of all runs."""
+        axes = ((self.seeds, self.seeds_at_once), (self.hyperparameters, self.hyperparameters_at_once))
+        at_once = tuple(batch for length, batch in axes if length is not None)
+        return at_once + shape[len(at_once) :]
+
+    def _starts(self, first: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> tuple[ArrayLike, ...]:
+        axes = zip((self.seeds, self.hyperparameters), first, strict=True)
+        there = tuple(start for length, start in axes if length is not None)
+        return there + (0,) * (len(shape) - len(there))
 
 
-def _looped(
-    function: Callable[..., tuple[PyTree, Out]], axis: int, axes: tuple[int | None, ...], count: int, batch: int
-) -> Callable[..., tuple[PyTree, Out]]:
-    """A function of ``count`` runs, made of one of ``batch`` runs side by side, a divisor.
+@partial(jax.jit, static_argnames=("axes",), compiler_options=RUN_ONCE)
+def _cut(state: PyTree, first: tuple[ArrayLike, ArrayLike], *, axes: BatchAxes) -> PyTree:
+    def one(x: Array) -> Array:
+        piece = jax.lax.dynamic_slice(x, axes._starts(first, x.shape), axes._sizes(x.shape))
+        return piece.reshape(*axes.of_batch.shape, *x.shape[len(axes.shape) :])
 
-    Args:
-        function: from a state and other arguments to the next state and an outcome.
-        axis: of the state and the outcome, along which the runs lie; one run alone has no such axis.
-        axes: of the other arguments, None for what all runs share.
-        count: of all runs.
-        batch: of those that the function takes.
-    """
-    if batch >= count:
-        return function
+    return jax.tree.map(one, state)
 
-    def cut(xs: PyTree, number: Array, axis: int | None) -> PyTree:
-        if axis is None:
-            return xs
-        piece = lambda x: jax.lax.dynamic_slice_in_dim(x, number * batch, batch, axis)
-        return jax.tree.map(lambda x: piece(x) if batch > 1 else piece(x).squeeze(axis), xs)
 
-    def put(x: Array, new: Array, number: Array) -> Array:
-        piece = new if batch > 1 else jnp.expand_dims(new, axis)
-        return jax.lax.dynamic_update_slice_in_dim(x, piece, number * batch, axis)
+@partial(jax.jit, static_argnames=("axes",), donate_argnames=("state",), compiler_options=RUN_ONCE)
+def _put(state: PyTree, batch: PyTree, first: tuple[ArrayLike, ArrayLike], *, axes: BatchAxes) -> PyTree:
+    def one(x: Array, new: Array) -> Array:
+        return jax.lax.dynamic_update_slice(x, new.reshape(axes._sizes(x.shape)), axes._starts(first, x.shape))
 
-    def join(x: Array) -> Array:
-        x = jnp.moveaxis(x, 0, axis)
-        return x if batch == 1 else x.reshape(*x.shape[:axis], count, *x.shape[axis + 2 :])
+    return jax.tree.map(one, state, batch)
 
-    def looped(state: PyTree, *others: PyTree) -> tuple[PyTree, Out]:
-        def turn(state: PyTree, number: Array) -> tuple[PyTree, Out]:
-            own = [cut(one, number, along) for one, along in zip(others, axes, strict=True)]
-            new, out = function(cut(state, number, axis), *own)
-            return jax.tree.map(lambda x, new: put(x, new, number), state, new), out
 
-        state, outs = jax.lax.scan(turn, state, jnp.arange(count // batch))
-        return state, jax.tree.map(join, outs)
+@partial(jax.jit, static_argnames=("axes",), compiler_options=RUN_ONCE)
+def _repeat(batch: PyTree, *, axes: BatchAxes) -> PyTree:
+    def one(x: Array) -> Array:
+        rest = x.shape[len(axes.of_batch.shape) :]
+        lengths = (axes.seeds_at_once, axes.hyperparameters_at_once)
+        counts = ((axes.seeds or 1) // lengths[0], (axes.hyperparameters or 1) // lengths[1])
+        apart = x.reshape(1, lengths[0], 1, lengths[1], *rest)
+        whole = jnp.broadcast_to(apart, (counts[0], lengths[0], counts[1], lengths[1], *rest))
+        return whole.reshape(*axes.shape, *rest)
 
-    return looped
+    return jax.tree.map(one, batch)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import polars as pl
 
 from telejax.backend.scopes import PARTS, PREFIX
 from telejax.errors import check_path
-from telejax.simulation.program import Evaluation, Program
+from telejax.simulation.compiled import Evaluation
+from telejax.simulation.program import Program
 from telejax.state import State
 
 TABLE = "parts.csv"

@@ -11,7 +11,7 @@ import polars as pl
 from telejax.algorithms.base import Algorithm
 from telejax.mixing.accounting import Messages, total
 from telejax.results.progress import Progress
-from telejax.simulation.program import Measured
+from telejax.simulation.compiled import Measured
 from telejax.simulation.spending import Accounting
 from telejax.state import Params, State
 from telejax.tasks.base import Task

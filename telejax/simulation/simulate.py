@@ -23,12 +23,13 @@ from telejax.network import IDEAL, Network
 from telejax.results.result import Result
 from telejax.simulation import arguments as checks
 from telejax.simulation.checkpoint import Checkpoints
+from telejax.simulation.compiled import Member, state_shape
 from telejax.simulation.divergence import divergence
 from telejax.simulation.fingerprint import described, fingerprint
 from telejax.simulation.loop import OnEvaluation, Stopping, run_rounds
 from telejax.simulation.metrics import directions
 from telejax.simulation.profile import Profiler, check_profile
-from telejax.simulation.program import Member, Program, state_shape
+from telejax.simulation.program import Program
 from telejax.simulation.recorder import Recorder, RoundCost
 from telejax.simulation.spending import Accounting, check_private, privacy_of, protected, sealed, unprotected
 from telejax.simulation.start import StartingPoint, check_order, given_start

@@ -15,8 +15,8 @@ from telejax.backend.memory import free_bytes, tree_bytes
 from telejax.backend.shapes import difference, is_number, kind_of
 from telejax.errors import check_integer, short
 from telejax.simulation.batching import BatchAxes, structure_of
+from telejax.simulation.compiled import Member, round_shape
 from telejax.simulation.metrics import both
-from telejax.simulation.program import Member, round_shape
 from telejax.simulation.recorder import MESSAGE_COUNTERS, NOT_DONE, RESERVED
 from telejax.simulation.task_checks import OF_TABLES, metric_columns, traced
 from telejax.state import Info, Metric, State
@@ -64,8 +64,8 @@ def check_step(member: Member, state: State) -> None:
 def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
     """Check that the states of all runs fit the memory, with one more copy of the models that are computed at once.
 
-    A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from. It needs more
-    where a task has large intermediates.
+    A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from; and batches of
+    runs are copied out of the others. It needs more where a task has large intermediates.
 
     Args:
         member: what runs.
@@ -80,7 +80,8 @@ def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh
     runs = math.prod(axes.shape)
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     at_once = axes.seeds_at_once * axes.hyperparameters_at_once
-    needed = runs * tree_bytes(state) + at_once * tree_bytes(state.params)
+    copied = 0 if axes.side_by_side else at_once
+    needed = (runs + copied) * tree_bytes(state) + at_once * tree_bytes(state.params)
     check_memory(
         f"the state of {algorithm.name} (its memory included) for {_several(runs, 'run')} of "
         f"{_several(state.holders.shape[0], 'slot')}",

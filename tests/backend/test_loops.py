@@ -10,7 +10,7 @@ import telejax as tj
 from telejax.backend import loops
 from telejax.random import sampling, threefry
 from telejax.random.permutation import sorted_or_shuffled
-from telejax.simulation import program
+from telejax.simulation import compiled, program
 
 pytestmark = pytest.mark.usefixtures("compiled_fast")
 
@@ -64,8 +64,8 @@ def test_draws_are_the_same(asking):
 def test_chunks_of_the_usual_length_have_a_static_one(asking, monkeypatch):
     asking(False)
     lengths = []
-    advance = program._advance
-    monkeypatch.setattr(program, "_advance", lambda *a, length, **o: lengths.append(length) or advance(*a, **o))
+    advance = compiled.advance
+    monkeypatch.setattr(compiled, "advance", lambda *a, length, **o: lengths.append(length) or advance(*a, **o))
     walk = tj.random_walk(optimizer=tj.optimizer(optax.sgd, learning_rate=0.1))
     tj.simulate(walk, tj.tasks.quadratic(nodes=9, dim=2), rounds=25, eval_every=10)
     assert lengths == [None, 10, 10, None]

@@ -51,6 +51,13 @@ axes = {"seeds": 2, "tune": [0.02, 0.05]}
 np.testing.assert_allclose(
     run(methods[0], task, devices="cpu:4", **axes), run(methods[0], task, **axes), rtol=1e-6, atol=1e-6
 )
+from telejax.backend import memory
+memory.BYTES_AT_ONCE["cpu"] = 1  # one run after another
+apart = [run(methods[0], task, **devices, **axes) for devices in ({"devices": "cpu:4"}, {})]
+np.testing.assert_allclose(*apart, rtol=1e-6, atol=1e-6)
+sharded = tj.simulate(methods[0], task, rounds=5, devices="cpu:4", progress=False, **axes).state
+assert {shard.data.shape for shard in sharded.params.addressable_shards} == {(2, 2, 8, 6)}
+memory.BYTES_AT_ONCE["cpu"] = 2**22
 explicit = jax.make_mesh((4,), ("nodes",))  # whose axis the compiler would not place by itself
 np.testing.assert_allclose(run(methods[0], task, mesh=explicit), run(methods[0], task), rtol=1e-6, atol=1e-6)
 state = tj.simulate(methods[0], task, rounds=5, mesh=mesh, progress=False).state

@@ -8,7 +8,9 @@ import optax
 import pytest
 
 import telejax as tj
-from telejax.simulation.batching import HyperparameterBatch, structure_of
+from telejax.backend import memory
+from telejax.simulation import compiled
+from telejax.simulation.batching import BatchAxes, HyperparameterBatch, structure_of
 from telejax.simulation.simulate import simulate_batch
 from telejax.studies.search.equal_gradients import EqualGradients
 
@@ -92,3 +94,63 @@ def test_a_tuned_result_is_tuned_already_and_goes_on() -> None:
     best = plan.with_learning_rate(tuned.learning_rates[0])
     more = tj.simulate(best, TASK, rounds=4, state=again, progress=False).history
     assert more["round"][0] == 8 and more["messages"][-1] > tuned.history["messages"][-1]
+
+
+GRID = {"learning_rate": [0.05, 0.1, 0.2], "momentum": [0.0, 0.5]}
+
+
+def grid(**arguments) -> tj.Result:
+    """Two seeds of six settings on a network whose links take time."""
+    algorithm = tj.teleportation(
+        active=4, topology="ring", optimizer=tj.optimizer(optax.sgd, learning_rate=0.1, momentum=0.9)
+    )
+    network = tj.Network(links=tj.network.links.uniform(latency=0.1, bandwidth=1e6), loss=0.1)
+    common = {"rounds": 10, "eval_every": 5, "seeds": 2, "tune": GRID, "network": network, "progress": False}
+    return tj.simulate(algorithm, TASK, **{**common, **arguments})
+
+
+def in_batches(monkeypatch: pytest.MonkeyPatch, runs: int) -> None:
+    """So many runs have room beside one another."""
+    plan = BatchAxes.plan
+    monkeypatch.setattr(memory, "BYTES_AT_ONCE", {jax.default_backend(): runs})
+    monkeypatch.setattr(memory, "BYTES_AT_ONCE_ACCELERATOR", runs)
+    monkeypatch.setattr(BatchAxes, "plan", lambda seeds, hyperparameters, run_bytes: plan(seeds, hyperparameters, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runs", "batches"), [(1, 12), (2, 6), (3, 4), (6, 2)])
+def test_batch_after_batch_is_what_all_are_side_by_side(runs, batches, monkeypatch, tmp_path) -> None:
+    """One setting, two, three, or all six of a seed at a time."""
+    whole = grid()
+    in_batches(monkeypatch, runs)
+    calls = []
+    advance = compiled.advance
+    monkeypatch.setattr(compiled, "advance", lambda *a, **o: calls.append(a) or advance(*a, **o))
+    apart = grid()
+    assert len(calls) == 3 * batches  # round 0, 5 and 10
+    assert apart.history.columns == whole.history.columns
+    for name in whole.history.columns:
+        # float32, in programs of other widths
+        np.testing.assert_allclose(apart.history[name], whole.history[name], rtol=1e-4, atol=1e-6, err_msg=name)
+    assert jax.tree.structure(apart.state) == jax.tree.structure(whole.state)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), apart.state, whole.state)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-5), apart.params, whole.params)
+
+    def fail(rows) -> None:
+        if rows["round"][0] == 10:
+            raise RuntimeError("the power is gone")
+
+    with pytest.raises(RuntimeError, match="power"):
+        grid(checkpoint=tmp_path, on_evaluation=fail)
+    for more in (grid(rounds=5, state=grid(rounds=5)), grid(checkpoint=tmp_path)):
+        jax.tree.map(np.testing.assert_array_equal, more.state, apart.state)
+
+
+@pytest.mark.slow
+def test_where_one_runs_at_a_time_more_seeds_and_step_sizes_compile_nothing_anew(monkeypatch) -> None:
+    in_batches(monkeypatch, 1)
+    grid(tune=[0.05, 0.1, 0.2], seeds=1)
+    known = compiled.start._cache_size(), compiled.advance._cache_size()
+    many, best = grid(tune=[0.05, 0.1], seeds=3), grid(tune=[0.1], seeds=3)
+    assert (compiled.start._cache_size(), compiled.advance._cache_size()) == known
+    jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, 1:] if np.ndim(x) else x, y), many.state, best.state)

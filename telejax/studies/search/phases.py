@@ -13,7 +13,7 @@ from telejax.algorithms.joint import JointTeleportation
 from telejax.errors import DivergenceError
 from telejax.network import IDEAL
 from telejax.results.result import Result, tuned_columns
-from telejax.simulation.program import state_shape
+from telejax.simulation.compiled import state_shape
 from telejax.simulation.recorder import COUNTERS
 from telejax.state import State
 from telejax.studies.search.kept import Finished, KeptPhases

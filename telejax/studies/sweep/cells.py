@@ -15,7 +15,7 @@ from telejax.network import IDEAL, Network
 from telejax.optimizers import optimizer
 from telejax.simulation.arguments import check_network
 from telejax.simulation.batching import structure_of
-from telejax.simulation.program import Member, round_shape, state_shape
+from telejax.simulation.compiled import Member, round_shape, state_shape
 from telejax.simulation.recorder import RESERVED
 from telejax.simulation.simulate import simulate_batch
 from telejax.simulation.task_checks import metric_columns
