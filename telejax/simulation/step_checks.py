@@ -22,7 +22,8 @@ from telejax.simulation.task_checks import OF_TABLES, metric_columns, traced
 from telejax.state import Info, Metric, State
 from telejax.tasks.base import Task
 
-_CHECKED: set[Hashable] = set()  # structures of all that a step meets
+_CHECKED: set[Hashable] = set()
+"""Structures of all that a step meets, alone and with the metrics that were measured of it; others are traced anew."""
 
 
 def check_step(member: Member, state: State) -> None:
@@ -44,12 +45,8 @@ def check_step(member: Member, state: State) -> None:
                 )
     if jax.tree.leaves(memory.node) and len(groups) > 1:
         raise ValueError(f"memory.node is kept by nodes, and {algorithm.name} has {len(groups)} groups; it needs one")
-    try:
-        structure = structure_of((algorithm, task, network, state))
-        if structure in _CHECKED:
-            return
-    except TypeError:  # static fields that have no hash: jax refuses them later
-        structure = None
+    if (key := _key(member, state)) is not None and key in _CHECKED:
+        return
     _check_costs(algorithm, task.nodes)
     for name in ("copy_bytes", "handoff_bytes"):
         check_integer(f"{type(algorithm).__name__}.{name}(state)", getattr(algorithm, name)(state), minimum=0)
@@ -57,8 +54,16 @@ def check_step(member: Member, state: State) -> None:
     after, info = _one_round(member, state)
     _check_kept(f"{type(algorithm).__name__}.step", state, after)
     _check_info(algorithm, info, slots, len(groups), metric_columns(task, (), network))
-    if structure is not None:
-        _CHECKED.add(structure)
+    _CHECKED.add(key)
+
+
+def _key(member: Member, state: State, *metrics: Metric) -> Hashable:
+    """By which a check is known; None where what is static has no hash, which jax refuses later."""
+    try:
+        hash(key := (structure_of((*member, state)), *metrics))
+    except TypeError:
+        return None
+    return key
 
 
 def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
@@ -181,15 +186,11 @@ def check_columns(member: Member, state: State, metrics: Sequence[Metric], setti
         ValueError: a metric of a wrong kind or shape; one name for several columns.
         TypeError: a metric that fails on arguments of the right shapes.
     """
-    algorithm, task, network = member
-    groups = algorithm.groups(task.nodes)
-    judged = jax.eval_shape(lambda state: both(algorithm.judged(state, task), network.honest(state.holders)), state)
+    _, task, network = member
     for metric in metrics:
-        measure = lambda state, judged, metric=metric: metric.fn(algorithm.models(state), judged, state, task, groups)
-        found = traced(f"metric {metric.name!r}", measure, state, judged)
-        if not is_number(found) or jnp.shape(found) not in ((), (len(groups),)):
-            called = f"metric {metric.name!r} returned {kind_of(found)}"
-            raise ValueError(f"{called}; return numbers of shape ({len(groups)},), one a group")
+        if (key := _key(member, state, metric)) is None or key not in _CHECKED:
+            _check_metric(metric, member, state)
+            _CHECKED.add(key)
     own = [*(name for name in settings if name != "learning_rate"), *(metric.name for metric in metrics)]
     if not own:
         return
@@ -200,3 +201,14 @@ def check_columns(member: Member, state: State, metrics: Sequence[Metric], setti
         raise ValueError(
             f"{twice} would be several columns each: of tune, the method, the task or metrics; rename all but one"
         )
+
+
+def _check_metric(metric: Metric, member: Member, state: State) -> None:
+    algorithm, task, network = member
+    groups = algorithm.groups(task.nodes)
+    judged = jax.eval_shape(lambda state: both(algorithm.judged(state, task), network.honest(state.holders)), state)
+    measure = lambda state, judged: metric.fn(algorithm.models(state), judged, state, task, groups)
+    found = traced(f"metric {metric.name!r}", measure, state, judged)
+    if not is_number(found) or jnp.shape(found) not in ((), (len(groups),)):
+        called = f"metric {metric.name!r} returned {kind_of(found)}"
+        raise ValueError(f"{called}; return numbers of shape ({len(groups)},), one a group")
