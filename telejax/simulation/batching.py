@@ -101,16 +101,21 @@ class BatchAxes:
         return {first: replace(whole, batched=tuple(part(leaf, first) for leaf in whole.batched)) for first in firsts}
 
     def cut(self, state: PyTree, first: tuple[int, int]) -> PyTree:
-        """The arrays of a batch of runs, without the axes that it has not, from those of all runs."""
+        """A copy of the arrays of one batch, from those of all runs."""
         return _cut(state, first, axes=self)
 
-    def put(self, state: PyTree, batch: PyTree, first: tuple[int, int]) -> PyTree:
-        """Those of all runs with those of a batch; ``state`` is donated and written in place."""
-        return _put(state, batch, first, axes=self)
+    def gather(self, batches: Sequence[PyTree], donate: bool = False) -> PyTree:
+        """The arrays of all runs from those of all batches; donated ones are freed as soon as they are copied."""
 
-    def repeat(self, batch: PyTree) -> PyTree:
-        """Arrays of all runs, made of those of one batch."""
-        return _repeat(batch, axes=self)
+        def one(*parts: Array) -> Array:
+            whole = _repeat(parts[0], axes=self)
+            for part, first in zip(parts, self.batches, strict=True):
+                whole = _put(whole, part, first, axes=self)
+                if donate:
+                    part.delete()
+            return whole
+
+        return jax.tree.map(one, *batches)
 
     def join(self, batches: Sequence[PyTree]) -> PyTree:
         """NumPy arrays of all runs from those of all batches, on the host."""
@@ -145,25 +150,19 @@ def _cut(state: PyTree, first: tuple[ArrayLike, ArrayLike], *, axes: BatchAxes) 
     return jax.tree.map(one, state)
 
 
-@partial(jax.jit, static_argnames=("axes",), donate_argnames=("state",), compiler_options=RUN_ONCE)
-def _put(state: PyTree, batch: PyTree, first: tuple[ArrayLike, ArrayLike], *, axes: BatchAxes) -> PyTree:
-    def one(x: Array, new: Array) -> Array:
-        return jax.lax.dynamic_update_slice(x, new.reshape(axes._sizes(x.shape)), axes._starts(first, x.shape))
-
-    return jax.tree.map(one, state, batch)
+@partial(jax.jit, static_argnames=("axes",), donate_argnames=("whole",), compiler_options=RUN_ONCE)
+def _put(whole: Array, part: Array, first: tuple[ArrayLike, ArrayLike], *, axes: BatchAxes) -> Array:
+    part = part.reshape(axes._sizes(whole.shape))
+    return jax.lax.dynamic_update_slice(whole, part, axes._starts(first, whole.shape))
 
 
 @partial(jax.jit, static_argnames=("axes",), compiler_options=RUN_ONCE)
-def _repeat(batch: PyTree, *, axes: BatchAxes) -> PyTree:
-    def one(x: Array) -> Array:
-        rest = x.shape[len(axes.of_batch.shape) :]
-        lengths = (axes.seeds_at_once, axes.hyperparameters_at_once)
-        counts = ((axes.seeds or 1) // lengths[0], (axes.hyperparameters or 1) // lengths[1])
-        apart = x.reshape(1, lengths[0], 1, lengths[1], *rest)
-        whole = jnp.broadcast_to(apart, (counts[0], lengths[0], counts[1], lengths[1], *rest))
-        return whole.reshape(*axes.shape, *rest)
-
-    return jax.tree.map(one, batch)
+def _repeat(part: Array, *, axes: BatchAxes) -> Array:
+    rest = part.shape[len(axes.of_batch.shape) :]
+    lengths = (axes.seeds_at_once, axes.hyperparameters_at_once)
+    counts = ((axes.seeds or 1) // lengths[0], (axes.hyperparameters or 1) // lengths[1])
+    apart = part.reshape(1, lengths[0], 1, lengths[1], *rest)
+    return jnp.broadcast_to(apart, (counts[0], lengths[0], counts[1], lengths[1], *rest)).reshape(*axes.shape, *rest)
 
 
 @dataclass(frozen=True)

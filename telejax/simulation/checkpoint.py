@@ -54,17 +54,22 @@ class Checkpoints(SavedSteps):
             signal.signal(signal.SIGINT, self._handler)
         super().__exit__(kind, error, trace)
 
-    def resume(self, state: State, recorder: Recorder) -> tuple[State, bool]:
+    def resume(self, first: Callable[[], State], recorder: Recorder) -> tuple[State | None, bool]:
         """Fill ``recorder`` from the last checkpoint.
 
+        Args:
+            first: gives the state that the run starts from.
+            recorder: a new one.
+
         Returns:
-            The state there, ``state`` itself where there is no checkpoint, and whether the run ended there.
+            The state there, None where there is no checkpoint, and whether the run ended there.
 
         Raises:
             ValueError: it holds another run, or cannot be read; or the state has an array without elements.
         """
         import orbax.checkpoint as ocp
 
+        state = first()
         if empty := [jax.tree_util.keystr(path) for path, leaf in jax.tree.leaves_with_path(state) if leaf.size == 0]:
             raise ValueError(
                 f"checkpoint is {str(self.folder)!r}, and the state has an array without elements at {empty[0]}, which "
@@ -72,7 +77,7 @@ class Checkpoints(SavedSteps):
             )
         step = self.newest()
         if step is None:
-            return state, False
+            return None, False
         leaves, structure = jax.tree.flatten(state)
         target = jax.tree.map(ocp.utils.to_shape_dtype_struct, leaves)
         found = self.read(step, state=ocp.args.StandardRestore(target), record=ocp.args.PyTreeRestore())
@@ -81,11 +86,11 @@ class Checkpoints(SavedSteps):
         recorder.restore({"log": record["log"], "params": models})
         return jax.tree.unflatten(structure, found["state"]), bool(record["ended"])
 
-    def after_evaluation(self, state: State, recorder: Recorder, *, last: bool, ended: bool) -> None:
-        """Save if it is time to, at the ``last`` evaluation, or after SIGINT, which is then raised."""
+    def after_evaluation(self, state: Callable[[], State], recorder: Recorder, *, last: bool, ended: bool) -> None:
+        """Save ``state()`` if it is time to, at the ``last`` evaluation, or after SIGINT, which is then raised."""
         before = max(self.last, recorder.start)  # where a run starts it is given again
         if last or self._interrupted or recorder.round >= before + self.every:
-            self._save(state, recorder, ended)
+            self._save(state(), recorder, ended)
         if self._interrupted:
             raise KeyboardInterrupt(f"interrupted; round {recorder.round} is in the checkpoint {self.folder}")
 

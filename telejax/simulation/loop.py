@@ -85,7 +85,7 @@ def rounds_bar(name: str, rounds: int, progress: bool) -> Bar:
 def run_rounds(
     program: Program,
     recorder: Recorder,
-    state: State,
+    states: Sequence[State],
     chunks: Sequence[int],
     *,
     stopping: Stopping,
@@ -98,7 +98,7 @@ def run_rounds(
     Args:
         program: the compiled part.
         recorder: is told every evaluation.
-        state: to start from, donated.
+        states: to start from, of each batch of runs, donated.
         chunks: rounds up to each evaluation.
         stopping: ends the run early.
         checkpoints: to go on from, and to save to.
@@ -112,7 +112,8 @@ def run_rounds(
     with bar, context as saved, profiler or nullcontext():
         ended = False
         if saved is not None:
-            state, ended = saved.resume(state, recorder)
+            kept, ended = saved.resume(partial(program.whole, states), recorder)
+            states = states if kept is None else program.take(kept)
             stopping.resume(recorder)
             bar.update(recorder.round - recorder.start)
         usual, ahead = max(chunks), list(chunks)[recorder.evaluations :]
@@ -121,7 +122,7 @@ def run_rounds(
                 break
             if told_to_stop():
                 raise KeyboardInterrupt(f"stopped after round {recorder.round}")
-            state, evaluation = advance(state, rounds, usual=rounds == usual)
+            states, evaluation = advance(states, rounds, usual=rounds == usual)
             found = evaluation.measured
             program.check_extremes(found.extremes, recorder.round + rounds, rounds)
             rows = recorder.add(rounds, found, evaluation.means)
@@ -133,6 +134,6 @@ def run_rounds(
             if profiler is not None:
                 profiler.after(last)
             if saved is not None:
-                saved.after_evaluation(state, recorder, last=last, ended=ended)
+                saved.after_evaluation(partial(program.whole, states), recorder, last=last, ended=ended)
     stopping.end()
-    return state
+    return program.whole(states, donate=True)

@@ -6,7 +6,7 @@ import tempfile
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -86,10 +86,12 @@ class Profiler:
             self._begun = None
             jax.profiler.stop_trace()
 
-    def advance(self, program: Program, state: State, rounds: int, usual: bool = False) -> tuple[State, Evaluation]:
+    def advance(
+        self, program: Program, states: Sequence[State], rounds: int, usual: bool = False
+    ) -> tuple[list[State], Evaluation]:
         """As ``program.advance``, and traced where it is time for that."""
         if self._evaluations == SKIPPED and usual:
-            self._program = program.lowered(state, rounds, usual).compile(
+            self._program = program.lowered(states, rounds, usual).compile(
                 compiler_options=KERNELS_APART.get(jax.default_backend())
             )
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,9 +99,9 @@ class Profiler:
             self._begun = time.perf_counter()
         self._evaluations += 1
         if self._begun is None or self._program is None or not usual:
-            return program.advance(state, rounds, usual)
+            return program.advance(states, rounds, usual)
         self._rounds += rounds
-        return program.run(self._program, state, rounds)
+        return program.run(self._program, states, rounds)
 
     def after(self, last: bool) -> None:
         """Stop where this was the last evaluation or the trace is long enough, and write the table."""

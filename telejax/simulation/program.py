@@ -75,37 +75,46 @@ class Program:
         sharding.check(algorithm.slots(task.nodes))
         return Program(members, seeds, axes, sharding, metrics)
 
-    def start(self) -> State:
-        """The state of every run before the first round: leaves (seeds, hyperparameters, ...), round ()."""
-        first, *others = self._batches
-        state = self._first_state(first)
+    def start(self) -> list[State]:
+        """The states of all batches before the first round: leaves (seeds, hyperparameters, ...), round ()."""
+        return [self._first_state(batch) for batch in self._batches]
+
+    def take(self, state: State) -> list[State]:
+        """A copy of a state of all runs that was given, to be donated in its place."""
+        state = self.sharding.replicate(state)
         if self.axes.side_by_side:
-            return state
-        state = self._placed(self.axes.repeat(state.replace(round=None)).replace(round=state.round))
-        for batch in others:
-            state = self._put(state, self._first_state(batch), batch)
-        return state
+            return [self._placed(jax.tree.map(lambda x: jnp.array(x, copy=True), state))]
+        axes, batched, round = self.axes, state.replace(round=None), np.array(state.round)
+        return [self._placed(axes.cut(batched, first).replace(round=jnp.array(round))) for first in axes.batches]
 
-    def take(self, state: State) -> State:
-        """A copy of a state that was given, to be donated in its place."""
-        return self._placed(jax.tree.map(lambda x: jnp.array(x, copy=True), self.sharding.replicate(state)))
+    def whole(self, states: Sequence[State], donate: bool = False) -> State:
+        """The state of all runs; of several batches a copy, where each of them may be donated."""
+        if self.axes.side_by_side:
+            return states[0]
+        state: State = self.axes.gather([one.replace(round=None) for one in states], donate)
+        return state.replace(round=states[0].round)
 
-    def advance(self, state: State, rounds: int, usual: bool = False) -> tuple[State, Evaluation]:
-        """Advance every run by so many rounds and evaluate it; ``state`` is donated.
+    def advance(self, states: Sequence[State], rounds: int, usual: bool = False) -> tuple[list[State], Evaluation]:
+        """Advance every run by so many rounds and evaluate it; ``states`` are donated.
 
         Where this is the ``usual`` number of rounds, an accelerator has a program for exactly so many, which it runs
         without asking after each round whether to go on.
         """
-        return self._run_batches(partial(compiled.advance, **self._options(state, rounds, usual)), state, rounds)
+        return self._each(
+            states, rounds, lambda state: partial(compiled.advance, **self._options(state, rounds, usual))
+        )
 
-    def lowered(self, state: State, rounds: int = 1, usual: bool = False) -> jax.stages.Lowered:
+    def lowered(self, states: Sequence[State], rounds: int = 1, usual: bool = False) -> jax.stages.Lowered:
         """The program of a batch in :meth:`advance` before it is compiled, for profiles, tests and benchmarks."""
-        batch, options = self._batches[0], self._options(state, rounds, usual)
-        return compiled.advance.lower(batch.members, self._cut(state, batch), batch.keys.rounds, rounds, **options)
+        batch, state = self._batches[0], states[0]
+        options = self._options(state, rounds, usual)
+        return compiled.advance.lower(batch.members, state, batch.keys.rounds, rounds, **options)
 
-    def run(self, executable: jax.stages.Compiled, state: State, rounds: int) -> tuple[State, Evaluation]:
+    def run(
+        self, executable: jax.stages.Compiled, states: Sequence[State], rounds: int
+    ) -> tuple[list[State], Evaluation]:
         """As :meth:`advance`, by a program that was compiled from :meth:`lowered`."""
-        return self._run_batches(executable, state, rounds)
+        return self._each(states, rounds, lambda state: executable)
 
     def check_extremes(self, extremes: Int[Array | np.ndarray, "*runs 3"], round: int, rounds: int) -> None:
         """Raise a ValueError where a slot was held by what is no node, which would meet the data of another.
@@ -130,38 +139,23 @@ class Program:
                 "at least 0"
             )
 
-    def _run_batches(
-        self, program: Callable[..., tuple[State, Evaluation]], state: State, rounds: int
-    ) -> tuple[State, Evaluation]:
-        if self.axes.side_by_side:
-            (batch,) = self._batches
-            return program(batch.members, state, batch.keys.rounds, rounds)
-        evaluations, after = [], state.round
-        for batch in self._batches:
-            own, evaluation = program(batch.members, self._cut(state, batch), batch.keys.rounds, rounds)
-            after, state = own.round, self._put(state, own, batch)
-            evaluations.append(evaluation)
-        return state.replace(round=after), self.axes.join(evaluations)
+    def _each(
+        self, states: Sequence[State], rounds: int, program: Callable[[State], Callable[..., tuple[State, Evaluation]]]
+    ) -> tuple[list[State], Evaluation]:
+        """Advance every batch by the program of its state."""
+        pairs = zip(self._batches, states, strict=True)
+        after = [program(state)(batch.members, state, batch.keys.rounds, rounds) for batch, state in pairs]
+        evaluations = [evaluation for _, evaluation in after]
+        whole = evaluations[0] if self.axes.side_by_side else self.axes.join(evaluations)
+        return [state for state, _ in after], whole
 
     def _first_state(self, batch: Batch) -> State:
         axes = self.axes.of_batch
         params = compiled.first_params(batch.tasks, batch.keys.start, settings=axes.hyperparameters)
         return compiled.start(batch.members, params, batch.keys.start, axes=axes, sharding=self._sharding_of_batch)
 
-    def _cut(self, state: State, batch: Batch) -> State:
-        if self.axes.side_by_side:
-            return state
-        own: State = self.axes.cut(state.replace(round=None), batch.first)
-        return own.replace(round=np.array(state.round))  # which is donated with the others
-
-    def _put(self, state: State, own: State, batch: Batch) -> State:
-        """With the runs of a batch, and the round of ``state``."""
-        round = state.round
-        state = self.axes.put(state.replace(round=None), own.replace(round=None), batch.first)
-        return state.replace(round=round)
-
     def _placed(self, state: State) -> State:
-        return compiled.place(state, sharding=self.sharding) if self.sharding.mesh else state
+        return compiled.place(state, sharding=self._sharding_of_batch) if self.sharding.mesh else state
 
     def _options(self, state: State, rounds: int, usual: bool) -> dict[str, object]:
         """What the program that advances so many rounds depends on."""

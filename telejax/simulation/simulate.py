@@ -353,12 +353,12 @@ class Run:
     ) -> State:
         """Run so many rounds; the history is in the recorder."""
         checks.check_history_memory(rounds, eval_every, math.prod(self.program.axes.shape))
-        state = self.program.start() if self.start.state is None else self.start.placed(self.program)
+        states = self.program.start() if self.start.state is None else self.start.placed(self.program)
         chunks = list(checks.chunks(rounds, eval_every))
         return run_rounds(
             self.program,
             self.recorder,
-            state,
+            states,
             chunks,
             stopping=stopping,
             checkpoints=checkpoints,

@@ -99,8 +99,8 @@ class StartingPoint:
                 "and groups, or result.state, whose counters start at 0"
             )
 
-    def placed(self, program: Program) -> State:
-        """A copy of the state on the devices of ``program``, with what its network keeps."""
+    def placed(self, program: Program) -> list[State]:
+        """A copy of the state on the devices of ``program``, batch by batch, with what its network keeps."""
         assert self.state is not None
         network = program.members[0][2]
         state = self.state

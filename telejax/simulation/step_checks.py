@@ -69,8 +69,8 @@ def _key(member: Member, state: State, *metrics: Metric) -> Hashable:
 def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh | None) -> None:
     """Check that the states of all runs fit the memory, with one more copy of the models that are computed at once.
 
-    A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from; and batches of
-    runs are copied out of the others. It needs more where a task has large intermediates.
+    A round cannot do with less: what mixing returns, or a gradient, stands beside what it is made from. It needs more
+    where a task has large intermediates. The states of several batches are copied together at the end, leaf by leaf.
 
     Args:
         member: what runs.
@@ -85,8 +85,9 @@ def check_state_memory(member: Member, state: State, axes: BatchAxes, mesh: Mesh
     runs = math.prod(axes.shape)
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     at_once = axes.seeds_at_once * axes.hyperparameters_at_once
-    copied = 0 if axes.side_by_side else at_once
-    needed = (runs + copied) * tree_bytes(state) + at_once * tree_bytes(state.params)
+    largest = max((tree_bytes(leaf) for leaf in jax.tree.leaves(state)), default=0)
+    beside = max(at_once * tree_bytes(state.params), 0 if axes.side_by_side else runs * largest)
+    needed = runs * tree_bytes(state) + beside
     check_memory(
         f"the state of {algorithm.name} (its memory included) for {_several(runs, 'run')} of "
         f"{_several(state.holders.shape[0], 'slot')}",
