@@ -426,3 +426,19 @@ def test_a_metric_of_ones_own_decides() -> None:
     assert result.plot("largest").get_ylabel() == "largest entry"
     with pytest.raises(ValueError, match="nobody knows whether a higher one is better; declare it"):
         result.tuned("unknown")
+
+
+def test_a_metric_is_traced_once_to_be_checked_and_once_a_program() -> None:
+    traces = []
+
+    def largest(models, judged, state, task, groups):
+        traces.append(models.shape)
+        return jnp.max(jnp.abs(models))[None]
+
+    metric = tj.Metric("largest", largest)
+    walk = tj.random_walk(optimizer=SGD)
+    for rate in (0.05, 0.1):
+        tj.simulate(walk.with_learning_rate(rate), TASK, rounds=2, metrics=[metric], progress=False)
+    assert traces == [(1, 3)] * 2
+    tj.simulate(tj.random_walk(tokens=2, optimizer=SGD), TASK, rounds=2, metrics=[metric], progress=False)
+    assert traces[2:] == [(2, 3)] * 2

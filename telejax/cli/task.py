@@ -21,7 +21,7 @@ CONVOLUTIONAL = ("lenet", "vgg")
 """Models whose gradients run node after node on a CPU."""
 
 GRIDS = {
-    "digits": (0.1, 0.25, 0.6, 1.5, 4.0),
+    "digits": (0.04, 0.1, 0.25, 0.6, 1.5, 4.0),
     "quadratic": (0.003, 0.01, 0.03, 0.1, 0.3),
     **dict.fromkeys(FILES, (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)),
 }
@@ -81,7 +81,7 @@ class TaskOptions(Compiling):
     placement: Literal["sorted", "shuffled"] | None = None
     """Whether neighbours in number are alike; by default shuffled, so that they are not."""
     learning_rates: tuple[float, ...] | None = None
-    """The grid of step sizes; by default 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
+    """The grid of step sizes; by default 0.04 0.1 0.25 0.6 1.5 4 for digits, 0.003 0.01 0.03 0.1 0.3 for quadratic, and
     also 0.001 for the others."""
     optimizer: str = "sgd"
     """sgd, adam, adamw, adagrad, rmsprop, lion, or your own, as package.module:name; with parameters, as in

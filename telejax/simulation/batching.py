@@ -119,15 +119,22 @@ class BatchAxes:
 
     def join(self, batches: Sequence[PyTree]) -> PyTree:
         """NumPy arrays of all runs from those of all batches, on the host."""
-        lengths = (self.seeds_at_once, self.hyperparameters_at_once)
-        counts = ((self.seeds or 1) // lengths[0], (self.hyperparameters or 1) // lengths[1])
+        (seeds, at_once), (hyperparameters, side_by_side) = self._batches_and_sizes
         inner = len(self.of_batch.shape)
 
         def one(*arrays: ArrayLike) -> np.ndarray:
-            apart = np.stack(arrays).reshape(*counts, *lengths, *np.shape(arrays[0])[inner:])
-            return apart.swapaxes(1, 2).reshape(*self.shape, *apart.shape[4:])
+            rest = np.shape(arrays[0])[inner:]
+            apart = np.stack(arrays).reshape(seeds, hyperparameters, at_once, side_by_side, *rest)
+            return apart.swapaxes(1, 2).reshape(*self.shape, *rest)
 
         return jax.tree.map(one, *batches)
+
+    @property
+    def _batches_and_sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Along the seeds and along the hyperparameters: how many batches there are, and of how many."""
+        seeds, hyperparameters = self.seeds_at_once, self.hyperparameters_at_once
+        counts = (self.seeds or 1) // seeds, (self.hyperparameters or 1) // hyperparameters
+        return (counts[0], seeds), (counts[1], hyperparameters)
 
     def _sizes(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a batch with all batch axes there are, from one of all runs."""
@@ -159,10 +166,10 @@ def _put(whole: Array, part: Array, first: tuple[ArrayLike, ArrayLike], *, axes:
 @partial(jax.jit, static_argnames=("axes",), compiler_options=RUN_ONCE)
 def _repeat(part: Array, *, axes: BatchAxes) -> Array:
     rest = part.shape[len(axes.of_batch.shape) :]
-    lengths = (axes.seeds_at_once, axes.hyperparameters_at_once)
-    counts = ((axes.seeds or 1) // lengths[0], (axes.hyperparameters or 1) // lengths[1])
-    apart = part.reshape(1, lengths[0], 1, lengths[1], *rest)
-    return jnp.broadcast_to(apart, (counts[0], lengths[0], counts[1], lengths[1], *rest)).reshape(*axes.shape, *rest)
+    (seeds, at_once), (hyperparameters, side_by_side) = axes._batches_and_sizes
+    once = part.reshape(1, at_once, 1, side_by_side, *rest)
+    whole = jnp.broadcast_to(once, (seeds, at_once, hyperparameters, side_by_side, *rest))
+    return whole.reshape(*axes.shape, *rest)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from telejax.studies.compare.comparison import Comparison
 from telejax.tasks.base import Task
 from telejax.tasks.privacy import Privacy
 
-LEARNING_RATES = (0.1, 0.25, 0.6, 1.5, 4.0)
+LEARNING_RATES = (0.04, 0.1, 0.25, 0.6, 1.5, 4.0)
 METHODS_AT_ONCE = 2
 
 
