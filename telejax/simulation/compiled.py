@@ -38,7 +38,6 @@ LOSSES = np.uint32(2**31 + 64)
 Member = tuple[Algorithm, Task, Network]
 """What one run consists of; the algorithm is bound to the task."""
 
-
 Events = Mapping[str, tuple[Array, Array]]
 """Counts by name: high and low 32 bits, uint32."""
 Carry = tuple[State, Events, Mapping[str, Array], Array | None]
@@ -144,6 +143,8 @@ def first_params(tasks: HyperparameterBatch, keys: Key[Array, "*seeds"], *, sett
 def start(
     batch: HyperparameterBatch, params: Params, keys: Key[Array, "*seeds"], *, axes: BatchAxes, sharding: SlotSharding
 ) -> State:
+    """The states before the first round, from the first parameters of the runs."""
+
     def one(params: Params, key: Key[Array, ""], batched: Leaves) -> State:
         algorithm, task, network = batch.member(batched)
         first = algorithm.start(start_key(key), params, task)
@@ -166,7 +167,9 @@ def advance(
     same_holders: bool,
     length: int | None = None,
 ) -> tuple[State, Evaluation]:
-    """``rounds`` is traced, so that other lengths compile nothing, unless their ``length`` is given.
+    """The states so many rounds later, and their evaluation.
+
+    ``rounds`` is traced, so that other lengths compile nothing, unless their ``length`` is given.
 
     Where all settings of a seed start from the same holders, they are given once: as long as a method does not make
     them depend on parameters or tuned numbers, they carry no batch axis, and neither do the events counted from them.
@@ -220,6 +223,7 @@ def advance(
 
 @partial(jax.jit, static_argnames=("sharding",), donate_argnames=("state",))
 def place(state: State, *, sharding: SlotSharding) -> State:
+    """A state where those of a program are."""
     return _constrained(state, sharding)
 
 
