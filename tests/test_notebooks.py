@@ -1,9 +1,11 @@
 """Every notebook runs from top to bottom, at a small size."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 import telejax as tj
@@ -33,9 +35,18 @@ def test_every_notebook_is_run():
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(SMALLER) == set(SHOWN)
 
 
+@pytest.fixture(scope="module")
+def kernel(compiled_fast: None) -> Iterator[KernelManager]:
+    """One for all notebooks, each of which begins by forgetting the names of those before: starting takes seconds."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel()
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLER)
-def test_runs(name):
+def test_runs(name, kernel):
     notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     if any("fashion_mnist()" in cell.source for cell in notebook.cells):
         try:
@@ -45,7 +56,8 @@ def test_runs(name):
     size, smaller = SMALLER[name]
     cell = next(cell for cell in notebook.cells if size in cell.source)
     cell.source = cell.source.replace(size, smaller)
-    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, km=kernel, timeout=300).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs), "the notebook shows no picture"
     text = "".join(str(output) for output in outputs)

@@ -118,9 +118,9 @@ def in_batches(monkeypatch: pytest.MonkeyPatch, runs: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("runs", "batches"), [(1, 12), (2, 6), (3, 4), (6, 2)])
+@pytest.mark.parametrize(("runs", "batches"), [(1, 12), (3, 4)])
 def test_batch_after_batch_is_what_all_are_side_by_side(runs, batches, monkeypatch, tmp_path) -> None:
-    """One setting, two, three, or all six of a seed at a time."""
+    """One setting, or three of the six of a seed, at a time."""
     whole = grid()
     in_batches(monkeypatch, runs)
     calls = []

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -91,7 +92,8 @@ def test_killed_and_interrupted_runs_go_on_bit_for_bit(tmp_path):
     at_once[interrupted].send_signal(signal.SIGINT)
     _, error = at_once[interrupted].communicate(timeout=60)
     assert "KeyboardInterrupt" in error and at_once[interrupted].returncode != 0
-    assert (interrupted / "round_20").is_dir()
+    told = re.search(r"interrupted; round (\d+) is in the checkpoint", error)  # 20, or later where this test is slow
+    assert told and 20 <= int(told[1]) < 63 and (interrupted / f"round_{told[1]}").is_dir()
     finish(at_once[whole])
     for process in [script(killed), script(interrupted)]:
         finish(process)
