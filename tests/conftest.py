@@ -36,7 +36,7 @@ def few_programs() -> Iterator[None]:
     Long before, the more it holds the slower the next ones are lowered and compiled.
     """
     yield
-    forget_programs(share=0.06)
+    forget_programs(share=0.03)
 
 
 @pytest.fixture
