@@ -29,8 +29,6 @@ from telejax.state import Metric, State
 class Batch(NamedTuple):
     """Runs side by side."""
 
-    first: tuple[int, int]
-    """The first seed and the first hyperparameters."""
     members: HyperparameterBatch
     """What they run."""
     tasks: HyperparameterBatch
@@ -71,7 +69,7 @@ class Program:
             hyperparameters=len(members) if hyperparameter_axis else None,
             run_bytes=tree_bytes(state_shape(algorithm, task, network)) if run_bytes is None else run_bytes,
         )
-        sharding = SlotSharding(mesh, len(axes.shape))
+        sharding = SlotSharding(mesh, len(axes.of_batch.shape))
         sharding.check(algorithm.slots(task.nodes))
         return Program(members, seeds, axes, sharding, metrics)
 
@@ -84,7 +82,7 @@ class Program:
         state = self.sharding.replicate(state)
         if self.axes.side_by_side:
             return [self._placed(jax.tree.map(lambda x: jnp.array(x, copy=True), state))]
-        axes, batched, round = self.axes, state.replace(round=None), np.array(state.round)
+        axes, batched, round = self.axes, state.replace(round=None), np.array(state.round)  # each donates its own
         return [self._placed(axes.cut(batched, first).replace(round=jnp.array(round))) for first in axes.batches]
 
     def whole(self, states: Sequence[State], donate: bool = False) -> State:
@@ -152,16 +150,16 @@ class Program:
     def _first_state(self, batch: Batch) -> State:
         axes = self.axes.of_batch
         params = compiled.first_params(batch.tasks, batch.keys.start, settings=axes.hyperparameters)
-        return compiled.start(batch.members, params, batch.keys.start, axes=axes, sharding=self._sharding_of_batch)
+        return compiled.start(batch.members, params, batch.keys.start, axes=axes, sharding=self.sharding)
 
     def _placed(self, state: State) -> State:
-        return compiled.place(state, sharding=self._sharding_of_batch) if self.sharding.mesh else state
+        return compiled.place(state, sharding=self.sharding) if self.sharding.mesh else state
 
     def _options(self, state: State, rounds: int, usual: bool) -> dict[str, object]:
         """What the program that advances so many rounds depends on."""
         return {
             "axes": self.axes.of_batch,
-            "sharding": self._sharding_of_batch,
+            "sharding": self.sharding,
             "metrics": self.metrics,
             "same_holders": self._same_holders(state),
             "length": None if asks_device() or not usual else rounds,
@@ -173,10 +171,6 @@ class Program:
             return False
         held = np.asarray(state.holders)
         return bool((held == held[..., :1, :]).all())
-
-    @property
-    def _sharding_of_batch(self) -> SlotSharding:
-        return SlotSharding(self.sharding.mesh, len(self.axes.of_batch.shape))
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -192,7 +186,8 @@ class Program:
 
         of = lambda members: jax.tree.map(place, self.axes.members(members))
         runs, tasks = of(members), of([task for _, task, _ in members])
-        return [Batch((seed, first), runs[first], tasks[first], self._keys(seed)) for seed, first in self.axes.batches]
+        keys = {seed: self._keys(seed) for seed in {seed for seed, _ in self.axes.batches}}
+        return [Batch(runs[first], tasks[first], keys[seed]) for seed, first in self.axes.batches]
 
     def _keys(self, first: int) -> Keys:
         """Of the seeds of a batch."""
